@@ -1,0 +1,38 @@
+"""SmallBigNet and the video networks it is compared with, for Keras 3."""
+
+from smallbig_keras import layers, models
+from smallbig_keras.labels import class_names, decode_predictions, preprocess_input
+from smallbig_keras.models import (
+    C2DR23,
+    C2DR50,
+    C2DR101,
+    SlowOnlyR50,
+    SmallBigR23,
+    SmallBigR50,
+    SmallBigR101,
+    SmallBigSlowOnlyR50,
+    complexity,
+    feature_extractor,
+    list_models,
+)
+from smallbig_keras.version import __version__
+
+__all__ = [
+    "C2DR23",
+    "C2DR50",
+    "C2DR101",
+    "SlowOnlyR50",
+    "SmallBigR23",
+    "SmallBigR50",
+    "SmallBigR101",
+    "SmallBigSlowOnlyR50",
+    "__version__",
+    "class_names",
+    "complexity",
+    "decode_predictions",
+    "feature_extractor",
+    "layers",
+    "list_models",
+    "models",
+    "preprocess_input",
+]

@@ -1,0 +1,174 @@
+"""Convolutions over space (`FrameConv`) and over time (`TemporalConv`) of a clip, both computed in 2-D."""
+
+import math
+
+import keras
+from keras import ops
+
+from smallbig_keras.layers.folding import fold_frames, fold_space, unfold_frames, unfold_space
+
+
+def conv_initializer():
+    """He's normal initialisation by output fan, that of the reference networks."""
+    return keras.initializers.VarianceScaling(
+        scale=2.0, mode="fan_out", distribution="untruncated_normal"
+    )
+
+
+class _ClipConv(keras.layers.Conv2D):
+    """What the two convolutions of a clip share: constructor, symmetric padding and cost."""
+
+    def __init__(
+        self,
+        filters,
+        kernel_size,
+        strides=1,
+        padding="same",
+        use_bias=False,
+        kernel_initializer=None,
+        data_format="channels_last",
+        **kwargs,
+    ):
+        if data_format != "channels_last":
+            raise ValueError(
+                "A clip has its channels last: `data_format` must be 'channels_last'. "
+                f"Received: data_format={data_format!r}"
+            )
+        super().__init__(
+            filters,
+            kernel_size,
+            strides=strides,
+            padding=padding,
+            use_bias=use_bias,
+            kernel_initializer=kernel_initializer or conv_initializer(),
+            data_format=data_format,
+            **kwargs,
+        )
+        if self.padding == "same" and not all(size % 2 for size in self.kernel_size):
+            raise ValueError(
+                "`padding='same'` pads both sides by `kernel_size // 2`, so every kernel size "
+                f"must be odd. Received: kernel_size={kernel_size}"
+            )
+
+    def _convolve(self, images, kernel):
+        padding = self.padding
+        if padding == "same" and max(self.strides) > 1:
+            # Keras would pad the right side only when the size is even; trained
+            # ResNets were padded on both sides.
+            height, width = (size // 2 for size in self.kernel_size)
+            images = ops.pad(images, ((0, 0), (height, height), (width, width), (0, 0)))
+            padding = "valid"
+        return ops.conv(
+            images,
+            kernel,
+            strides=self.strides,
+            padding=padding,
+            data_format="channels_last",
+            dilation_rate=self.dilation_rate,
+        )
+
+    def count_macs(self, input_shape):
+        """Returns the multiply-adds of one clip of `input_shape` (batch axis first)."""
+        positions = math.prod(self.compute_output_shape(input_shape)[1:4])
+        weights = math.prod(self.kernel_size) * input_shape[-1] // self.groups * self.filters
+        return positions * weights
+
+
+def _check_clip_shape(layer, shape):
+    if len(shape) != 5:
+        raise ValueError(
+            f"Layer {layer.name!r} takes clips `(batch, frames, height, width, channels)`. "
+            f"Received: shape={tuple(shape)}"
+        )
+
+
+@keras.saving.register_keras_serializable(package="smallbig_keras")
+class FrameConv(_ClipConv):
+    """The 1 x k x k convolution: the same 2-D convolution on every frame.
+
+    It takes the arguments of `keras.layers.Conv2D`. Different are the defaults (no bias, He
+    initialisation by output fan) and `padding="same"`, which pads both sides by
+    `kernel_size // 2` whatever the stride, as the networks that weights come from do.
+
+    Args:
+        filters: int. Channels of the output.
+        kernel_size: int or pair of ints. Height and width of the kernel in pixels.
+        strides: int or pair of ints. Step over height and width. Defaults to `1`.
+        padding: `"same"` or `"valid"`. Defaults to `"same"`.
+        use_bias: bool. Whether a bias is added. Defaults to `False`.
+        kernel_initializer: initializer or `None` for He by output fan. Defaults to `None`.
+        data_format: `"channels_last"`. Defaults to `"channels_last"`.
+        **kwargs: the other arguments of `keras.layers.Conv2D`.
+
+    Input shape: `(batch, frames, height, width, channels)`.
+
+    Output shape: `(batch, frames, ceil(height / stride), ceil(width / stride), filters)` for
+    `padding="same"`.
+
+    Raises:
+        ValueError: for an even kernel with `padding="same"`, or input that is not 5-D.
+
+    Example:
+
+    >>> FrameConv(16, 3, strides=2)(keras.ops.ones((2, 4, 8, 8, 3))).shape
+    (2, 4, 4, 4, 16)
+    """
+
+    def build(self, input_shape):
+        _check_clip_shape(self, input_shape)
+        super().build(input_shape)
+
+    def convolution_op(self, inputs, kernel):
+        frames = ops.shape(inputs)[1]
+        return unfold_frames(self._convolve(fold_frames(inputs), kernel), frames)
+
+    def compute_output_shape(self, input_shape):
+        batch, frames, *image = input_shape
+        return (batch, frames, *super().compute_output_shape((None, *image))[1:])
+
+
+@keras.saving.register_keras_serializable(package="smallbig_keras")
+class TemporalConv(_ClipConv):
+    """The k x 1 x 1 convolution (paper, equation 1), as a 2-D one over frames and pixels.
+
+    Args:
+        filters: int. Channels of the output.
+        kernel_size: int. Frames that the kernel sees. Defaults to `3`.
+        strides: int. Step over the frames. Defaults to `1`.
+        **kwargs: the other arguments of `FrameConv`.
+
+    Input shape: `(batch, frames, height, width, channels)`.
+
+    Output shape: `(batch, ceil(frames / stride), height, width, filters)`.
+
+    Raises:
+        ValueError: for an even kernel with `padding="same"`, or input that is not 5-D.
+
+    Example:
+
+    >>> TemporalConv(16)(keras.ops.ones((2, 4, 8, 8, 3))).shape
+    (2, 4, 8, 8, 16)
+    """
+
+    def __init__(self, filters, kernel_size=3, strides=1, **kwargs):
+        kernel_size = (kernel_size, 1) if isinstance(kernel_size, int) else kernel_size
+        strides = (strides, 1) if isinstance(strides, int) else strides
+        super().__init__(filters, kernel_size, strides=strides, **kwargs)
+        if self.kernel_size[1] != 1 or self.strides[1] != 1:
+            raise ValueError(
+                "A temporal convolution has one pixel and no spatial stride. "
+                f"Received: kernel_size={kernel_size}, strides={strides}"
+            )
+
+    def build(self, input_shape):
+        _check_clip_shape(self, input_shape)
+        super().build(input_shape)
+
+    def convolution_op(self, inputs, kernel):
+        _, _, height, width, _ = ops.shape(inputs)
+        return unfold_space(self._convolve(fold_space(inputs), kernel), height, width)
+
+    def compute_output_shape(self, input_shape):
+        batch, frames, height, width, channels = input_shape
+        _, frames, _, filters = super().compute_output_shape((None, frames, 1, channels))
+        return (batch, frames, height, width, filters)

@@ -1,0 +1,116 @@
+"""The pooling that gives a SmallBig unit its big view."""
+
+import keras
+from keras import ops
+
+from smallbig_keras.layers.convolution import _check_clip_shape
+from smallbig_keras.layers.folding import fold_frames, fold_space, unfold_frames, unfold_space
+
+
+@keras.saving.register_keras_serializable(package="smallbig_keras")
+class ClipPooling(keras.layers.Layer):
+    """Pools a clip over a tube of frames, height and width, one axis pair after the other.
+
+    Maximum and mean over a box are separable, so the tube is pooled over space and then over
+    time, in 2-D. Borders count as minus infinity for the maximum and are left out of the
+    mean.
+
+    Args:
+        pool_size: tuple `(frames, height, width)` of odd ints. `frames=None` pools over all
+            frames to one, whatever their number (`T x 3 x 3` in paper, section 4). Defaults
+            to `(3, 3, 3)`.
+        strides: int. Step over height and width. Defaults to `1`.
+        mode: `"max"` or `"avg"`. Defaults to `"max"`.
+        **kwargs: the arguments of `keras.layers.Layer`.
+
+    Input shape: `(batch, frames, height, width, channels)`.
+
+    Output shape: `(batch, frames, ceil(height / strides), ceil(width / strides), channels)`,
+    with one frame for `pool_size=(None, ...)`.
+
+    Raises:
+        ValueError: for an even or missing size, an unknown mode, or a stride with the mean.
+
+    Example:
+
+    >>> ClipPooling((None, 3, 3))(keras.ops.ones((2, 4, 8, 8, 3))).shape
+    (2, 1, 8, 8, 3)
+    """
+
+    def __init__(self, pool_size=(3, 3, 3), strides=1, mode="max", **kwargs):
+        super().__init__(**kwargs)
+        self.pool_size = check_pool_size(pool_size)
+        if mode not in ("max", "avg"):
+            raise ValueError(f"`mode` must be 'max' or 'avg'. Received: {mode=}")
+        if not isinstance(strides, int) or strides < 1 or (strides > 1 and mode == "avg"):
+            raise ValueError(
+                "`strides` must be an int of at least 1, and 1 for `mode='avg'`. "
+                f"Received: {strides=}, {mode=}"
+            )
+        self.strides = strides
+        self.mode = mode
+
+    def build(self, input_shape):
+        _check_clip_shape(self, input_shape)
+        self.built = True
+
+    def call(self, clips):
+        # All frames first: the spatial pooling then runs on a single one.
+        if self.pool_size[0] is None:
+            reduce = ops.max if self.mode == "max" else ops.mean
+            clips = reduce(clips, axis=1, keepdims=True)
+        if self.pool_size[1:] != (1, 1) or self.strides > 1:
+            frames = ops.shape(clips)[1]
+            pooled = self._pool(fold_frames(clips), self.pool_size[1:], self.strides)
+            clips = unfold_frames(pooled, frames)
+        if self.pool_size[0] not in (None, 1):
+            _, _, height, width, _ = ops.shape(clips)
+            pooled = self._pool(fold_space(clips), (self.pool_size[0], 1), 1)
+            clips = unfold_space(pooled, height, width)
+        return clips
+
+    def _pool(self, images, size, strides):
+        padding = "same"
+        if strides > 1:
+            # Both sides, where Keras would pad only one when the size is even.
+            height, width = (length // 2 for length in size)
+            images = ops.pad(
+                images,
+                ((0, 0), (height, height), (width, width), (0, 0)),
+                constant_values=float("-inf"),
+            )
+            padding = "valid"
+        pool = ops.max_pool if self.mode == "max" else ops.average_pool
+        return pool(images, size, strides, padding, data_format="channels_last")
+
+    def compute_output_shape(self, input_shape):
+        batch, frames, height, width, channels = input_shape
+        frames = 1 if self.pool_size[0] is None else frames
+        height, width = (n if n is None else -(-n // self.strides) for n in (height, width))
+        return (batch, frames, height, width, channels)
+
+    def get_config(self):
+        config = {"pool_size": self.pool_size, "strides": self.strides, "mode": self.mode}
+        return {**super().get_config(), **config}
+
+
+def check_pool_size(pool_size):
+    """Returns `pool_size` as a tuple.
+
+    Args:
+        pool_size: sequence `(frames, height, width)`.
+
+    Returns:
+        tuple of three.
+
+    Raises:
+        ValueError: if it is not three odd ints of at least 1, the first of which may be `None`.
+    """
+    sizes = tuple(pool_size) if isinstance(pool_size, tuple | list) else ()
+    checked = sizes[1:] if sizes[:1] == (None,) else sizes
+    if len(sizes) != 3 or not all(isinstance(n, int) and n > 0 and n % 2 for n in checked):
+        raise ValueError(
+            "`pool_size` must be three odd ints `(frames, height, width)`, with `None` for all "
+            f"frames. Received: {pool_size=}"
+        )
+    return sizes

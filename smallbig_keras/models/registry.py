@@ -1,0 +1,137 @@
+"""Public model functions: a row of a table and the signature that all of them share."""
+
+import dataclasses
+
+from smallbig_keras.models.video_resnet import VideoResNet, VideoResNetSpec
+
+_MODELS = {}
+
+OPTIONS = tuple(f.name for f in dataclasses.fields(VideoResNetSpec) if f.name != "classes")
+
+_DOCSTRING = """{summary}
+
+Takes clips of RGB frames prepared by `smallbig_keras.preprocess_input`.
+
+Args:
+    include_top: bool. Whether the model ends in the classifier. Defaults to `True`.
+    weights: `None` for random initialisation. Defaults to `None`.
+    input_tensor: Keras tensor to build on, or `None`. Defaults to `None`.
+    input_shape: tuple `(frames, height, width, 3)`. Any of the first three may be `None`.
+        Defaults to `None` for `(8, 224, 224, 3)`.
+    pooling: without a head: `None` for the last feature map `(batch, frames, height / 32,
+        width / 32, features)`, `"avg"` or `"max"` for `(batch, features)`. Defaults to `None`.
+    classes: int. Classes of the head. Defaults to `None` for {classes}.
+    classifier_activation: activation of the head, or `None` for logits. Defaults to
+        `"softmax"`.
+    name: str. Name of the model. Defaults to `None` for `"{name}"`.
+    variant: {variants}. Defaults to `"reference"`.
+    **options: fields of `smallbig_keras.models.VideoResNetSpec` that replace those of the
+        variant: {options}.
+
+Returns:
+    A `keras.Model` from clips `(batch, frames, height, width, 3)` to `(batch, classes)`.
+
+Raises:
+    ValueError: if a value is outside those above.
+    TypeError: if an option is not one of those above.
+
+Example:
+
+>>> model = {name}(input_shape=(8, 64, 64, 3), classes=10)
+>>> model.output_shape
+(None, 10)
+"""
+
+
+def define_model(name, summary, **variants):
+    """Makes and registers a public model function.
+
+    Args:
+        name: str. Name of the function.
+        summary: str. First line of its documentation.
+        **variants: VideoResNetSpec a variant. `reference` is the default one.
+
+    Returns:
+        The function.
+    """
+
+    def model_function(
+        include_top=True,
+        weights=None,
+        input_tensor=None,
+        input_shape=None,
+        pooling=None,
+        classes=None,
+        classifier_activation="softmax",
+        name=None,
+        *,
+        variant="reference",
+        **options,
+    ):
+        if weights is not None:
+            raise ValueError(
+                "`weights` must be None: no trained weights come with this version. To start "
+                "from a training run, build the model and call `model.load_weights(path)`, or "
+                f"open its `.keras` file with `keras.saving.load_model`. Received: {weights=}"
+            )
+        if variant not in variants:
+            raise ValueError(f"`variant` must be one of {tuple(variants)}. Received: {variant=}")
+        unknown = sorted(set(options) - set(OPTIONS))
+        if unknown:
+            raise TypeError(
+                f"{function_name} has the options {', '.join(OPTIONS)}. Received: {unknown}"
+            )
+        if classes is not None:
+            options["classes"] = classes
+        spec = dataclasses.replace(variants[variant], **options)
+        return VideoResNet(
+            spec,
+            include_top=include_top,
+            input_tensor=input_tensor,
+            input_shape=input_shape,
+            pooling=pooling,
+            classifier_activation=classifier_activation,
+            name=name or function_name,
+        )
+
+    function_name = model_function.__name__ = model_function.__qualname__ = name
+    model_function.__doc__ = _DOCSTRING.format(
+        name=name,
+        summary=summary,
+        classes=variants["reference"].classes,
+        variants=" or ".join(f'`"{variant}"`' for variant in variants),
+        options=", ".join(f"`{option}`" for option in OPTIONS),
+    )
+    _MODELS[name] = model_function
+    return model_function
+
+
+def list_models():
+    """Returns the names of all model functions, sorted.
+
+    Returns:
+        list of str. Each is a function of `smallbig_keras`.
+
+    Example:
+
+    >>> "SmallBigR50" in list_models()
+    True
+    """
+    return sorted(_MODELS)
+
+
+def get_model_function(name):
+    """Returns the model function of a name.
+
+    Args:
+        name: str. One of `list_models()`.
+
+    Returns:
+        The function.
+
+    Raises:
+        ValueError: if there is no such model.
+    """
+    if name not in _MODELS:
+        raise ValueError(f"The model must be one of {', '.join(list_models())}. Received: {name!r}")
+    return _MODELS[name]

@@ -1,0 +1,310 @@
+"""The one trunk: a bottleneck ResNet on the frames of a clip, described by a frozen spec."""
+
+import dataclasses
+
+import keras
+from keras import layers
+
+from smallbig_keras.layers import (
+    ClipPooling,
+    FrameConv,
+    FusedBatchNormalization,
+    SmallBigExtraUnit,
+    SmallBigUnit,
+    SqueezeExciteUnit,
+    TemporalConv,
+)
+from smallbig_keras.layers.pooling import check_pool_size
+
+STAGES = (2, 3, 4, 5)
+UNITS = (1, 2, 3)
+EXPANSION = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoResNetSpec:
+    """What distinguishes one network of the family from another.
+
+    Stages are named as in the paper's Table 1: res2 to res5 are `2` to `5`.
+
+    Args:
+        blocks: tuple of four ints. Blocks of res2 to res5. Defaults to `(3, 4, 6, 3)`.
+        width: int. Channels of the stem; res2 to res5 have 1, 2, 4 and 8 times as many
+            inside a block and 4, 8, 16 and 32 times at its end. Defaults to `64`.
+        classes: int. Classes of the head. Defaults to `400`.
+        temporal_stages: tuple of stages whose blocks begin with a 3x1x1 convolution (paper,
+            Fig. 2 b). Defaults to `()`.
+        smallbig_stages: tuple of stages that get `units` and `extra`. Defaults to `()`.
+        units: tuple of those of a block's three convolutions that have a big view (paper,
+            Fig. 2 c to e). Defaults to `(1, 2, 3)`.
+        pool_sizes: tuple of three `(frames, height, width)`, the big view of each of the
+            three convolutions; `None` stands for all frames. Defaults to
+            `((3, 3, 3), (3, 3, 3), (None, 3, 3))`.
+        pool: `"max"` or `"avg"` (paper, Table 6). Defaults to `"max"`.
+        share_weights: bool. Whether both views share convolutions (paper, Table 6).
+            Defaults to `True`.
+        normalization: `"individual"` or `"single"` (paper, Table 6). Defaults to
+            `"individual"`.
+        extra: `None`, `"smallbig"` (paper, Fig. 2 f) or `"squeeze_excite"` (paper, Table 9).
+            Defaults to `None`.
+        extra_position: `"input"` or `"output"` of the block. Defaults to `"input"`.
+        extra_ratio: int. Channels outside the extra unit for one inside. Defaults to `4`.
+        dropout: float. Share of features dropped before the classifier. Defaults to `0.0`.
+
+    Raises:
+        ValueError: if a field is outside the values above.
+    """
+
+    blocks: tuple = (3, 4, 6, 3)
+    width: int = 64
+    classes: int = 400
+    temporal_stages: tuple = ()
+    smallbig_stages: tuple = ()
+    units: tuple = UNITS
+    pool_sizes: tuple = ((3, 3, 3), (3, 3, 3), (None, 3, 3))
+    pool: str = "max"
+    share_weights: bool = True
+    normalization: str = "individual"
+    extra: str | None = None
+    extra_position: str = "input"
+    extra_ratio: int = 4
+    dropout: float = 0.0
+
+    def __post_init__(self):
+        for name in ("blocks", "temporal_stages", "smallbig_stages", "units", "pool_sizes"):
+            value = getattr(self, name)
+            if not isinstance(value, tuple | list):
+                raise ValueError(f"`{name}` must be a tuple. Received: {name}={value!r}")
+            object.__setattr__(self, name, tuple(value))
+
+        _check(self, "blocks", _are_counts(self.blocks, 4), "four ints of at least 1")
+        for name in ("width", "classes", "extra_ratio"):
+            _check(self, name, _are_counts((getattr(self, name),), 1), "an int of at least 1")
+        for name in ("temporal_stages", "smallbig_stages"):
+            _check(self, name, _is_subset(getattr(self, name), STAGES), f"stages among {STAGES}")
+        _check(self, "units", _is_subset(self.units, UNITS), f"convolutions among {UNITS}")
+        _check(self, "pool_sizes", len(self.pool_sizes) == 3, "three sizes, one a convolution")
+        object.__setattr__(self, "pool_sizes", tuple(map(check_pool_size, self.pool_sizes)))
+        for name, allowed in (
+            ("pool", ("max", "avg")),
+            ("share_weights", (True, False)),
+            ("normalization", ("individual", "single")),
+            ("extra", (None, "smallbig", "squeeze_excite")),
+            ("extra_position", ("input", "output")),
+        ):
+            _check(self, name, getattr(self, name) in allowed, f"one of {allowed}")
+        rate = self.dropout
+        is_rate = isinstance(rate, int | float) and not isinstance(rate, bool) and 0 <= rate < 1
+        _check(self, "dropout", is_rate, "a number of at least 0 and below 1")
+
+        both = set(self.temporal_stages) & set(self.smallbig_stages)
+        if both and 1 in self.units:
+            raise ValueError(
+                "A block's first convolution is either 3x1x1 or has a big view: `units` must "
+                "leave out 1 where `temporal_stages` and `smallbig_stages` meet. Received: "
+                f"units={self.units}, temporal_stages={self.temporal_stages}, "
+                f"smallbig_stages={self.smallbig_stages}"
+            )
+
+
+def _check(spec, name, holds, rule):
+    if not holds:
+        raise ValueError(f"`{name}` must be {rule}. Received: {name}={getattr(spec, name)!r}")
+
+
+def _is_int(value):
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _are_counts(values, length):
+    return len(values) == length and all(_is_int(n) and n > 0 for n in values)
+
+
+def _is_subset(values, allowed):
+    return all(_is_int(n) and n in allowed for n in values) and len(set(values)) == len(values)
+
+
+def apply_convolution(x, filters, kernel_size, name, strides=1, temporal=False, activation=None):
+    """Applies convolution, normalisation and activation to a clip.
+
+    Args:
+        x: tensor `(batch, frames, height, width, channels)`.
+        filters: int. Channels of the output.
+        kernel_size: int. Pixels, or frames if `temporal`.
+        name: str. Prefix of the layers' names.
+        strides: int. Step over height and width. Defaults to `1`.
+        temporal: bool. Whether the convolution is over time. Defaults to `False`.
+        activation: name of an activation or `None`. Defaults to `None`.
+
+    Returns:
+        tensor `(batch, frames, height / strides, width / strides, filters)`.
+    """
+    conv = TemporalConv if temporal else FrameConv
+    x = conv(filters, kernel_size, strides, name=f"{name}_conv")(x)
+    x = FusedBatchNormalization(name=f"{name}_norm")(x)
+    return layers.Activation(activation, name=f"{name}_{activation}")(x) if activation else x
+
+
+def apply_extra(x, spec, name):
+    """Applies the extra unit of `spec` to a clip.
+
+    Args:
+        x: tensor `(batch, frames, height, width, channels)`.
+        spec: VideoResNetSpec. Its `extra` is not `None`.
+        name: str. Name of the layer.
+
+    Returns:
+        tensor of the same shape.
+    """
+    if spec.extra == "squeeze_excite":
+        return SqueezeExciteUnit(spec.extra_ratio, spec.pool, name=name)(x)
+    return SmallBigExtraUnit(spec.extra_ratio, spec.pool, spec.share_weights, name=name)(x)
+
+
+def apply_block(x, spec, stage, width, strides, name):
+    """Applies a bottleneck block (paper, Fig. 2): 1x1x1, 1x3x3, 1x1x1 and the shortcut.
+
+    Args:
+        x: tensor `(batch, frames, height, width, channels)`.
+        spec: VideoResNetSpec.
+        stage: int. The block's stage, 2 to 5.
+        width: int. Channels inside; four times as many at the end.
+        strides: int. Step over height and width, taken by the 1x3x3 convolution.
+        name: str. Prefix of the layers' names.
+
+    Returns:
+        tensor `(batch, frames, height / strides, width / strides, 4 * width)`.
+    """
+    smallbig = stage in spec.smallbig_stages
+    extra = spec.extra_position if smallbig and spec.extra else None
+    if extra == "input":
+        x = apply_extra(x, spec, f"{name}_extra")
+
+    shortcut = x
+    if strides > 1 or x.shape[-1] != EXPANSION * width:
+        shortcut = apply_convolution(x, EXPANSION * width, 1, f"{name}_shortcut", strides)
+
+    for unit, (filters, kernel_size, unit_strides, activation) in enumerate(
+        (
+            (width, 1, 1, "relu"),
+            (width, 3, strides, "relu"),
+            (EXPANSION * width, 1, 1, None),
+        ),
+        start=1,
+    ):
+        unit_name = f"{name}_unit{unit}"
+        if smallbig and unit in spec.units:
+            x = SmallBigUnit(
+                filters,
+                kernel_size,
+                unit_strides,
+                pool_size=spec.pool_sizes[unit - 1],
+                pool=spec.pool,
+                share_weights=spec.share_weights,
+                normalization=spec.normalization,
+                activation=activation,
+                name=unit_name,
+            )(x)
+        else:
+            temporal = unit == 1 and stage in spec.temporal_stages
+            kernel_size = 3 if temporal else kernel_size
+            x = apply_convolution(
+                x, filters, kernel_size, unit_name, unit_strides, temporal, activation
+            )
+
+    x = layers.Add(name=f"{name}_add")([x, shortcut])
+    x = layers.Activation("relu", name=f"{name}_relu")(x)
+    return apply_extra(x, spec, f"{name}_extra") if extra == "output" else x
+
+
+def apply_trunk(x, spec):
+    """Applies stem and stages (paper, Table 1).
+
+    Args:
+        x: tensor `(batch, frames, height, width, channels)`.
+        spec: VideoResNetSpec.
+
+    Returns:
+        tensor `(batch, frames, height / 32, width / 32, 32 * spec.width)`.
+    """
+    x = apply_convolution(x, spec.width, 7, "stem", strides=2, activation="relu")
+    x = ClipPooling((1, 3, 3), strides=2, name="stem_pool")(x)
+    for index, (stage, blocks) in enumerate(zip(STAGES, spec.blocks, strict=True)):
+        for block in range(1, blocks + 1):
+            strides = 2 if stage > STAGES[0] and block == 1 else 1
+            name = f"res{stage}_block{block}"
+            x = apply_block(x, spec, stage, spec.width * 2**index, strides, name)
+    return x
+
+
+def VideoResNet(
+    spec,
+    include_top=True,
+    input_tensor=None,
+    input_shape=None,
+    pooling=None,
+    classifier_activation="softmax",
+    name=None,
+):
+    """Builds the functional model of a spec.
+
+    Args:
+        spec: VideoResNetSpec.
+        include_top: bool. Whether the model ends in the classifier. Defaults to `True`.
+        input_tensor: Keras tensor to build on, or `None`. Defaults to `None`.
+        input_shape: tuple `(frames, height, width, channels)`; all but the channels may be
+            `None`. Defaults to `None` for `(8, 224, 224, 3)`.
+        pooling: without a head: `None` for the last feature map, `"avg"` or `"max"` for its
+            mean or maximum over frames, height and width. Defaults to `None`.
+        classifier_activation: activation of the head, or `None` for logits. Defaults to
+            `"softmax"`.
+        name: str or `None`. Name of the model. Defaults to `None`.
+
+    Returns:
+        A `keras.Model` from clips `(batch, frames, height, width, channels)` to
+        `(batch, classes)` with a head, to `(batch, features)` with `pooling`, else to
+        `(batch, frames, height / 32, width / 32, features)`.
+
+    Raises:
+        ValueError: for an input shape or pooling outside the values above.
+    """
+    if pooling not in (None, "avg", "max"):
+        raise ValueError(f"`pooling` must be None, 'avg' or 'max'. Received: {pooling=}")
+    clips = _input(input_tensor, input_shape)
+    x = apply_trunk(clips, spec)
+    if include_top or pooling == "avg":
+        x = layers.GlobalAveragePooling3D(data_format="channels_last", name="avg_pool")(x)
+    elif pooling == "max":
+        x = layers.GlobalMaxPooling3D(data_format="channels_last", name="max_pool")(x)
+    if include_top:
+        x = layers.Dropout(spec.dropout, name="dropout")(x) if spec.dropout else x
+        x = layers.Dense(spec.classes, name="classifier")(x)
+        # Probabilities keep the precision of the variables under a mixed policy.
+        dtype = keras.config.dtype_policy().variable_dtype
+        x = layers.Activation(classifier_activation, dtype=dtype, name="predictions")(x)
+    if input_tensor is not None:
+        sources = keras.utils.get_source_inputs(clips)
+        clips = sources[0] if len(sources) == 1 else sources
+    return keras.Model(clips, x, name=name)
+
+
+def _input(input_tensor, input_shape):
+    shape = (8, 224, 224, 3) if input_shape is None else tuple(input_shape)
+    if input_tensor is not None:
+        if not keras.utils.is_keras_tensor(input_tensor):
+            raise ValueError(
+                f"`input_tensor` must be a Keras tensor. Received: {type(input_tensor)}"
+            )
+        if input_shape is not None and tuple(input_tensor.shape[1:]) != shape:
+            raise ValueError(
+                "`input_tensor` and `input_shape` must agree. Received: "
+                f"input_tensor.shape={tuple(input_tensor.shape)}, {input_shape=}"
+            )
+        shape = tuple(input_tensor.shape[1:])
+    valid = len(shape) == 4 and all(n is None or (_is_int(n) and n > 0) for n in shape)
+    if not valid or shape[-1] is None:
+        raise ValueError(
+            "`input_shape` must be `(frames, height, width, channels)`, ints of at least 1, of "
+            f"which all but the channels may be None. Received: input_shape={shape}"
+        )
+    return layers.Input(shape, name="clips") if input_tensor is None else input_tensor
