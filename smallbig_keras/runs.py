@@ -1,0 +1,220 @@
+"""The folder of a training run: its configuration, checkpoints and log."""
+
+import csv
+import dataclasses
+import json
+import os
+import pathlib
+import zipfile
+
+import keras
+
+CONFIG = "config.json"
+LOG = "log.csv"
+BEST = "best.keras"
+LAST = "last.keras"
+PREVIOUS = "previous.keras"
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A trained model with what its use needs.
+
+    Args:
+        path: pathlib.Path. Folder of the run.
+        model: `keras.Model` from clips to probabilities.
+        config: dict. Resolved configuration of the training.
+    """
+
+    path: pathlib.Path
+    model: keras.Model
+    config: dict
+
+    @property
+    def class_names(self):
+        """The class names in label order, a list of str."""
+        return self.config["class_names"]
+
+    def load_clip(self, path):
+        """Reads a video the way the run was validated: segment centres, centre crop.
+
+        Args:
+            path: str. A video file.
+
+        Returns:
+            float32 array `(1, frames, size, size, 3)`, normalised.
+
+        Raises:
+            BadVideoError: if the file is no video that can be decoded.
+        """
+        from smallbig_keras.data import load_clip
+
+        return load_clip(
+            path,
+            frames=self.config["frames"],
+            size=self.config["size"],
+            short_side=self.config["test_short_side"],
+        )
+
+
+def load_run(path, checkpoint=BEST):
+    """Opens the folder that `training/fit.py` wrote.
+
+    Args:
+        path: str. The folder.
+        checkpoint: str. The checkpoint inside. Defaults to `"best.keras"`.
+
+    Returns:
+        Run.
+
+    Raises:
+        FileNotFoundError: if the folder holds no such run.
+        ValueError: if the checkpoint cannot be read.
+
+    Example:
+
+        run = smallbig_keras.load_run("runs/sample")
+        scores = run.model.predict(run.load_clip("video.webm"))
+    """
+    path = pathlib.Path(path)
+    config = read_config(path)
+    file = path / checkpoint
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"A run has a checkpoint {checkpoint} after its first epoch. Received: {path}"
+        )
+    return Run(path, open_checkpoint(file), config)
+
+
+def read_config(path):
+    """Reads the configuration of a run.
+
+    Args:
+        path: str or pathlib.Path. Folder of the run.
+
+    Returns:
+        dict.
+
+    Raises:
+        FileNotFoundError: if the folder holds no run.
+    """
+    file = pathlib.Path(path) / CONFIG
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"A run is a folder that training/fit.py wrote, with a file {CONFIG}. Received: {path}"
+        )
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def write_config(path, config):
+    """Writes the configuration of a run, creating its folder.
+
+    Args:
+        path: str or pathlib.Path. Folder of the run.
+        config: dict that JSON can hold.
+    """
+    path = pathlib.Path(path)
+    path.mkdir(parents=True, exist_ok=True)
+    _replace(path / CONFIG, lambda file: file.write_text(json.dumps(config, indent=2) + "\n"))
+
+
+def open_checkpoint(file, compile=False):
+    """Opens a checkpoint.
+
+    Args:
+        file: pathlib.Path. A `.keras` file.
+        compile: bool. Whether the optimiser and its state are restored. Defaults to `False`.
+
+    Returns:
+        `keras.Model`.
+
+    Raises:
+        ValueError: if the file is not whole.
+    """
+    if not zipfile.is_zipfile(file):
+        raise ValueError(
+            f"A checkpoint must be a whole .keras file; this one is cut short or of another "
+            f"kind. Received: {file}"
+        )
+    return keras.saving.load_model(file, compile=compile)
+
+
+def save_checkpoint(model, file, keep=None, include_optimizer=True):
+    """Writes a checkpoint so that a reader sees the old one or the new one, never a part.
+
+    Args:
+        model: `keras.Model`.
+        file: pathlib.Path. The `.keras` file to write.
+        keep: pathlib.Path. Where the present `file` is moved first. Defaults to `None`.
+        include_optimizer: bool. Whether the state of the optimiser is kept. Defaults to
+            `True`.
+    """
+    if not include_optimizer:
+        model = keras.Model(model.input, model.output, name=model.name)
+    _replace(file, model.save, keep)
+
+
+def open_last_checkpoint(path):
+    """Opens the newest whole checkpoint of a run, with its optimiser.
+
+    Args:
+        path: str or pathlib.Path. Folder of the run.
+
+    Returns:
+        `keras.Model`, or `None` if the run was stopped before its first checkpoint.
+
+    Raises:
+        ValueError: if there are checkpoints but none is whole.
+    """
+    files = [file for name in (LAST, PREVIOUS) if (file := pathlib.Path(path) / name).is_file()]
+    for file in files:
+        if zipfile.is_zipfile(file):
+            return open_checkpoint(file, compile=True)
+        print(f"{file} is not whole, the checkpoint before it is taken")
+    if files:
+        raise ValueError(f"A run continues from a whole checkpoint. Received: {files[0]}")
+    return None
+
+
+def read_log(path):
+    """Reads the log of a run.
+
+    Args:
+        path: str or pathlib.Path. Folder of the run.
+
+    Returns:
+        list of dicts, one an epoch, with numbers by name.
+    """
+    file = pathlib.Path(path) / LOG
+    if not file.is_file():
+        return []
+    with file.open(newline="") as lines:
+        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(lines)]
+
+
+def write_log(path, rows):
+    """Writes the log of a run.
+
+    Args:
+        path: str or pathlib.Path. Folder of the run.
+        rows: list of dicts, one an epoch, with numbers by name.
+    """
+
+    def write(temporary):
+        with temporary.open("w", newline="") as lines:
+            writer = csv.DictWriter(lines, rows[0])
+            writer.writeheader()
+            writer.writerows(rows)
+
+    _replace(pathlib.Path(path) / LOG, write)
+
+
+def _replace(file, write, keep=None):
+    """Writes beside `file` and renames, with the bytes on the disk before the name is."""
+    temporary = file.with_name(f".writing-{file.name}")
+    write(temporary)
+    with temporary.open("rb+") as written:
+        os.fsync(written.fileno())
+    if keep is not None and file.exists():
+        os.replace(file, keep)
+    os.replace(temporary, file)

@@ -1,0 +1,37 @@
+"""Names what happens in a video.
+
+    python training/predict.py video.webm --weights runs/RUN
+"""
+
+import argparse
+import os
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from smallbig_keras import decode_predictions, runs  # noqa: E402
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("videos", nargs="+", metavar="VIDEO")
+    parser.add_argument("--weights", required=True, metavar="RUN", help="folder of a run")
+    parser.add_argument("--top", type=int, default=5, help="classes to print")
+    args = parser.parse_args(arguments)
+    if args.top < 1:
+        parser.error(f"--top must be at least 1. Received: {args.top}")
+
+    run = runs.load_run(args.weights)
+    for video in args.videos:
+        scores = run.model.predict(run.load_clip(video), verbose=0)
+        print(video)
+        for name, score in decode_predictions(scores, args.top, labels=run.class_names)[0]:
+            print(f"  {score:6.1%}  {name}")
+
+
+if __name__ == "__main__":
+    main()
