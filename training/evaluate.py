@@ -11,6 +11,7 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras  # noqa: E402
+import tensorflow as tf  # noqa: E402
 
 from smallbig_keras import data, runs  # noqa: E402
 
@@ -39,7 +40,7 @@ def main(arguments=None):
             f"the run knows {len(run.class_names)} classes and the dataset has "
             f"{len(class_names)} of other names or order. Received: {args.data_root}"
         )
-    bad_clips = data.BadClips(policy="skip" if args.skip_bad else "raise")
+    bad_clips = data.BadClips("skip" if args.skip_bad else "raise")
     clips = data.clip_dataset(
         videos,
         frames=run.config["frames"],
@@ -49,7 +50,7 @@ def main(arguments=None):
         training=False,
         class_names=class_names,
         bad_clips=bad_clips,
-        num_parallel_calls=args.workers,
+        num_parallel_calls=args.workers or tf.data.AUTOTUNE,
     )
     metrics = {
         "top1": keras.metrics.SparseCategoricalAccuracy(),

@@ -190,15 +190,15 @@ def train(run, config, resume=False):
         f"{steps} steps of {config['batch_size']} clips, {replicas} device(s), from epoch {epoch}"
     )
 
-    bad_clips = data.BadClips(limit=config["max_bad_clips"])
-    bad_validation = data.BadClips(policy="skip")
+    bad_clips = data.BadClips("replace", config["max_bad_clips"])
+    bad_validation = data.BadClips("skip")
     common = {
         "frames": config["frames"],
         "size": config["size"],
         "batch_size": config["batch_size"],
         "class_names": class_names,
         "seed": config["seed"],
-        "num_parallel_calls": config["workers"],
+        "num_parallel_calls": config["workers"] or tf.data.AUTOTUNE,
     }
     train_clips = data.clip_dataset(
         videos,

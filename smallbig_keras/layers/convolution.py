@@ -1,4 +1,4 @@
-"""Convolutions over space (`FrameConv`) and over time (`TemporalConv`) of a clip, both computed in 2-D."""
+"""Convolutions over space and over time of a clip, both computed in 2-D."""
 
 import math
 

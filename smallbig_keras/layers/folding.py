@@ -1,4 +1,4 @@
-"""Reshapes between a clip `(batch, frames, height, width, channels)` and the 4-D tensors that 2-D operations take."""
+"""Reshapes between a 5-D clip and the 4-D tensors that 2-D operations take."""
 
 from keras import ops
 

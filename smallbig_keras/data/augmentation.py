@@ -1,0 +1,125 @@
+"""Random and fixed views of a clip, as TensorFlow operations.
+
+Clips have shape `(frames, height, width, 3)`. Randomness is stateless: the same `seed`, an
+integer tensor of shape `(2,)`, gives the same view.
+"""
+
+import tensorflow as tf
+
+
+def short_side_resize(clip, size, antialias=False):
+    """Resizes a clip so that its shorter side has `size` pixels; the longer one is rounded down.
+
+    Args:
+        clip: tensor of shape `(frames, height, width, 3)`, any number type.
+        size: int or int tensor. Pixels.
+        antialias: bool. Whether to average over the source pixels of one target pixel; OpenCV
+            does not, Pillow does. Defaults to `False`.
+
+    Returns:
+        float32 tensor of shape `(frames, new_height, new_width, 3)`, bilinear.
+    """
+    height, width = tf.shape(clip)[1], tf.shape(clip)[2]
+    short = tf.minimum(height, width)
+    size = tf.cast(size, tf.int32)
+    return tf.image.resize(
+        clip, (size * height // short, size * width // short), antialias=antialias
+    )
+
+
+def random_short_side(clip, seed, low=256, high=320):
+    """Resizes a clip to a short side drawn from `low` to `high` pixels, both included.
+
+    Args:
+        clip: tensor of shape `(frames, height, width, 3)`.
+        seed: int tensor of shape `(2,)`.
+        low: int. Least short side. Defaults to `256`.
+        high: int. Greatest short side. Defaults to `320`.
+
+    Returns:
+        float32 tensor of shape `(frames, new_height, new_width, 3)`.
+    """
+    size = tf.random.stateless_uniform((), seed, low, high + 1, tf.int32)
+    return short_side_resize(clip, size)
+
+
+def random_crop(clip, size, seed):
+    """Takes a square at a random place, the same in every frame.
+
+    Args:
+        clip: tensor of shape `(frames, height, width, 3)`, no side shorter than `size`.
+        size: int. Pixels.
+        seed: int tensor of shape `(2,)`.
+
+    Returns:
+        tensor of shape `(frames, size, size, 3)`.
+    """
+    room = tf.shape(clip)[1:3] - size
+    # One uniform number a side: its product with the number of places never reaches it.
+    place = tf.random.stateless_uniform((2,), seed) * tf.cast(room + 1, tf.float32)
+    top, left = tf.unstack(tf.minimum(tf.cast(place, tf.int32), room))
+    return _crop(clip, top, left, size)
+
+
+def centre_crop(clip, size):
+    """Takes the square in the middle, up and left of it where the margin is odd.
+
+    Args:
+        clip: tensor of shape `(frames, height, width, 3)`, no side shorter than `size`.
+        size: int. Pixels.
+
+    Returns:
+        tensor of shape `(frames, size, size, 3)`.
+    """
+    top, left = tf.unstack((tf.shape(clip)[1:3] - size) // 2)
+    return _crop(clip, top, left, size)
+
+
+def horizontal_flip(clip, label, seed, label_map=None):
+    """Mirrors a clip with probability one half.
+
+    Args:
+        clip: tensor of shape `(frames, height, width, 3)`.
+        label: int tensor of shape `()`. Class id, negative if unknown.
+        seed: int tensor of shape `(2,)`.
+        label_map: sequence of ints. Class id of the mirrored clip for every class id, see
+            `left_right_label_map`. Defaults to `None`, the label stays.
+
+    Returns:
+        `(clip, label)`.
+    """
+    mirrored = tf.random.stateless_uniform((), seed) < 0.5
+    clip = tf.cond(mirrored, lambda: clip[:, :, ::-1], lambda: clip)
+    if label_map is not None:
+        other = tf.gather(tf.constant(label_map, label.dtype), tf.maximum(label, 0))
+        label = tf.where(mirrored & (label >= 0), other, label)
+    return clip, label
+
+
+def left_right_label_map(class_names):
+    """Finds the class of a mirrored clip by name.
+
+    Classes whose names become each other's when the words "left" and "right" are swapped are
+    swapped; every other class stays. Something-Something V2 has three such pairs.
+
+    Args:
+        class_names: sequence of str.
+
+    Returns:
+        list of ints, the class id of the mirrored clip for every class id.
+    """
+    ids = {name: i for i, name in enumerate(class_names)}
+    words = {"left": "right", "right": "left"}
+    swapped = (" ".join(words.get(w, w) for w in name.split(" ")) for name in class_names)
+    return [ids.get(name, i) for i, name in enumerate(swapped)]
+
+
+def _crop(clip, top, left, size):
+    rows = tf.debugging.assert_less_equal(
+        size,
+        tf.reduce_min(tf.shape(clip)[1:3]),
+        message=f"A crop must fit into the clip. Received: size={size}",
+    )
+    with tf.control_dependencies([rows] if rows is not None else []):
+        view = clip[:, top : top + size, left : left + size]
+    return tf.ensure_shape(view, (None, size, size, 3))

@@ -1,0 +1,39 @@
+import keras
+import numpy as np
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def restored_state():
+    """Every test starts from the same seeds and leaves the dtype policy as it was."""
+    keras.utils.set_random_seed(0)
+    policy = keras.config.dtype_policy()
+    yield
+    keras.config.set_dtype_policy(policy)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def randomize(model, seed=0):
+    """Random weights and statistics: the defaults of a normalisation hide errors."""
+    rng = np.random.default_rng(seed)
+    for weight in model.weights:
+        shape = tuple(weight.shape)
+        if weight.name == "moving_variance":
+            value = rng.uniform(0.5, 1.5, shape)
+        elif weight.name == "gamma":
+            value = rng.uniform(0.3, 0.9, shape)
+        elif len(shape) > 1:
+            value = rng.standard_normal(shape) * np.sqrt(2 / np.prod(shape[:-1]))
+        else:
+            value = rng.standard_normal(shape) * 0.1
+        weight.assign(value)
+    return model
+
+
+@pytest.fixture(name="randomize")
+def randomize_fixture():
+    return randomize

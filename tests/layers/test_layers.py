@@ -1,0 +1,191 @@
+"""Each layer against NumPy, in eval mode with random weights."""
+
+import keras
+import numpy as np
+import pytest
+
+from smallbig_keras import layers
+from tests import numpy_reference as reference
+
+CLIPS = (2, 4, 7, 6, 8)
+
+
+@pytest.fixture
+def clips(rng):
+    return rng.standard_normal(CLIPS).astype("float32")
+
+
+def close(actual, expected):
+    np.testing.assert_allclose(np.asarray(actual), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("strides", [1, 2])
+@pytest.mark.parametrize("kernel_size", [1, 3, 7])
+@pytest.mark.parametrize("size", [6, 7])
+def test_frame_conv(clips, size, kernel_size, strides):
+    clips = clips[:, :, :size, :size]
+    layer = layers.FrameConv(5, kernel_size, strides)
+    outputs = layer(clips)
+    close(outputs, reference.convolve(clips, reference.kernel(layer), strides))
+    assert tuple(outputs.shape) == layer.compute_output_shape(clips.shape)
+
+
+@pytest.mark.parametrize("kernel_size", [1, 3, 5])
+def test_temporal_conv(clips, kernel_size):
+    layer = layers.TemporalConv(5, kernel_size)
+    outputs = layer(clips)
+    kernel = reference.kernel(layer)[:, :, None]
+    close(outputs, reference.convolve(clips, kernel))
+    assert tuple(outputs.shape) == layer.compute_output_shape(clips.shape)
+
+
+@pytest.mark.parametrize("mode", ["max", "avg"])
+@pytest.mark.parametrize(
+    "size",
+    [(3, 1, 1), (3, 3, 3), (3, 5, 5), (3, 7, 7), (None, 3, 3), (None, 1, 1), (1, 3, 3), (5, 3, 1)],
+)
+def test_pooling(clips, size, mode):
+    layer = layers.ClipPooling(size, mode=mode)
+    outputs = layer(clips)
+    close(outputs, reference.pool(clips, size, mode))
+    assert tuple(outputs.shape) == layer.compute_output_shape(clips.shape)
+
+
+@pytest.mark.parametrize("size", [6, 7])
+def test_strided_pooling_of_negative_values(clips, size):
+    clips = -np.abs(clips[:, :, :size, :size]) - 1
+    outputs = layers.ClipPooling((1, 3, 3), strides=2)(clips)
+    close(outputs, reference.pool(clips, (1, 3, 3), strides=2))
+
+
+@pytest.mark.parametrize("normalization", ["individual", "single"])
+@pytest.mark.parametrize("share_weights", [True, False])
+@pytest.mark.parametrize(
+    "kernel_size, strides, pool_size, pool",
+    [(1, 1, (3, 1, 1), "max"), (3, 2, (3, 3, 3), "avg"), (1, 1, (None, 3, 3), "max")],
+)
+def test_smallbig_unit(
+    clips, randomize, kernel_size, strides, pool_size, pool, share_weights, normalization
+):
+    layer = layers.SmallBigUnit(
+        5, kernel_size, strides, pool_size, pool, share_weights, normalization, activation="relu"
+    )
+    layer.build(clips.shape)
+    randomize(layer)
+    outputs = layer(clips)
+
+    big_conv = layer.conv if share_weights else layer.big_conv
+    small = reference.convolve(clips, reference.kernel(layer.conv), strides)
+    big = reference.convolve(
+        reference.pool(clips, pool_size, pool), reference.kernel(big_conv), strides
+    )
+    if normalization == "single":
+        expected = reference.norm_layer(small + big, layer.norm)
+    else:
+        expected = reference.norm_layer(small, layer.norm) + reference.norm_layer(
+            big, layer.big_norm
+        )
+    close(outputs, np.maximum(expected, 0))
+    assert tuple(outputs.shape) == layer.compute_output_shape(clips.shape)
+
+
+@pytest.mark.parametrize("pool", ["max", "avg"])
+@pytest.mark.parametrize("share_weights", [True, False])
+def test_extra_unit(clips, randomize, pool, share_weights):
+    layer = layers.SmallBigExtraUnit(4, pool, share_weights)
+    layer.build(clips.shape)
+    randomize(layer)
+    reduce, expand = reference.kernel(layer.reduce)[0, 0], reference.kernel(layer.expand)[0, 0]
+    big_reduce = reduce if share_weights else reference.kernel(layer.big_reduce)[0, 0]
+    context = getattr(clips, {"max": "max", "avg": "mean"}[pool])((1, 2, 3), keepdims=True)
+    weighed = (clips @ reduce) * reference.sigmoid(context @ big_reduce)
+    close(layer(clips), clips + reference.norm_layer(weighed @ expand, layer.norm))
+
+
+def test_squeeze_excite_unit(clips, randomize):
+    layer = layers.SqueezeExciteUnit(4)
+    layer.build(clips.shape)
+    randomize(layer)
+    reduce, expand = reference.kernel(layer.reduce)[0, 0], reference.kernel(layer.expand)[0, 0]
+    hidden = clips.max((1, 2, 3), keepdims=True) @ reduce + np.asarray(layer.reduce.bias)
+    attention = reference.sigmoid(np.maximum(hidden, 0) @ expand + np.asarray(layer.expand.bias))
+    close(layer(clips), clips + reference.norm_layer(clips * attention, layer.norm))
+
+
+@pytest.mark.parametrize("unit", [layers.SmallBigExtraUnit, layers.SqueezeExciteUnit])
+def test_new_extra_unit_passes_the_clip_on(clips, unit):
+    np.testing.assert_array_equal(unit()(clips), clips)
+
+
+LAYERS = [
+    layers.ClipPooling((None, 3, 3), mode="avg"),
+    layers.FrameConv(8, 3, 2, use_bias=True, activation="relu"),
+    layers.FusedBatchNormalization(momentum=0.8, gamma_initializer="zeros"),
+    layers.SmallBigExtraUnit(2, "avg", False),
+    layers.SmallBigUnit(8, 3, 2, (3, 5, 5), "avg", False, "single", "relu"),
+    layers.SqueezeExciteUnit(2, "avg"),
+    layers.TemporalConv(8, 5, 2),
+]
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: type(layer).__name__)
+def test_configuration_and_shapes(layer, clips, randomize):
+    """A layer from its configuration with the same weights computes the same."""
+    config = keras.saving.serialize_keras_object(layer)
+    assert config["registered_name"] == f"smallbig_keras>{type(layer).__name__}"
+    copy = keras.saving.deserialize_keras_object(config)
+    assert copy.get_config() == layer.get_config()
+    for one in (layer, copy):
+        one.build(clips.shape)
+        randomize(one)
+    outputs = copy(clips)
+    np.testing.assert_array_equal(outputs, layer(clips))
+    assert tuple(outputs.shape) == layer.compute_output_shape(clips.shape)
+    symbolic = layer.compute_output_shape((None, None, None, None, 8))
+    assert len(symbolic) == 5 and symbolic[-1] == 8
+
+
+@pytest.mark.parametrize("policy", ["float16", "bfloat16", "mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: type(layer).__name__)
+def test_policies(layer, policy, clips, randomize):
+    layer = type(layer).from_config({**layer.get_config(), "dtype": policy})
+    full = type(layer).from_config({**layer.get_config(), "dtype": "float32"})
+    for one in (layer, full):
+        one.build(clips.shape)
+        randomize(one)
+    outputs = layer(clips.astype("float16"), training=True) if has_training(layer) else layer(clips)
+    expected = full(clips, training=True) if has_training(layer) else full(clips)
+    assert keras.backend.standardize_dtype(outputs.dtype) == layer.compute_dtype
+    np.testing.assert_allclose(
+        np.asarray(keras.ops.cast(outputs, "float32")), expected, rtol=0.1, atol=0.15
+    )
+
+
+def has_training(layer):
+    return "Norm" in type(layer).__name__ or "Unit" in type(layer).__name__
+
+
+@pytest.mark.parametrize(
+    "make, rule",
+    [
+        (lambda: layers.ClipPooling((2, 3, 3)), "three odd ints"),
+        (lambda: layers.ClipPooling((3, None, 3)), "three odd ints"),
+        (lambda: layers.ClipPooling((3, 3)), "three odd ints"),
+        (lambda: layers.ClipPooling(mode="sum"), "'max' or 'avg'"),
+        (lambda: layers.ClipPooling(strides=2, mode="avg"), "`strides` must be"),
+        (lambda: layers.FrameConv(4, 2), "must be odd"),
+        (lambda: layers.FrameConv(4, 3, data_format="channels_first"), "channels_last"),
+        (lambda: layers.TemporalConv(4, (3, 3)), "one pixel"),
+        (lambda: layers.SmallBigUnit(4, normalization="none"), "'individual' or 'single'"),
+        (lambda: layers.SmallBigExtraUnit(0), "`ratio` must be"),
+        (lambda: layers.SmallBigExtraUnit(pool="sum"), "`pool` must be"),
+        (lambda: layers.SmallBigExtraUnit(9).build(CLIPS), "at least that many"),
+        (lambda: layers.FusedBatchNormalization(axis=1), "must be -1"),
+        (lambda: layers.FrameConv(4, 3).build((None, 8, 8, 3)), "takes clips"),
+        (lambda: layers.ClipPooling().build((None, 8, 8, 3)), "takes clips"),
+    ],
+)
+def test_bad_arguments(make, rule):
+    with pytest.raises(ValueError, match=rule) as error:
+        make()
+    assert "Received: " in str(error.value)

@@ -1,0 +1,94 @@
+"""The fused normalisation against NumPy, against Keras' own, and its state."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from smallbig_keras.layers import FusedBatchNormalization
+from tests.numpy_reference import normalize
+
+SHAPES = [(3, 5, 4), (2, 6, 5, 4), (2, 3, 6, 5, 4)]
+
+
+@pytest.fixture(params=SHAPES, ids=["3-D", "4-D", "5-D"])
+def x(request, rng):
+    return rng.standard_normal(request.param).astype("float32") * 2 + 1
+
+
+def test_training_step(x, randomize):
+    layer = FusedBatchNormalization()
+    layer.build(x.shape)
+    randomize(layer)
+    before = [w.numpy() for w in layer.weights]
+    outputs = layer(x, training=True)
+
+    values = x.reshape(-1, 4).astype("float64")
+    mean, variance = values.mean(0), values.var(0)
+    expected = normalize(x, before[0], before[1], mean, variance)
+    np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        layer.moving_mean, 0.9 * before[2] + 0.1 * mean, rtol=1e-5, atol=1e-7
+    )
+    unbiased = variance * len(values) / (len(values) - 1)
+    np.testing.assert_allclose(layer.moving_variance, 0.9 * before[3] + 0.1 * unbiased, rtol=1e-5)
+
+
+def test_inference_and_freezing(x, randomize):
+    layer = FusedBatchNormalization()
+    layer.build(x.shape)
+    randomize(layer)
+    before = [w.numpy() for w in layer.weights]
+    expected = normalize(x, *before)
+    np.testing.assert_allclose(layer(x), expected, rtol=1e-4, atol=1e-5)
+    layer.trainable = False
+    np.testing.assert_allclose(layer(x, training=True), expected, rtol=1e-4, atol=1e-5)
+    for weight, value in zip(layer.weights, before, strict=True):
+        np.testing.assert_array_equal(weight, value)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("affine", [(True, True), (False, True), (True, False)])
+def test_gradients_are_those_of_keras(x, training, affine, randomize, rng):
+    scale, center = affine
+    options = {"momentum": 0.9, "epsilon": 1e-5, "scale": scale, "center": center}
+    weights = rng.standard_normal(x.shape).astype("float32")
+    results = []
+    for kind in (FusedBatchNormalization, keras.layers.BatchNormalization):
+        layer = kind(**options)
+        layer.build(x.shape)
+        randomize(layer)
+        with tf.GradientTape() as tape:
+            tape.watch(inputs := tf.constant(x))
+            loss = tf.reduce_sum(layer(inputs, training=training) * weights)
+        variables = [v.value for v in layer.trainable_variables]
+        results.append([loss, *tape.gradient(loss, [inputs, *variables])])
+    for fused, plain in zip(*results, strict=True):
+        np.testing.assert_allclose(fused, plain, rtol=1e-3, atol=1e-4)
+
+
+def test_the_fused_operation_runs(x):
+    layer = FusedBatchNormalization()
+    layer.build(x.shape)
+    graph = tf.function(lambda t: layer(t, training=True)).get_concrete_function(x).graph
+    operations = {operation.type for operation in graph.get_operations()}
+    assert "FusedBatchNormV3" in operations
+    assert "SquaredDifference" not in operations
+
+
+@pytest.mark.parametrize("options", [{"synchronized": True}, {"dtype": "float64"}])
+def test_other_cases_are_those_of_keras(x, options):
+    fused = FusedBatchNormalization(**options)
+    plain = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, **options)
+    np.testing.assert_array_equal(fused(x, training=True), plain(x, training=True))
+    np.testing.assert_array_equal(fused.moving_variance, plain.moving_variance)
+
+
+def test_weights_are_those_of_keras(x, randomize):
+    """Either layer takes the list of weights of the other."""
+    fused, plain = FusedBatchNormalization(), keras.layers.BatchNormalization(epsilon=1e-5)
+    for layer in (fused, plain):
+        layer.build(x.shape)
+    randomize(plain)
+    fused.set_weights(plain.get_weights())
+    np.testing.assert_allclose(fused(x), plain(x), rtol=1e-5, atol=1e-6)

@@ -1,0 +1,275 @@
+"""What holds for every network: views, time, sizes, policies, round trips, backends."""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import smallbig_keras
+from smallbig_keras import models
+from smallbig_keras.weights import reference_variables
+
+TINY = {"blocks": (1, 2, 1, 1), "width": 8, "classes": 5}
+SHAPE = (4, 32, 32, 3)
+VARIANTS = [(name, "reference") for name in smallbig_keras.list_models()]
+VARIANTS += [(name, "paper") for name in smallbig_keras.list_models() if "SmallBig" in name]
+SMALLBIG = [(name, variant) for name, variant in VARIANTS if "SmallBig" in name]
+
+
+def build(name, variant="reference", **options):
+    options = {"input_shape": SHAPE, **TINY, **options}
+    return models.get_model_function(name)(variant=variant, **options)
+
+
+def clips(shape=(2, *SHAPE), seed=0):
+    return np.random.default_rng(seed).standard_normal(shape).astype("float32")
+
+
+def copy_weights(target, source):
+    """Sets the weights that both networks have, by the names of the 2-D network."""
+    sources = reference_variables(source)
+    for name, variable in reference_variables(target).items():
+        if name in sources:
+            variable.assign(sources[name])
+
+
+EXTRAS = [{}, {"extra": "smallbig"}, {"extra": "smallbig", "extra_position": "output"}]
+FRESH = [("SmallBigR50", {"pool": "avg", **extra}) for extra in EXTRAS]
+FRESH += [("SmallBigR23", {"variant": "paper"}), ("SmallBigR50", {"units": (1, 3)})]
+
+
+@pytest.mark.parametrize("name, options", FRESH)
+def test_fresh_model_is_the_2d_network_on_every_frame(name, options, randomize):
+    """New big views and extra units add nothing (paper, section 6, "Training")."""
+    plain = build("C2DR50", input_shape=(None, *SHAPE[1:]), classifier_activation=None)
+    randomize(plain)
+    model = build(name, classifier_activation=None, **options)
+    copy_weights(model, plain)
+    x = clips()
+    frames = [plain(x[:, t : t + 1], training=False) for t in range(SHAPE[0])]
+    np.testing.assert_allclose(model(x), np.mean(frames, axis=0), rtol=1e-4, atol=1e-5)
+
+
+def test_squeeze_excite_starts_as_the_2d_network(randomize):
+    plain = randomize(build("C2DR50", classifier_activation=None))
+    model = build("SmallBigR50", extra="squeeze_excite", classifier_activation=None)
+    plain_names = {v.path.replace("/", "_"): v for v in plain.weights}
+    for variable in model.weights:
+        source = plain_names.get(variable.path.replace("/", "_"))
+        if source is not None:
+            variable.assign(source)
+    np.testing.assert_allclose(model(clips()), plain(clips()), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name, variant", VARIANTS)
+def test_order_of_frames(name, variant, randomize):
+    """Big views alone are symmetric in time; a 3x1x1 convolution is not."""
+    model = randomize(build(name, variant, classifier_activation=None))
+    x = clips()
+    forward, backward = model(x).numpy(), model(x[:, ::-1]).numpy()
+    difference = np.abs(forward - backward).max() / np.abs(forward).max()
+    if "SlowOnly" in name:
+        assert difference > 1e-2
+    else:
+        assert difference < 1e-5
+
+
+@pytest.mark.parametrize("name, variant", SMALLBIG)
+def test_frames_share_what_they_see(name, variant, randomize):
+    """One changed frame changes the features of the others: the network is not 2-D."""
+    model = randomize(build(name, variant, include_top=False))
+    x = clips()
+    changed = x.copy()
+    changed[:, 0] += 1
+    features = np.asarray(model(x)), np.asarray(model(changed))
+    assert np.abs(features[0][:, -1] - features[1][:, -1]).max() > 1e-3
+
+
+@pytest.mark.parametrize("name, variant", VARIANTS)
+@pytest.mark.parametrize("shape", [(1, 8, 8, 3), (3, 33, 17, 3), (5, 40, 56, 3)])
+def test_any_frames_and_sizes(name, variant, shape, randomize):
+    """A network of open sizes equals one that was built for the size."""
+    open_model = randomize(build(name, variant, input_shape=(None, None, None, 3)))
+    model = build(name, variant, input_shape=shape)
+    model.set_weights(open_model.get_weights())
+    x = clips((2, *shape))
+    scores = model(x).numpy()
+    assert scores.shape == (2, 5)
+    assert np.isfinite(scores).all()
+    np.testing.assert_allclose(scores.sum(1), 1, rtol=1e-5)
+    np.testing.assert_allclose(open_model(x), scores, rtol=1e-3, atol=1e-5)
+    compiled = tf.function(open_model, input_signature=[tf.TensorSpec((None,) * 4 + (3,))])
+    np.testing.assert_allclose(compiled(x), scores, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("name, variant", VARIANTS)
+def test_every_weight_is_trained(name, variant, randomize):
+    model = randomize(build(name, variant))
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(model(clips(), training=True)[:, 0])
+    gradients = tape.gradient(loss, [v.value for v in model.trainable_variables])
+    for variable, gradient in zip(model.trainable_variables, gradients, strict=True):
+        assert gradient is not None, variable.path
+        assert np.abs(gradient).max() > 0, variable.path
+
+
+@pytest.mark.parametrize("policy", ["float16", "bfloat16", "mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("name", ["SmallBigR50", "SmallBigSlowOnlyR50"])
+def test_policies(name, policy, randomize):
+    full = randomize(build(name))
+    keras.config.set_dtype_policy(policy)
+    model = build(name)
+    model.set_weights(full.get_weights())
+    scores = model(clips())
+    variable_dtype = keras.config.dtype_policy().variable_dtype
+    assert keras.backend.standardize_dtype(scores.dtype) == variable_dtype
+    np.testing.assert_allclose(np.asarray(scores, "float32"), full(clips()), atol=0.05)
+    model.compile("sgd", "sparse_categorical_crossentropy", jit_compile=False)
+    assert np.isfinite(model.train_on_batch(clips(), np.arange(2)))
+
+
+@pytest.mark.parametrize("name", ["SmallBigR50", "SmallBigSlowOnlyR50"])
+def test_round_trips_in_a_fresh_process(name, tmp_path, randomize):
+    """`.keras` opens after the import alone, `.weights.h5` in a model built anew."""
+    model = randomize(build(name, "paper", share_weights=False))
+    x = clips()
+    model.save(tmp_path / "model.keras")
+    model.save_weights(tmp_path / "model.weights.h5")
+    np.savez(tmp_path / "expected.npz", x=x, scores=model(x))
+    script = f"""
+        import keras, numpy as np, smallbig_keras
+        file = np.load("expected.npz")
+        opened = keras.saving.load_model("model.keras")
+        built = smallbig_keras.{name}(
+            variant="paper", share_weights=False, input_shape={SHAPE}, **{TINY}
+        )
+        built.load_weights("model.weights.h5")
+        for model in (opened, built):
+            np.testing.assert_allclose(model(file["x"]), file["scores"], rtol=1e-4, atol=1e-6)
+    """
+    run_python(script, tmp_path)
+    copy = keras.Model.from_config(model.get_config())
+    copy.set_weights(model.get_weights())
+    np.testing.assert_array_equal(copy(x), model(x))
+
+
+@pytest.mark.parametrize("name", ["SmallBigR50", "SmallBigSlowOnlyR50"])
+def test_jax_backend_gives_the_same_output(name, tmp_path, randomize):
+    pytest.importorskip("jax", reason="JAX is in the test extra")
+    model = randomize(build(name, "paper", classifier_activation=None))
+    x = clips()
+    model.save_weights(tmp_path / "model.weights.h5")
+    np.savez(tmp_path / "expected.npz", x=x, scores=model(x))
+    script = f"""
+        import keras, numpy as np, smallbig_keras
+        assert keras.backend.backend() == "jax"
+        file = np.load("expected.npz")
+        model = smallbig_keras.{name}(
+            variant="paper", classifier_activation=None, input_shape={SHAPE}, **{TINY}
+        )
+        model.load_weights("model.weights.h5")
+        np.testing.assert_allclose(model(file["x"]), file["scores"], rtol=1e-3, atol=1e-5)
+        assert smallbig_keras.complexity(model, (8, 64, 64, 3)).macs > 0
+    """
+    run_python(script, tmp_path, backend="jax")
+
+
+def run_python(script, folder, backend="tensorflow"):
+    environment = {**os.environ, "KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"}
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize(
+    "pooling, shape", [(None, (2, 4, 1, 1, 256)), ("avg", (2, 256)), ("max", (2, 256))]
+)
+def test_without_a_head(pooling, shape):
+    model = build("SmallBigR50", include_top=False, pooling=pooling)
+    outputs = model(clips())
+    assert tuple(outputs.shape) == shape
+    features = np.asarray(build("SmallBigR50", include_top=False)(clips()))
+    assert features.shape == (2, 4, 1, 1, 256)
+
+
+def test_input_tensor():
+    raw = keras.Input(SHAPE)
+    scaled = keras.layers.Rescaling(2.0)(raw)
+    model = build("SmallBigR23", input_tensor=scaled, input_shape=None)
+    twin = build("SmallBigR23")
+    twin.set_weights(model.get_weights())
+    np.testing.assert_allclose(model(clips()), twin(2 * clips()), rtol=1e-4)
+
+
+def test_feature_extractor():
+    model = build("SmallBigR50", "paper")
+    outputs = models.feature_extractor(model, ["stem", "res3", "res4_block1_unit2"])(clips())
+    assert {k: tuple(v.shape) for k, v in outputs.items()} == {
+        "stem": (2, 4, 8, 8, 8),
+        "res3": (2, 4, 4, 4, 64),
+        "res4_block1_unit2": (2, 4, 2, 2, 32),
+    }
+    last = models.feature_extractor(model, ["res3_block2_extra"])(clips())["res3_block2_extra"]
+    np.testing.assert_array_equal(outputs["res3"], last)
+    with pytest.raises(ValueError, match="Received: 'res6'"):
+        models.feature_extractor(model, ["res6"])
+
+
+def test_weight_names():
+    """Names are an interface: ports, checkpoints and feature extraction rest on them."""
+    file = os.path.join(os.path.dirname(__file__), "weight_names.json")
+    with open(file) as lines:
+        expected = json.load(lines)
+    actual = {
+        f"{name} {variant}": [v.path for v in build(name, variant, blocks=(1, 1, 1, 1)).weights]
+        for name, variant in VARIANTS
+        if not name.startswith("C2D") or name == "C2DR50"
+    }
+    assert actual == expected
+
+
+@pytest.mark.parametrize(
+    "arguments, error, rule",
+    [
+        ({"weights": "k400"}, ValueError, "`weights` must be None"),
+        ({"variant": "papers"}, ValueError, "'reference', 'paper'"),
+        ({"pooling": "mean"}, ValueError, "None, 'avg' or 'max'"),
+        ({"classes": 0}, ValueError, "`classes` must be"),
+        ({"classes": True}, ValueError, "`classes` must be"),
+        ({"input_shape": (8, 224, 3)}, ValueError, "`input_shape` must be"),
+        ({"input_shape": (0, 8, 8, 3)}, ValueError, "`input_shape` must be"),
+        ({"input_shape": (8, 8, 8, None)}, ValueError, "`input_shape` must be"),
+        ({"input_tensor": 3}, ValueError, "must be a Keras tensor"),
+        ({"smallbig_stages": (1, 2)}, ValueError, "stages among"),
+        ({"smallbig_stages": 3}, ValueError, "must be a tuple"),
+        ({"units": (1, 1)}, ValueError, "convolutions among"),
+        ({"pool_sizes": ((3, 3, 3),)}, ValueError, "three sizes"),
+        ({"pool_sizes": ((3, 3, 3), (2, 3, 3), (3, 3, 3))}, ValueError, "three odd ints"),
+        ({"pool": "sum"}, ValueError, "`pool` must be"),
+        ({"share_weights": "yes"}, ValueError, "`share_weights` must be"),
+        ({"normalization": "both"}, ValueError, "`normalization` must be"),
+        ({"extra": "nonlocal"}, ValueError, "`extra` must be"),
+        ({"extra_position": "top"}, ValueError, "`extra_position` must be"),
+        ({"extra_ratio": 0}, ValueError, "`extra_ratio` must be"),
+        ({"dropout": 1.0}, ValueError, "`dropout` must be"),
+        ({"blocks": (1, 2, 3)}, ValueError, "`blocks` must be"),
+        ({"temporal_stages": (4,)}, ValueError, "either 3x1x1 or has a big view"),
+        ({"droput": 0.5}, TypeError, "has the options"),
+    ],
+)
+def test_bad_arguments(arguments, error, rule):
+    with pytest.raises(error, match=rule) as raised:
+        smallbig_keras.SmallBigR50(**arguments)
+    assert "Received: " in str(raised.value)
