@@ -15,12 +15,14 @@ from smallbig_keras.models import (
     feature_extractor,
     list_models,
 )
+from smallbig_keras.runs import Run, load_run
 from smallbig_keras.version import __version__
 
 __all__ = [
     "C2DR23",
     "C2DR50",
     "C2DR101",
+    "Run",
     "SlowOnlyR50",
     "SmallBigR23",
     "SmallBigR50",
@@ -33,6 +35,7 @@ __all__ = [
     "feature_extractor",
     "layers",
     "list_models",
+    "load_run",
     "models",
     "preprocess_input",
 ]

@@ -15,6 +15,7 @@ import json
 import os
 import pathlib
 import sys
+import warnings
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -218,6 +219,8 @@ def train(run, config, resume=False):
         **common,
     )
 
+    # How many videos can be read is known after the first validation.
+    warnings.filterwarnings("ignore", "Your input ran out of data", UserWarning)
     meter = data.WaitMeter()
     recorder = callbacks.RunRecorder(run, epoch)
     model.fit(
@@ -232,6 +235,7 @@ def train(run, config, resume=False):
             *tensorboard(run),
             recorder,
         ],
+        shuffle=False,
         verbose=1 if sys.stdout.isatty() else 2,
     )
     best = recorder.best

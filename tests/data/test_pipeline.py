@@ -1,0 +1,195 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from smallbig_keras.data import BadClips, BadVideoError, Video, clip_dataset, load_clip, pipeline
+from smallbig_keras.labels import preprocess_input
+from tests.data.videos import picture, write_video
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("videos")
+    return [Video(str(write_video(folder / f"{i}.webm", 9 + i)), i, str(i)) for i in range(10)]
+
+
+@pytest.fixture
+def bad(tmp_path):
+    (tmp_path / "bad.webm").write_bytes(b"bad")
+    return Video(str(tmp_path / "bad.webm"), 99, "bad")
+
+
+def stream(videos, **options):
+    options = {"frames": 4, "size": 24, "batch_size": 3, "training": True, **options}
+    dataset = clip_dataset(videos, **options)
+    return [(clips.numpy(), labels.numpy()) for clips, labels in dataset]
+
+
+def assert_same(one, other):
+    assert len(one) == len(other) > 0
+    for (clips, labels), (other_clips, other_labels) in zip(one, other, strict=True):
+        np.testing.assert_array_equal(labels, other_labels)
+        np.testing.assert_array_equal(clips, other_clips)
+
+
+def test_evaluation_is_the_middle_of_every_video_in_order(videos):
+    # Short side 64 is the height of the videos: nothing is interpolated.
+    options = dict(frames=4, size=64, batch_size=4, training=False, short_side=64)
+    dataset = clip_dataset(videos, **options, normalize=False)
+    assert dataset.cardinality() == 3
+    assert dataset.element_spec[0].shape[1:] == (4, 64, 64, 3)
+    assert dataset.element_spec[1].dtype == tf.int32
+    batches = list(dataset)
+    assert [len(labels) for _, labels in batches] == [4, 4, 2]
+    clips = np.concatenate([clips for clips, _ in batches])
+    assert clips.dtype == np.float32
+    assert np.concatenate([labels for _, labels in batches]).tolist() == list(range(10))
+    for i, clip in enumerate(clips):
+        indices = [int((k + 0.5) * (9 + i) / 4) for k in range(4)]
+        expected = np.stack([picture(index)[:, 16:80] for index in indices])
+        assert np.abs(clip - expected).mean() < 12
+    normalised = np.concatenate([clips for clips, _ in stream(videos, **options)])
+    np.testing.assert_allclose(normalised, preprocess_input(clips), atol=1e-5)
+    np.testing.assert_allclose(load_clip(videos[3].path, 4, 64, 64), normalised[3:4], atol=1e-5)
+
+
+def test_training_takes_every_segment_and_a_random_crop(videos):
+    # Nine segments of nine frames leave one choice each; 64 of 96 columns leave 33 places.
+    batches = stream(
+        videos[:1], frames=9, size=64, short_side=64, batch_size=1, epochs=8, normalize=False
+    )
+    expected = np.stack([picture(i) for i in range(9)]).astype(np.float32)
+    places = set()
+    for clips, labels in batches:
+        assert clips.shape == (1, 9, 64, 64, 3) and labels.tolist() == [0]
+        errors = [np.abs(clips[0] - expected[:, :, x : x + 64]).mean() for x in range(33)]
+        assert min(errors) < 12
+        places.add(int(np.argmin(errors)))
+    assert len(places) > 3
+
+
+def test_defaults_and_epochs(videos):
+    batches = stream(videos, epochs=3)
+    assert len(batches) == 9
+    epochs = [np.concatenate([y for _, y in batches[i : i + 3]]).tolist() for i in (0, 3, 6)]
+    for labels in epochs:
+        assert len(set(labels)) == 9
+    assert len({tuple(labels) for labels in epochs}) == 3
+    whole = stream(videos, drop_remainder=False)
+    assert sorted(np.concatenate([labels for _, labels in whole]).tolist()) == list(range(10))
+
+
+def test_stream_depends_on_seed_epoch_and_place_only(videos):
+    whole = stream(videos, epochs=3, seed=5, num_parallel_calls=1, flip="plain")
+    assert_same(whole, stream(videos, epochs=3, seed=5, num_parallel_calls=4, flip="plain"))
+    resumed = stream(videos, epochs=3, initial_epoch=1, seed=5, flip="plain")
+    assert_same(whole[3:], resumed)
+    for one, other in ((whole, stream(videos, epochs=3, seed=6)), (whole[:3], whole[3:6])):
+        assert not np.array_equal(one[0][0], other[0][0])
+
+
+def test_flip_swaps_labels(videos):
+    names = ["turn left", "turn right"]
+    turns = [Video(videos[i].path, 0, str(i)) for i in range(10)]
+    labels = np.concatenate([y for _, y in stream(turns, epochs=9, flip="swap", class_names=names)])
+    assert 20 < labels.sum() < 61
+    labels = np.concatenate([y for _, y in stream(turns, epochs=3, flip="plain")])
+    assert labels.sum() == 0
+
+
+def test_bad_clips_are_replaced_and_counted(videos, bad):
+    record = BadClips("replace")
+    batches = stream([*videos, bad, bad], epochs=2, bad_clips=record, drop_remainder=False)
+    labels = np.concatenate([y for _, y in batches])
+    assert len(labels) == 24 and 99 not in labels
+    assert record.num_files == 1 and record.num_clips >= 4
+    (line,) = record.report()
+    assert bad.path in line and "not a video" in line and f"({record.num_clips}x)" in line
+    again = stream([*videos, bad, bad], epochs=2, drop_remainder=False, num_parallel_calls=3)
+    assert_same(batches, again)
+
+
+def test_bad_clips_stop_at_the_limit(videos, bad):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="At most 0 bad videos") as caught:
+        stream([*videos, bad], bad_clips=BadClips("replace", limit=0), drop_remainder=False)
+    assert bad.path in str(caught.value)
+    record = BadClips("replace", limit=1)
+    stream([*videos, bad, bad], bad_clips=record, epochs=2, drop_remainder=False)
+    assert record.num_files == 1
+
+
+def test_only_bad_clips_come_to_an_end(bad):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="10 videos in a row"):
+        stream([bad] * 4, batch_size=1)
+
+
+def test_evaluation_raises_or_skips(videos, bad):
+    mixed = [*videos[:4], bad, *videos[4:]]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="A video must be") as caught:
+        stream(mixed, training=False)
+    assert bad.path in str(caught.value)
+    record = BadClips("skip")
+    batches = stream(mixed, training=False, bad_clips=record)
+    assert_same(batches, stream(videos, training=False))
+    assert (record.num_files, record.num_clips) == (1, 1)
+
+
+def test_unlabelled_videos(videos):
+    (_, labels), *_ = stream([Video(videos[0].path, None, "0")], training=False)
+    assert labels.tolist() == [-1]
+
+
+def test_fit_takes_the_stream(videos):
+    import keras
+
+    dataset = clip_dataset(videos, frames=2, size=16, batch_size=5, training=True, epochs=2)
+    model = keras.Sequential(
+        [keras.Input((2, 16, 16, 3)), keras.layers.GlobalAveragePooling3D(), keras.layers.Dense(10)]
+    )
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    history = model.fit(dataset, epochs=2, steps_per_epoch=2, verbose=0, shuffle=False)
+    assert len(history.history["loss"]) == 2
+
+
+@pytest.mark.parametrize(
+    "options, received",
+    [
+        (dict(frames=0), "frames=0"),
+        (dict(batch_size=0), "batch_size=0"),
+        (dict(batch_size=11), "batch_size=11, 10 videos"),
+        (dict(seed=-1), "at least 0"),
+        (dict(epochs=1, initial_epoch=2), "initial_epoch=2, epochs=1"),
+        (dict(short_side=23), "short_side=23, size=24"),
+        (dict(short_side=(30, 25)), r"short_side=\(30, 25\)"),
+        (dict(short_side=(25, 30), training=False), "training=False"),
+        (dict(flip="yes"), "flip='yes'"),
+        (dict(flip="plain", training=False), "flip='plain', training=False"),
+        (dict(flip="swap"), "class_names=None"),
+        (dict(training=False, bad_clips=BadClips("replace")), 'policy="replace"'),
+    ],
+)
+def test_wrong_options(videos, options, received):
+    with pytest.raises(ValueError, match=received):
+        stream(videos, **options)
+
+
+def test_training_needs_videos_and_labels(videos):
+    with pytest.raises(ValueError, match="Received: 0 videos"):
+        stream([])
+    with pytest.raises(ValueError, match="label None"):
+        stream([Video(videos[0].path, None, "0")] * 3)
+
+
+def test_bad_clips_arguments():
+    with pytest.raises(ValueError, match="policy='drop'"):
+        BadClips("drop")
+    with pytest.raises(ValueError, match="limit=-1"):
+        BadClips(limit=-1)
+    with pytest.raises(BadVideoError, match="rule"):
+        BadClips().add("a.webm", "rule")
+
+
+def test_load_clip_refuses_a_bad_file(bad):
+    with pytest.raises(BadVideoError, match="bad.webm"):
+        load_clip(bad.path)
+    assert pipeline.POLICIES == ("replace", "skip", "raise")
