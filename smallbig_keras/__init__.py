@@ -1,6 +1,6 @@
 """SmallBigNet and the video networks it is compared with, for Keras 3."""
 
-from smallbig_keras import layers, models
+from smallbig_keras import layers, models, optimizers
 from smallbig_keras.labels import class_names, decode_predictions, preprocess_input
 from smallbig_keras.models import (
     C2DR23,
@@ -37,5 +37,6 @@ __all__ = [
     "list_models",
     "load_run",
     "models",
+    "optimizers",
     "preprocess_input",
 ]

@@ -1,7 +1,7 @@
 """Measures a run on the validation videos of its dataset: one clip, centre crop.
 
-    python training/evaluate.py --weights runs/RUN
-    python training/evaluate.py --weights runs/RUN --data-root DIR --skip-bad
+python training/evaluate.py --weights runs/RUN
+python training/evaluate.py --weights runs/RUN --data-root DIR --skip-bad
 """
 
 import argparse
@@ -13,9 +13,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from smallbig_keras import data, runs  # noqa: E402
+from smallbig_keras import cli, data, runs  # noqa: E402
 
 
+@cli.readable_errors
 def main(arguments=None):
     parser = argparse.ArgumentParser(
         description=__doc__,

@@ -21,13 +21,15 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras  # noqa: E402
+import prepare  # noqa: E402
 import tensorflow as tf  # noqa: E402
 from recipes import PAPER, SAMPLE  # noqa: E402
 
 import smallbig_keras  # noqa: E402
-from smallbig_keras import callbacks, data, models, optimizers, runs  # noqa: E402
+from smallbig_keras import callbacks, cli, data, models, optimizers, runs  # noqa: E402
 
 
+@cli.readable_errors
 def main(arguments=None):
     args = parse(arguments)
     config = runs.read_config(args.resume) if args.resume else resolve(args)
@@ -68,7 +70,7 @@ def parse(arguments=None):
     group.add_argument("--model", choices=smallbig_keras.list_models(), **recipe)
     group.add_argument("--variant", **recipe)
     group.add_argument(
-        "--options", type=json.loads, metavar="JSON", help='e.g. \'{"dropout": 0.5}\'', **recipe
+        "--options", type=json.loads, metavar="JSON", help="e.g. '{\"dropout\": 0.5}'", **recipe
     )
 
     group = parser.add_argument_group("Optimizer and schedule")
@@ -116,13 +118,12 @@ def resolve(args):
 
     if args.sample:
         root = data.sample_folder()
-        print(f"sample set: {root}")
-        data.make_sample(root)
+        print("sample set:")
+        prepare.main(["sample", "--out", str(root)])
         print("preset:", json.dumps(dataclasses.asdict(recipe)))
     else:
         root = args.data_root
-    config["data_root"] = str(pathlib.Path(root).resolve()) if root else None
-    _, config["class_names"] = data.read_sthv2(config["data_root"], "train")
+    config["data_root"] = str(pathlib.Path(root).resolve()) if root else "--data-root"
 
     time = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     run = pathlib.Path(args.output or f"runs/{args.dataset}-{recipe.model}-{time}")
@@ -135,7 +136,6 @@ def resolve(args):
         "tensorflow": tf.__version__,
         "python": sys.version.split()[0],
     }
-    runs.write_config(run, config)
     return config
 
 
@@ -143,7 +143,9 @@ def check(config):
     """Refuses numbers that make no training, before any work."""
     for name in ("frames", "size", "batch_size", "epochs", "test_short_side"):
         if config[name] < 1:
-            raise SystemExit(f"--{name.replace('_', '-')} must be at least 1. Received: {config[name]}")
+            raise SystemExit(
+                f"--{name.replace('_', '-')} must be at least 1. Received: {config[name]}"
+            )
     low, high = config["short_side"]
     if not config["size"] <= low <= high or config["test_short_side"] < config["size"]:
         raise SystemExit(
@@ -156,6 +158,7 @@ def check(config):
             "--lr must be above 0, --l2 at least 0 and --momentum from 0 to below 1. Received: "
             f"lr={config['lr']}, l2={config['l2']}, momentum={config['momentum']}"
         )
+    models.model_spec(config["model"], config["variant"], **config["options"])
 
 
 def train(run, config, resume=False):
@@ -179,15 +182,19 @@ def train(run, config, resume=False):
             f"batch_size={config['batch_size']}, {len(videos)} for training, "
             f"{len(validation)} for validation"
         )
+    config["class_names"] = class_names
+    if not resume:
+        runs.write_config(run, config)
 
     with strategy.scope():
         model = runs.open_last_checkpoint(run) if resume else None
         if model is None:
             model = make_model(config, steps)
     epoch = int(model.optimizer.iterations.numpy()) // steps
+    size = models.complexity(model)
     print(
-        f"{config['model']}: {models.complexity(model).parameters:,} parameters, "
-        f"{models.complexity(model).macs / 1e9:.2f} GMAC a clip, {len(videos)} videos, "
+        f"{config['model']}: {size.parameters:,} parameters, "
+        f"{size.macs / 1e9:.2f} GMAC a clip, {len(videos)} videos, "
         f"{steps} steps of {config['batch_size']} clips, {replicas} device(s), from epoch {epoch}"
     )
 

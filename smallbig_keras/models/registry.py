@@ -5,6 +5,7 @@ import dataclasses
 from smallbig_keras.models.video_resnet import VideoResNet, VideoResNetSpec
 
 _MODELS = {}
+_VARIANTS = {}
 
 OPTIONS = tuple(f.name for f in dataclasses.fields(VideoResNetSpec) if f.name != "classes")
 
@@ -74,16 +75,7 @@ def define_model(name, summary, **variants):
                 "from a training run, build the model and call `model.load_weights(path)`, or "
                 f"open its `.keras` file with `keras.saving.load_model`. Received: {weights=}"
             )
-        if variant not in variants:
-            raise ValueError(f"`variant` must be one of {tuple(variants)}. Received: {variant=}")
-        unknown = sorted(set(options) - set(OPTIONS))
-        if unknown:
-            raise TypeError(
-                f"{function_name} has the options {', '.join(OPTIONS)}. Received: {unknown}"
-            )
-        if classes is not None:
-            options["classes"] = classes
-        spec = dataclasses.replace(variants[variant], **options)
+        spec = model_spec(function_name, variant, classes, **options)
         return VideoResNet(
             spec,
             include_top=include_top,
@@ -103,7 +95,36 @@ def define_model(name, summary, **variants):
         options=", ".join(f"`{option}`" for option in OPTIONS),
     )
     _MODELS[name] = model_function
+    _VARIANTS[name] = variants
     return model_function
+
+
+def model_spec(name, variant="reference", classes=None, **options):
+    """Returns the spec that a model function builds.
+
+    Args:
+        name: str. One of `list_models()`.
+        variant: str. Variant of the model. Defaults to `"reference"`.
+        classes: int. Classes of the head. Defaults to `None` for those of the model.
+        **options: fields of `VideoResNetSpec` that replace those of the variant.
+
+    Returns:
+        VideoResNetSpec.
+
+    Raises:
+        ValueError: if a value is outside those allowed.
+        TypeError: if an option does not exist.
+    """
+    get_model_function(name)
+    variants = _VARIANTS[name]
+    if variant not in variants:
+        raise ValueError(f"`variant` must be one of {tuple(variants)}. Received: {variant=}")
+    unknown = sorted(set(options) - set(OPTIONS))
+    if unknown:
+        raise TypeError(f"{name} has the options {', '.join(OPTIONS)}. Received: {unknown}")
+    if classes is not None:
+        options["classes"] = classes
+    return dataclasses.replace(variants[variant], **options)
 
 
 def list_models():

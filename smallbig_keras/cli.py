@@ -1,0 +1,38 @@
+"""What the scripts share."""
+
+import functools
+import re
+
+# Messages about what the user gave end in one of these, by the rule of this package.
+_READABLE = ("Received: ", "pip install")
+_IN_GRAPH = re.compile(r"BadVideoError: (.*?)(?=\nTraceback|\n\n\t|\Z)", re.DOTALL)
+
+
+def readable_errors(main):
+    """Makes a script's `main` end with the message of an error in its input, no traceback.
+
+    Errors of other kinds, which are faults of the program, keep their traceback.
+
+    Args:
+        main: function.
+
+    Returns:
+        function that raises `SystemExit` with the message.
+    """
+
+    @functools.wraps(main)
+    def wrapped(*args, **kwargs):
+        try:
+            return main(*args, **kwargs)
+        except (OSError, ImportError, TypeError, ValueError) as error:
+            if not any(sign in str(error) for sign in _READABLE):
+                raise
+            raise SystemExit(f"error: {error}") from error
+        except Exception as error:
+            # TensorFlow reports an error of the loader in words of its own around ours.
+            message = _IN_GRAPH.search(str(error))
+            if message is None:
+                raise
+            raise SystemExit(f"error: {message[1]}") from error
+
+    return wrapped

@@ -1,0 +1,290 @@
+"""The scripts on real clips: training, evaluation, prediction, and their errors."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import evaluate
+import fit
+import keras
+import numpy as np
+import predict
+import prepare
+import pytest
+from recipes import PAPER, Recipe
+
+from smallbig_keras import runs
+from smallbig_keras.data import make_sample
+
+TRAINING = pathlib.Path(fit.__file__).parent
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory):
+    """A set of 24 and 12 clips in the layout of Something-Something V2."""
+    return make_sample(tmp_path_factory.mktemp("data") / "sample", train_clips=24, val_clips=12)
+
+
+def arguments(sample, output, *more):
+    return [
+        *("--dataset", "sthv2", "--data-root", str(sample), "--output", str(output)),
+        *("--options", '{"blocks": [1, 1, 1, 1], "width": 8}', "--frames", "4", "--size", "32"),
+        *("--short-side", "36", "45", "--test-short-side", "36", "--batch-size", "8"),
+        *more,
+    ]
+
+
+@pytest.fixture(scope="module")
+def run(sample, tmp_path_factory):
+    """A run of three epochs that nothing interrupted."""
+    output = tmp_path_factory.mktemp("runs") / "whole"
+    fit.main(arguments(sample, output, "--epochs", "3", "--flip", "swap"))
+    return output
+
+
+def test_folder_of_a_run(run, sample):
+    files = {"config.json", "log.csv", "best.keras", "last.keras", "previous.keras", "tensorboard"}
+    assert {file.name for file in run.iterdir()} == files
+    config = json.loads((run / "config.json").read_text())
+    assert config["data_root"] == str(sample)
+    assert config["class_names"][0] == "Approaching something with your camera"
+    assert config["lr"] == pytest.approx(0.01 * 8 / 128)
+    log = runs.read_log(run)
+    assert [row["epoch"] for row in log] == [1, 2, 3]
+    for row in log:
+        assert 0 < row["step_s"] and 0 <= row["data_s"] < row["step_s"] * 1.5
+        assert row["clips_per_s"] == pytest.approx(8 / row["step_s"])
+        assert 0.1 < row["memory_gb"] < 24
+        assert np.isfinite(row["loss"]) and 0 <= row["top1"] <= row["top5"] <= 1
+    assert log[-1]["eta_min"] == 0
+    assert any((run / "tensorboard").rglob("*tfevents*"))
+
+
+def test_evaluation_agrees_with_training(run, capsys):
+    result = evaluate.main(["--weights", str(run), "--batch-size", "5"])
+    best = max(runs.read_log(run), key=lambda row: row["val_top1"])
+    assert result["top1"] == pytest.approx(best["val_top1"])
+    assert result["top5"] == pytest.approx(best["val_top5"])
+    expected = f"top1={best['val_top1']:.3f} top5={best['val_top5']:.3f} videos=12"
+    assert capsys.readouterr().out.splitlines()[-1] == expected
+
+
+def test_prediction(run, sample, capsys):
+    video = str(sample / "20bn-something-something-v2" / "30.webm")
+    predict.main([video, "--weights", str(run), "--top", "3"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == video
+    opened = runs.load_run(run)
+    scores = opened.model.predict(opened.load_clip(video), verbose=0)[0]
+    best = np.argsort(-scores)[:3]
+    for line, index in zip(lines[1:], best, strict=True):
+        percent, name = re.fullmatch(r" +([\d.]+)%  (.+)", line).groups()
+        assert float(percent) == pytest.approx(100 * scores[index], abs=0.06)
+        assert name == opened.class_names[index]
+
+
+def test_killed_run_continues_to_the_same_weights(run, sample, tmp_path):
+    output = tmp_path / "killed"
+    command = [sys.executable, str(TRAINING / "fit.py")]
+    process = subprocess.Popen(
+        [*command, *arguments(sample, output, "--epochs", "3", "--flip", "swap")],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 240
+    while not (output / "last.keras").exists() and time.monotonic() < deadline:
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert len(runs.read_log(output)) < 3
+
+    fit.main(["--resume", str(output)])
+    whole, continued = (runs.open_last_checkpoint(path) for path in (run, output))
+    for expected, actual in zip(whole.weights, continued.weights, strict=True):
+        np.testing.assert_array_equal(actual, expected, err_msg=expected.path)
+    assert [row["epoch"] for row in runs.read_log(output)] == [1, 2, 3]
+    losses = [[row["loss"] for row in runs.read_log(path)] for path in (run, output)]
+    assert losses[0] == losses[1]
+
+
+def test_half_written_checkpoint_is_never_loaded(run, sample, tmp_path, capsys):
+    output = tmp_path / "cut"
+    fit.main(arguments(sample, output, "--epochs", "2"))
+    last, previous = output / "last.keras", output / "previous.keras"
+    steps = int(runs.open_checkpoint(previous, compile=True).optimizer.iterations)
+    whole = last.read_bytes()
+    last.write_bytes(whole[: len(whole) // 2])
+    model = runs.open_last_checkpoint(output)
+    assert int(model.optimizer.iterations) == steps == 3
+    assert "not whole" in capsys.readouterr().out
+    previous.write_bytes(b"")
+    with pytest.raises(ValueError, match="whole checkpoint.*Received: .*last.keras"):
+        runs.open_last_checkpoint(output)
+
+
+def test_two_devices_reach_the_loss_of_one(sample, tmp_path):
+    """Two logical CPU devices, same global batches, normalised over both devices."""
+    script = """
+        import json, sys
+        import tensorflow as tf
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        two = [tf.config.LogicalDeviceConfiguration()] * 2
+        tf.config.set_logical_device_configuration(cpu, two)
+        sys.path.insert(0, sys.argv[1])
+        import fit
+        fit.main(json.loads(sys.argv[2]))
+    """
+    losses = []
+    for strategy in ("one", "mirrored"):
+        flags = arguments(sample, tmp_path / strategy, "--epochs", "2", "--strategy", strategy)
+        flags += ["--sync-norm", "--lr", "0.001"]
+        result = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(script), str(TRAINING), json.dumps(flags)],
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert result.returncode == 0, result.stderr
+        assert f"{1 + (strategy == 'mirrored')} device(s)" in result.stdout
+        losses.append([row["loss"] for row in runs.read_log(tmp_path / strategy)])
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-3)
+
+
+def test_bad_video_is_replaced_in_training_and_an_error_in_evaluation(sample, tmp_path, capsys):
+    root = tmp_path / "damaged"
+    shutil.copytree(sample, root)
+    videos = root / "20bn-something-something-v2"
+    (videos / "3.webm").write_bytes(b"no video")
+    (videos / "27.webm").unlink()
+    output = tmp_path / "run"
+    fit.main(arguments(root, output, "--epochs", "1"))
+    printed = capsys.readouterr().out
+    assert "unreadable videos in training" in printed and "3.webm" in printed
+    assert "unreadable videos in validation" in printed and "27.webm" in printed
+
+    with pytest.raises(SystemExit) as error:
+        evaluate.main(["--weights", str(output)])
+    assert "27.webm" in str(error.value)
+    evaluate.main(["--weights", str(output), "--skip-bad"])
+    printed = capsys.readouterr().out
+    assert "27.webm" in printed
+    assert printed.splitlines()[-1].endswith("videos=11")
+
+    with pytest.raises(SystemExit, match="At most 0 bad videos.*Received: 1"):
+        fit.main(arguments(root, tmp_path / "strict", "--epochs", "1", "--max-bad-clips", "0"))
+    with pytest.raises(SystemExit, match="Received: .*3.webm"):
+        predict.main([str(videos / "3.webm"), "--weights", str(output)])
+
+
+def test_prepare_sample_and_its_errors(tmp_path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes.txt").write_text("mine")
+    with pytest.raises(SystemExit, match="Received: out=.*full"):
+        prepare.main(["sample", "--out", str(tmp_path / "full")])
+    assert [file.name for file in (tmp_path / "full").iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize(
+    "flags, rule",
+    [
+        (
+            ["--data-root", "nowhere"],
+            r"(?s)20bn-something.*--sample.*Received: .*nowhere",
+        ),
+        ([], r"(?s)20bn-something.*--sample"),
+        (["--data-root", "x", "--size", "300"], "must fit into the short side"),
+        (["--data-root", "x", "--epochs", "0"], "--epochs must be at least 1"),
+        (["--data-root", "x", "--momentum", "1"], "--momentum from 0"),
+        (["--data-root", "x", "--options", '{"units": [4]}'], "convolutions among"),
+        (["--data-root", "x", "--variant", "published"], "`variant` must be one of"),
+    ],
+)
+def test_bad_flags(flags, rule, tmp_path):
+    output = tmp_path / "run"
+    with pytest.raises(SystemExit, match=rule) as error:
+        fit.main(["--dataset", "sthv2", "--output", str(output), *flags])
+    assert "Received: " in str(error.value)
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    "flags, rule",
+    [
+        (["--sample", "--data-root", "x", "--dataset", "sthv2"], "leave out --data-root"),
+        ([], "--dataset or --resume is needed"),
+        (["--resume", "x", "--epochs", "3"], "no other. Received"),
+        (["--dataset", "sthv2", "--epoch", "3"], "unrecognized arguments: --epoch"),
+        (["--dataset", "k400"], "invalid choice: 'k400'"),
+    ],
+)
+def test_rejected_flags(flags, rule, capsys):
+    with pytest.raises(SystemExit):
+        fit.main(flags)
+    assert rule in capsys.readouterr().err
+
+
+def test_run_folder_is_not_overwritten(run, sample):
+    with pytest.raises(SystemExit, match="--resume continues one. Received"):
+        fit.main(arguments(sample, run, "--epochs", "1"))
+
+
+def test_batch_and_set_must_fit(sample, tmp_path):
+    with pytest.raises(SystemExit, match="batch_size=32, 24 for training"):
+        fit.main(arguments(sample, tmp_path / "run", "--batch-size", "32"))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("script", [evaluate, predict])
+def test_missing_run(script, tmp_path):
+    video = [] if script is evaluate else ["video.webm"]
+    with pytest.raises(SystemExit, match="A run is a folder .*Received: .*none"):
+        script.main([*video, "--weights", str(tmp_path / "none")])
+
+
+def test_help_names_every_recipe_field():
+    result = subprocess.run(
+        [sys.executable, str(TRAINING / "fit.py"), "--help"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "100"},
+        timeout=120,
+    )
+    for field in dataclasses.fields(Recipe):
+        if field.name != "lr_batch":
+            assert f"--{field.name.replace('_', '-')}" in result.stdout
+
+
+def test_recipe_is_the_papers():
+    """Paper, section 6, "Training" and "Inference"."""
+    recipe = PAPER["sthv2"]
+    assert (recipe.model, recipe.frames, recipe.size) == ("SmallBigSlowOnlyR50", 8, 224)
+    assert (recipe.short_side, recipe.test_short_side, recipe.flip) == ((256, 320), 256, "none")
+    assert (recipe.epochs, recipe.lr, recipe.milestones) == (50, 0.01, (30, 40, 45))
+    assert (recipe.momentum, recipe.l2) == (0.9, 1e-4)
+
+
+def test_learning_rate_schedules():
+    config = {"lr": 1.0, "epochs": 4, "schedule": "step", "milestones": [2, 3]}
+    schedule = fit.learning_rate_schedule(config, steps=5)
+    rates = [float(schedule(step)) for step in range(20)]
+    np.testing.assert_allclose(rates, [1.0] * 10 + [0.1] * 5 + [0.01] * 5, rtol=1e-5)
+    cosine = fit.learning_rate_schedule({**config, "schedule": "cosine"}, steps=5)
+    expected = (1 + np.cos(np.pi * np.arange(20) / 20)) / 2
+    np.testing.assert_allclose([float(cosine(k)) for k in range(20)], expected, rtol=1e-5)
+
+
+def test_probabilities_train_like_logits():
+    """Keras must see through the softmax: a loss beyond 1e-7 is not clipped."""
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Activation("softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy", jit_compile=False)
+    x = np.array([[0.0, 50.0]], "float32")
+    assert model.test_on_batch(x, np.array([0])) == pytest.approx(50, rel=1e-5)
