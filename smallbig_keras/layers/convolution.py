@@ -110,7 +110,7 @@ class FrameConv(_ClipConv):
 
     Example:
 
-    >>> FrameConv(16, 3, strides=2)(keras.ops.ones((2, 4, 8, 8, 3))).shape
+    >>> FrameConv(16, 3, strides=2).compute_output_shape((2, 4, 8, 8, 3))
     (2, 4, 4, 4, 16)
     """
 
@@ -146,7 +146,7 @@ class TemporalConv(_ClipConv):
 
     Example:
 
-    >>> TemporalConv(16)(keras.ops.ones((2, 4, 8, 8, 3))).shape
+    >>> TemporalConv(16).compute_output_shape((2, 4, 8, 8, 3))
     (2, 4, 8, 8, 16)
     """
 

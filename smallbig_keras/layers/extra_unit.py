@@ -71,7 +71,7 @@ class SmallBigExtraUnit(_ExtraUnit):
 
     Example:
 
-    >>> SmallBigExtraUnit()(keras.ops.ones((2, 4, 8, 8, 16))).shape
+    >>> SmallBigExtraUnit().compute_output_shape((2, 4, 8, 8, 16))
     (2, 4, 8, 8, 16)
     """
 
@@ -134,7 +134,7 @@ class SqueezeExciteUnit(_ExtraUnit):
 
     Example:
 
-    >>> SqueezeExciteUnit()(keras.ops.ones((2, 4, 8, 8, 16))).shape
+    >>> SqueezeExciteUnit().compute_output_shape((2, 4, 8, 8, 16))
     (2, 4, 8, 8, 16)
     """
 

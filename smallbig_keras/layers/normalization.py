@@ -29,7 +29,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
     Example:
 
-    >>> FusedBatchNormalization()(keras.ops.ones((2, 4, 8, 8, 3))).shape
+    >>> FusedBatchNormalization().compute_output_shape((2, 4, 8, 8, 3))
     (2, 4, 8, 8, 3)
     """
 

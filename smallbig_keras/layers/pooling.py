@@ -33,7 +33,7 @@ class ClipPooling(keras.layers.Layer):
 
     Example:
 
-    >>> ClipPooling((None, 3, 3))(keras.ops.ones((2, 4, 8, 8, 3))).shape
+    >>> ClipPooling((None, 3, 3)).compute_output_shape((2, 4, 8, 8, 3))
     (2, 1, 8, 8, 3)
     """
 

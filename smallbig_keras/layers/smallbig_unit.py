@@ -39,7 +39,7 @@ class SmallBigUnit(keras.layers.Layer):
 
     Example:
 
-    >>> SmallBigUnit(16, pool_size=(None, 3, 3))(keras.ops.ones((2, 4, 8, 8, 3))).shape
+    >>> SmallBigUnit(16, pool_size=(None, 3, 3)).compute_output_shape((2, 4, 8, 8, 3))
     (2, 4, 8, 8, 16)
     """
 

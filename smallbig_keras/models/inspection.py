@@ -24,8 +24,8 @@ def feature_extractor(model, names):
     Example:
 
     >>> model = SmallBigR23(input_shape=(4, 64, 64, 3))
-    >>> feature_extractor(model, ["res3"]).output_shape
-    {'res3': (None, 4, 8, 8, 512)}
+    >>> feature_extractor(model, ["res3"]).output["res3"].shape
+    (None, 4, 8, 8, 512)
     """
     return keras.Model(model.input, {name: _find_layer(model, name).output for name in names})
 

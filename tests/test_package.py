@@ -1,0 +1,153 @@
+"""The package as others get it: wheel, imports, documentation."""
+
+import ast
+import doctest
+import importlib
+import inspect
+import os
+import pathlib
+import pkgutil
+import re
+import site
+import subprocess
+import sys
+import venv
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+
+import smallbig_keras
+
+ROOT = pathlib.Path(__file__).parent.parent
+MODULES = [
+    importlib.import_module(info.name)
+    for info in pkgutil.walk_packages(smallbig_keras.__path__, "smallbig_keras.")
+]
+PUBLIC = {
+    f"{value.__module__}.{name}": value
+    for module in [smallbig_keras, *MODULES]
+    for name, value in vars(module).items()
+    if not name.startswith("_")
+    and inspect.getmodule(value) in MODULES
+    and (inspect.isclass(value) or inspect.isfunction(value))
+}
+
+
+def run(*command, **options):
+    result = subprocess.run(
+        [sys.executable, *command], capture_output=True, text=True, timeout=600, **options
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def test_wheel_in_a_clean_environment(tmp_path):
+    """Only the package is in the wheel, and it runs without the repository."""
+    run("-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT))
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    folders = {name.split("/")[0] for name in names}
+    assert folders == {"smallbig_keras", wheel.name[: -len("-py3-none-any.whl")] + ".dist-info"}
+    assert "smallbig_keras/labels/sthv2.txt" in names
+
+    venv.create(tmp_path / "clean", with_pip=False)
+    library = next((tmp_path / "clean" / "lib").glob("python*")) / "site-packages"
+    # The dependencies of this environment, but not the repository that it has installed.
+    (library / "dependencies.pth").write_text("\n".join(site.getsitepackages()))
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(library)
+    script = (
+        "import pathlib, numpy as np, smallbig_keras;"
+        f"assert pathlib.Path(smallbig_keras.__file__).is_relative_to({str(library)!r});"
+        "model = smallbig_keras.SmallBigR23(input_shape=(2, 32, 32, 3), classes=3);"
+        "print(model(np.zeros((1, 2, 32, 32, 3))).shape);"
+        "print(len(smallbig_keras.class_names('k400')))"
+    )
+    python = tmp_path / "clean" / "bin" / "python"
+    result = subprocess.run(
+        [python, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    assert result.stdout == "(1, 3)\n400\n", result.stderr
+
+
+OPTIONAL = ("av", "matplotlib", "onnx", "skvideo", "tensorboard", "tensorflow_io", "tf2onnx")
+
+
+@pytest.mark.parametrize("backend, absent", [("tensorflow", ()), ("jax", ("tensorflow",))])
+def test_imports(backend, absent):
+    """Optional packages are imported where they are used, TensorFlow where it is the backend."""
+    optional = [name for name in (*OPTIONAL, *absent) if name != backend]
+    script = f"import sys, smallbig_keras; print([m for m in {optional} if m in sys.modules])"
+    assert run("-c", script, env={**os.environ, "KERAS_BACKEND": backend}) == "[]\n"
+
+
+def test_optional_packages_are_imported_inside_functions():
+    for path in (ROOT / "smallbig_keras").rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        for node in tree.body:
+            names = [a.name for a in getattr(node, "names", [])] + [getattr(node, "module", "")]
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                assert not {str(name).split(".")[0] for name in names} & set(OPTIONAL), path
+        assert "keras.src" not in path.read_text(), path
+
+
+def parameters(value):
+    signature = inspect.signature(value.__init__ if inspect.isclass(value) else value)
+    return {k: p for k, p in signature.parameters.items() if k != "self"}
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_documentation_agrees_with_the_signature(name):
+    value = PUBLIC[name]
+    text = inspect.getdoc(value)
+    assert text, name
+    section = re.search(r"^Args:\n((?:    .*\n|\n)*)", text + "\n", re.MULTILINE)
+    entries = re.findall(
+        r"^    (\*{0,2}\w+):(.*(?:\n        .*)*)", section[1] if section else "", re.M
+    )
+    documented = {key.lstrip("*"): entry for key, entry in entries}
+    actual = parameters(value)
+    if not (inspect.isclass(value) and issubclass(value, Exception | tuple)):
+        assert list(documented) == list(actual), name
+    for key, entry in documented.items():
+        stated = re.search(r"Defaults\s+to\s+`([^`]*)`", entry)
+        default = actual[key].default
+        if default is inspect.Parameter.empty:
+            assert stated is None, f"{name}: {key} has no default"
+        else:
+            assert stated, f"{name}: the default of {key} is not documented"
+            shown = stated[1].replace("\n", " ").strip()
+            shown = re.sub(r"\s+", " ", shown)
+            assert same_default(shown, default), f"{name}: {key}={default!r}, not {shown}"
+
+
+def same_default(shown, default):
+    if shown == "tf.data.AUTOTUNE":
+        import tensorflow as tf
+
+        return default == tf.data.AUTOTUNE
+    return ast.literal_eval(shown) == default
+
+
+@pytest.mark.parametrize(
+    "name", [n for n, v in PUBLIC.items() if ">>>" in (inspect.getdoc(v) or "")]
+)
+def test_examples(name):
+    names = {**vars(smallbig_keras), **vars(smallbig_keras.layers), "keras": keras, "np": np}
+    names.update(vars(inspect.getmodule(PUBLIC[name])))
+    test = doctest.DocTestParser().get_doctest(inspect.getdoc(PUBLIC[name]), names, name, None, 0)
+    output = []
+    result = doctest.DocTestRunner().run(test, out=output.append)
+    assert result.attempted > 0 and result.failed == 0, "".join(output)
+
+
+def test_readme_states_the_sizes_of_the_models():
+    readme = (ROOT / "README.md").read_text()
+    for name in smallbig_keras.list_models():
+        model = getattr(smallbig_keras, name)()
+        size = smallbig_keras.complexity(model)
+        assert f"{size.parameters:,}" in readme, name
+        assert f"{size.macs / 1e9:.1f}" in readme, name
