@@ -4,16 +4,13 @@ python training/evaluate.py --weights runs/RUN
 python training/evaluate.py --weights runs/RUN --data-root DIR --skip-bad
 """
 
+import environment  # noqa: F401  # isort: skip
 import argparse
-import os
 
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+import keras
+import tensorflow as tf
 
-import keras  # noqa: E402
-import tensorflow as tf  # noqa: E402
-
-from smallbig_keras import cli, data, runs  # noqa: E402
+from smallbig_keras import cli, data, runs
 
 
 @cli.readable_errors

@@ -8,25 +8,22 @@
 A run is a folder: `config.json`, `log.csv`, `tensorboard/`, `best.keras`, `last.keras`.
 """
 
+import environment  # noqa: F401  # isort: skip
 import argparse
 import dataclasses
 import datetime
 import json
-import os
 import pathlib
 import sys
 import warnings
 
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+import keras
+import prepare
+import tensorflow as tf
+from recipes import PAPER, SAMPLE
 
-import keras  # noqa: E402
-import prepare  # noqa: E402
-import tensorflow as tf  # noqa: E402
-from recipes import PAPER, SAMPLE  # noqa: E402
-
-import smallbig_keras  # noqa: E402
-from smallbig_keras import callbacks, cli, data, models, optimizers, runs  # noqa: E402
+import smallbig_keras
+from smallbig_keras import callbacks, cli, data, models, optimizers, runs
 
 
 @cli.readable_errors

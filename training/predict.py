@@ -3,13 +3,10 @@
 python training/predict.py video.webm --weights runs/RUN
 """
 
+import environment  # noqa: F401  # isort: skip
 import argparse
-import os
 
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
-from smallbig_keras import cli, decode_predictions, runs  # noqa: E402
+from smallbig_keras import cli, decode_predictions, runs
 
 
 @cli.readable_errors

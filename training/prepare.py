@@ -3,15 +3,13 @@
 python training/prepare.py sample --out DIR
 """
 
+import environment  # noqa: F401  # isort: skip
 import argparse
-import os
 import sys
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+import keras
 
-import keras  # noqa: E402
-
-from smallbig_keras import cli, data  # noqa: E402
+from smallbig_keras import cli, data
 
 
 @cli.readable_errors
