@@ -8,7 +8,6 @@ import environment  # noqa: F401  # isort: skip
 import argparse
 
 import keras
-import tensorflow as tf
 
 from smallbig_keras import cli, data, runs
 
@@ -48,7 +47,7 @@ def main(arguments=None):
         training=False,
         class_names=class_names,
         bad_clips=bad_clips,
-        num_parallel_calls=args.workers or tf.data.AUTOTUNE,
+        num_parallel_calls=args.workers,
     )
     metrics = {
         "top1": keras.metrics.SparseCategoricalAccuracy(),

@@ -203,7 +203,7 @@ def train(run, config, resume=False):
         "batch_size": config["batch_size"],
         "class_names": class_names,
         "seed": config["seed"],
-        "num_parallel_calls": config["workers"] or tf.data.AUTOTUNE,
+        "num_parallel_calls": config["workers"],
     }
     train_clips = data.clip_dataset(
         videos,
