@@ -1,5 +1,6 @@
 """From pixel values to the numbers that the networks were made for."""
 
+import keras
 import numpy as np
 
 MEAN = (0.485, 0.456, 0.406)
@@ -31,6 +32,8 @@ def preprocess_input(clips):
     std = np.array(STD, "float32") * 255
     if isinstance(clips, np.ndarray):
         return (clips.astype("float32") - mean) / std
-    from keras import ops
-
-    return (ops.cast(clips, "float32") - mean) / std
+    # A float32 tensor needs nothing but arithmetic, so that TensorFlow's data pipeline works
+    # beside every backend.
+    if keras.backend.standardize_dtype(clips.dtype) != "float32":
+        clips = keras.ops.cast(clips, "float32")
+    return (clips - mean) / std
