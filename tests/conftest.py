@@ -1,3 +1,4 @@
+import environment  # noqa: F401  # isort: skip
 import keras
 import numpy as np
 import pytest
