@@ -97,13 +97,17 @@ def read_config(path):
 
     Raises:
         FileNotFoundError: if the folder holds no run.
+        ValueError: if the file is damaged.
     """
     file = pathlib.Path(path) / CONFIG
     if not file.is_file():
         raise FileNotFoundError(
             f"A run is a folder that training/fit.py wrote, with a file {CONFIG}. Received: {path}"
         )
-    return json.loads(file.read_text(encoding="utf-8"))
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file} must be a whole JSON file. Received: {error}") from None
 
 
 def write_config(path, config):

@@ -67,7 +67,7 @@ def parse(arguments=None):
     group.add_argument("--model", choices=smallbig_keras.list_models(), **recipe)
     group.add_argument("--variant", **recipe)
     group.add_argument(
-        "--options", type=json.loads, metavar="JSON", help="e.g. '{\"dropout\": 0.5}'", **recipe
+        "--options", type=json_object, metavar="JSON", help="e.g. '{\"dropout\": 0.5}'", **recipe
     )
 
     group = parser.add_argument_group("Optimizer and schedule")
@@ -101,13 +101,28 @@ def parse(arguments=None):
     return args
 
 
+def json_object(text):
+    """Reads the value of --options."""
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"must be JSON ({error}). Received: {text}") from None
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(f"must be a JSON object. Received: {text}")
+    return value
+
+
 def resolve(args):
     """Turns the command line and the recipe into the configuration of the run."""
     recipe = (SAMPLE if args.sample else PAPER)[args.dataset]
     given = {f.name for f in dataclasses.fields(recipe)} & set(vars(args)) - {"lr"}
     recipe = dataclasses.replace(recipe, **{name: getattr(args, name) for name in given})
+    if "options" in given:
+        options = {**(SAMPLE if args.sample else PAPER)[args.dataset].options, **args.options}
+        recipe = dataclasses.replace(recipe, options=options)
     config = dataclasses.asdict(recipe)
-    config["lr"] = args.lr or recipe.lr * recipe.batch_size / config.pop("lr_batch")
+    scaled = recipe.lr * recipe.batch_size / config.pop("lr_batch")
+    config["lr"] = scaled if args.lr is None else args.lr
     for name in ("dataset", "seed", "strategy", "sync_norm", "dtype", "jit", "workers"):
         config[name] = getattr(args, name)
     config["max_bad_clips"] = args.max_bad_clips
@@ -120,7 +135,7 @@ def resolve(args):
         print("preset:", json.dumps(dataclasses.asdict(recipe)))
     else:
         root = args.data_root
-    config["data_root"] = str(pathlib.Path(root).resolve()) if root else "--data-root"
+    config["data_root"] = str(pathlib.Path(root).resolve()) if root else "(--data-root is missing)"
 
     time = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     run = pathlib.Path(args.output or f"runs/{args.dataset}-{recipe.model}-{time}")

@@ -51,6 +51,11 @@ def decode_predictions(scores, top=5, dataset="k400", labels=None):
     >>> decode_predictions(np.array([[0.1, 0.9]]), top=1, labels=["left", "right"])
     [[('right', 0.9)]]
     """
+    if isinstance(labels, str):
+        raise ValueError(
+            "`labels` must be a sequence of class names; a dataset's name goes into `dataset`. "
+            f"Received: {labels=}"
+        )
     names = class_names(dataset) if labels is None else list(labels)
     scores = np.asarray(scores)
     if scores.ndim != 2 or scores.shape[1] != len(names):

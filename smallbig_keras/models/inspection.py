@@ -11,7 +11,7 @@ def feature_extractor(model, names):
 
     Args:
         model: functional `keras.Model`.
-        names: sequence of str. Names of layers, or of stages (`"stem"`, `"res2"` to
+        names: sequence of str, or one. Names of layers, or of stages (`"stem"`, `"res2"` to
             `"res5"`), which stand for the last layer of the stage.
 
     Returns:
@@ -27,6 +27,7 @@ def feature_extractor(model, names):
     >>> feature_extractor(model, ["res3"]).output["res3"].shape
     (None, 4, 8, 8, 512)
     """
+    names = [names] if isinstance(names, str) else names
     return keras.Model(model.input, {name: _find_layer(model, name).output for name in names})
 
 
@@ -35,8 +36,8 @@ def _find_layer(model, name):
     matches = matches or [layer for layer in model.layers if layer.name.startswith(f"{name}_")]
     if not matches:
         raise ValueError(
-            "A feature is named by a layer or a stage. The layers are "
-            f"{', '.join(layer.name for layer in model.layers)}. Received: {name!r}"
+            "A feature is named by a stage (stem, res2 to res5) or by one of the layers that "
+            f"`model.summary()` lists, as {model.layers[1].name!r}. Received: {name!r}"
         )
     return matches[-1]
 

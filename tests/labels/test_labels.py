@@ -53,6 +53,7 @@ def test_decoding():
     [
         (lambda: class_names("k600"), "`dataset` must be"),
         (lambda: decode_predictions(np.zeros((1, 3))), r"`\(batch, 400\)`"),
+        (lambda: decode_predictions(np.zeros((1, 4)), labels="k400"), "goes into `dataset`"),
         (lambda: decode_predictions(np.zeros(400)), r"`\(batch, 400\)`"),
         (lambda: preprocess_input(np.zeros((8, 224, 224, 1))), "three RGB channels"),
     ],

@@ -19,7 +19,7 @@ import numpy as np
 import predict
 import prepare
 import pytest
-from recipes import PAPER, Recipe
+from recipes import PAPER, SAMPLE, Recipe
 
 from smallbig_keras import runs
 from smallbig_keras.data import make_sample
@@ -237,6 +237,8 @@ def test_bad_flags(flags, rule, tmp_path):
         (["--resume", "x", "--epochs", "3"], "no other. Received"),
         (["--dataset", "sthv2", "--epoch", "3"], "unrecognized arguments: --epoch"),
         (["--dataset", "k400"], "invalid choice: 'k400'"),
+        (["--dataset", "sthv2", "--options", "{units: 3}"], "must be JSON"),
+        (["--dataset", "sthv2", "--options", "[1]"], "must be a JSON object"),
     ],
 )
 def test_rejected_flags(flags, rule, capsys):
@@ -261,6 +263,20 @@ def test_missing_run(script, tmp_path):
     video = [] if script is evaluate else ["video.webm"]
     with pytest.raises(SystemExit, match="A run is a folder .*Received: .*none"):
         script.main([*video, "--weights", str(tmp_path / "none")])
+
+
+def test_damaged_configuration(tmp_path):
+    (tmp_path / "config.json").write_text('{"model": ')
+    with pytest.raises(SystemExit, match="config.json must be a whole JSON file. Received: "):
+        fit.main(["--resume", str(tmp_path)])
+
+
+def test_options_are_added_to_those_of_the_recipe(monkeypatch, tmp_path):
+    monkeypatch.setattr(prepare, "main", lambda arguments: None)
+    flags = ["--dataset", "sthv2", "--sample", "--options", '{"dropout": 0.5}']
+    config = fit.resolve(fit.parse([*flags, "--output", str(tmp_path / "run")]))
+    assert config["options"]["dropout"] == 0.5
+    assert config["options"]["width"] == SAMPLE["sthv2"].options["width"]
 
 
 def test_help_names_every_recipe_field():
