@@ -1,5 +1,6 @@
 """What the scripts share."""
 
+import argparse
 import functools
 import re
 
@@ -36,3 +37,19 @@ def readable_errors(main):
             raise SystemExit(f"error: {message[1]}") from error
 
     return wrapped
+
+
+def make_parser(documentation):
+    """Makes the parser of a script.
+
+    Args:
+        documentation: str. The script's own, printed as it is written.
+
+    Returns:
+        `argparse.ArgumentParser` that takes no abbreviated flags.
+    """
+    return argparse.ArgumentParser(
+        description=documentation,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )

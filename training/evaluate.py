@@ -5,7 +5,6 @@ python training/evaluate.py --weights runs/RUN --data-root DIR --skip-bad
 """
 
 import environment  # noqa: F401  # isort: skip
-import argparse
 
 import keras
 
@@ -14,11 +13,7 @@ from smallbig_keras import cli, data, runs
 
 @cli.readable_errors
 def main(arguments=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = cli.make_parser(__doc__)
     parser.add_argument("--weights", required=True, metavar="RUN", help="folder of a run")
     parser.add_argument("--data-root", help="folder of the dataset; default that of the run")
     parser.add_argument("--batch-size", type=int, default=8)

@@ -35,11 +35,7 @@ def main(arguments=None):
 
 def parse(arguments=None):
     """Reads the command line; recipe flags that are not given stay out of the result."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = cli.make_parser(__doc__)
     recipe = {"default": argparse.SUPPRESS}
 
     group = parser.add_argument_group("Run")

@@ -4,18 +4,13 @@ python training/predict.py video.webm --weights runs/RUN
 """
 
 import environment  # noqa: F401  # isort: skip
-import argparse
 
 from smallbig_keras import cli, decode_predictions, runs
 
 
 @cli.readable_errors
 def main(arguments=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = cli.make_parser(__doc__)
     parser.add_argument("videos", nargs="+", metavar="VIDEO")
     parser.add_argument("--weights", required=True, metavar="RUN", help="folder of a run")
     parser.add_argument("--top", type=int, default=5, help="classes to print")

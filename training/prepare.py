@@ -4,7 +4,6 @@ python training/prepare.py sample --out DIR
 """
 
 import environment  # noqa: F401  # isort: skip
-import argparse
 import sys
 
 import keras
@@ -14,11 +13,7 @@ from smallbig_keras import cli, data
 
 @cli.readable_errors
 def main(arguments=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = cli.make_parser(__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     sample = commands.add_parser(
         "sample",
