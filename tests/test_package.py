@@ -73,7 +73,10 @@ def test_wheel_in_a_clean_environment(tmp_path):
     assert result.stdout == "(1, 3)\n400\n", result.stderr
 
 
-OPTIONAL = ("av", "matplotlib", "onnx", "skvideo", "tensorboard", "tensorflow_io", "tf2onnx")
+OPTIONAL = (
+    *("ai_edge_litert", "av", "matplotlib", "onnx", "onnxruntime", "skvideo", "tensorboard"),
+    *("tensorflow_io", "tensorflow_serving", "tf2onnx"),
+)
 
 
 @pytest.mark.parametrize("backend, absent", [("tensorflow", ()), ("jax", ("tensorflow",))])

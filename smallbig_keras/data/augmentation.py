@@ -58,19 +58,20 @@ def random_crop(clip, size, seed):
     # One uniform number a side: its product with the number of places never reaches it.
     place = tf.random.stateless_uniform((2,), seed) * tf.cast(room + 1, tf.float32)
     top, left = tf.unstack(tf.minimum(tf.cast(place, tf.int32), room))
-    return _crop(clip, top, left, size)
+    return _crop(clip, top, left, (size, size))
 
 
 def centre_crop(clip, size):
-    """Takes the square in the middle, up and left of it where the margin is odd.
+    """Takes the rectangle in the middle, up and left of it where the margin is odd.
 
     Args:
         clip: tensor of shape `(frames, height, width, 3)`, no side shorter than `size`.
-        size: int. Pixels.
+        size: int or pair of ints. Height and width in pixels.
 
     Returns:
         tensor of shape `(frames, size, size, 3)`.
     """
+    size = (size, size) if isinstance(size, int) else size
     top, left = tf.unstack((tf.shape(clip)[1:3] - size) // 2)
     return _crop(clip, top, left, size)
 
@@ -116,12 +117,13 @@ def left_right_label_map(class_names):
 
 def _crop(clip, top, left, size):
     clip = tf.convert_to_tensor(clip)
+    height, width = size
     fits = tf.debugging.assert_less_equal(
-        size,
-        tf.reduce_min(tf.shape(clip)[1:3]),
-        message=f"A crop must fit into the clip. Received: size={size}",
+        tf.constant(size),
+        tf.shape(clip)[1:3],
+        message=f"A crop must fit into the clip. Received: size={height}x{width}",
     )
     # Eager execution has checked already and has no operation to wait for.
     with tf.control_dependencies([] if fits is None else [fits]):
-        view = clip[:, top : top + size, left : left + size]
-    return tf.ensure_shape(view, (None, size, size, 3))
+        view = clip[:, top : top + height, left : left + width]
+    return tf.ensure_shape(view, (None, height, width, 3))

@@ -1,0 +1,61 @@
+"""Tiny models with random statistics, and clips to compare artifacts on."""
+
+import numpy as np
+import pytest
+
+import smallbig_keras
+
+SHAPE = (4, 32, 32, 3)
+NAMES = [f"turning {i}" for i in range(7)]
+
+# Every family in both variants, two of them at full depth, and every option away from its default.
+FEW = {"blocks": (1, 2, 1, 1)}
+MODELS = {
+    "R23-reference": ("SmallBigR23", {}),
+    "R23-paper": ("SmallBigR23", {"variant": "paper", **FEW}),
+    "R50-reference": ("SmallBigR50", {}),
+    "R50-paper": ("SmallBigR50", {"variant": "paper", **FEW}),
+    "SlowOnly-reference": ("SmallBigSlowOnlyR50", FEW),
+    "SlowOnly-paper": ("SmallBigSlowOnlyR50", {"variant": "paper", **FEW}),
+    "C2D": ("C2DR50", FEW),
+    "temporal": ("SlowOnlyR50", {"temporal_stages": (2, 3, 4, 5), **FEW}),
+    "average, apart": (
+        "SmallBigR50",
+        {"pool": "avg", "share_weights": False, "extra": "smallbig", **FEW},
+    ),
+    "single": ("SmallBigR50", {"normalization": "single", "extra": "squeeze_excite", **FEW}),
+    "tubes": (
+        "SmallBigR23",
+        {"units": (1, 3), "pool_sizes": ((3, 1, 1), (3, 3, 3), (None, 5, 5)), **FEW},
+    ),
+    "logits": ("SmallBigR23", {"classifier_activation": None, "dropout": 0.5, **FEW}),
+}
+
+
+def make_model(name, options, randomize):
+    model = getattr(smallbig_keras, name)(input_shape=SHAPE, classes=len(NAMES), width=8, **options)
+    randomize(model)
+    # Scores that differ, but leave no class alone: a saturated softmax hides errors.
+    kernel = model.get_layer("classifier").kernel
+    kernel.assign(0.1 * kernel)
+    return model
+
+
+@pytest.fixture(params=MODELS, scope="module")
+def any_model(request):
+    from tests.conftest import randomize
+
+    return make_model(*MODELS[request.param], randomize)
+
+
+@pytest.fixture(scope="module")
+def small_model():
+    from tests.conftest import randomize
+
+    return make_model("SmallBigR23", {"blocks": (1, 1, 1, 1), "extra": "smallbig"}, randomize)
+
+
+@pytest.fixture(scope="module")
+def clips():
+    """Five uint8 clips."""
+    return np.random.default_rng(5).integers(0, 256, (5, *SHAPE), np.uint8)
