@@ -35,6 +35,9 @@ def make_parser(documentation):
         "--model", choices=smallbig_keras.list_models(), help="whose weights .weights.h5 holds"
     )
     group.add_argument("--variant", help="variant of --model")
+    group.add_argument(
+        "--options", type=cli.json_object, metavar="JSON", help="further options of --model"
+    )
     group.add_argument("--classes", type=int, help="classes of --model")
     group.add_argument("--frames", type=int, help="frames of a clip of --model")
     group.add_argument("--size", type=int, help="pixels of the square crop of --model")
@@ -114,7 +117,7 @@ def load_source(args):
         FileNotFoundError, ValueError: if it is not there, or flags and weights disagree.
     """
     path = pathlib.Path(args.weights)
-    flags = {k: getattr(args, k) for k in ("variant", "classes", "frames", "size")}
+    flags = {k: getattr(args, k) for k in ("variant", "options", "classes", "frames", "size")}
     given = [f"--{name}" for name, value in flags.items() if value is not None]
     if path.name.endswith(".weights.h5"):
         if args.model is None:
@@ -147,6 +150,7 @@ def _build(args, path):
         input_shape=(frames, size, size, 3),
         classes=args.classes,
         variant=args.variant or "reference",
+        **(args.options or {}),
     )
     try:
         model.load_weights(path)

@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import json
 import re
 
 # Messages about what the user gave end in one of these, by the rule of this package.
@@ -53,3 +54,24 @@ def make_parser(documentation):
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+
+
+def json_object(text):
+    """Reads the value of a flag that takes a JSON object.
+
+    Args:
+        text: str. What the command line holds.
+
+    Returns:
+        dict.
+
+    Raises:
+        argparse.ArgumentTypeError: if it is not a JSON object.
+    """
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"must be JSON ({error}). Received: {text}") from None
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(f"must be a JSON object. Received: {text}")
+    return value

@@ -63,7 +63,11 @@ def parse(arguments=None):
     group.add_argument("--model", choices=smallbig_keras.list_models(), **recipe)
     group.add_argument("--variant", **recipe)
     group.add_argument(
-        "--options", type=json_object, metavar="JSON", help="e.g. '{\"dropout\": 0.5}'", **recipe
+        "--options",
+        type=cli.json_object,
+        metavar="JSON",
+        help="e.g. '{\"dropout\": 0.5}'",
+        **recipe,
     )
 
     group = parser.add_argument_group("Optimizer and schedule")
@@ -95,17 +99,6 @@ def parse(arguments=None):
     if args.sample and args.data_root:
         parser.error("--sample makes its own data: leave out --data-root")
     return args
-
-
-def json_object(text):
-    """Reads the value of --options."""
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"must be JSON ({error}). Received: {text}") from None
-    if not isinstance(value, dict):
-        raise argparse.ArgumentTypeError(f"must be a JSON object. Received: {text}")
-    return value
 
 
 def resolve(args):
