@@ -14,6 +14,7 @@ import statistics
 import tempfile
 import time
 
+PAUSE = 0.2
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -62,6 +63,8 @@ def measure(runners, clip, rounds):
     times = [[] for _ in runners]
     for _ in range(rounds + 1):
         for runner, own in zip(runners, times, strict=True):
+            # The threads of the one before keep a core busy for a while.
+            time.sleep(PAUSE)
             start = time.perf_counter()
             runner.predict(clip)
             own.append(time.perf_counter() - start)
@@ -69,9 +72,11 @@ def measure(runners, clip, rounds):
 
 
 def print_table(model, runners, seconds):
-    parameters = model.count_params()
-    print(f"{model.name} {model.input_shape[1:]}, {parameters:,} values\n")
-    print("| artifact | MB | bytes a value | Transpose nodes | s | times TensorFlow graph |")
+    import smallbig_keras
+
+    parameters = smallbig_keras.complexity(model).parameters
+    print(f"{model.name} {model.input_shape[1:]}, {parameters:,} parameters\n")
+    print("| artifact | MB | bytes a parameter | Transpose nodes | s | times TensorFlow graph |")
     print("|---|---|---|---|---|---|")
     for runner, own in zip(runners, seconds, strict=True):
         nodes = count_transposes(runner.path) if runner.kind == "ONNX" else ""

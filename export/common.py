@@ -6,6 +6,7 @@ import sys
 sys.path.append(str(pathlib.Path(__file__).parents[1] / "training"))
 import environment  # noqa: E402, F401  # isort: skip
 import dataclasses  # noqa: E402
+import warnings  # noqa: E402
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
@@ -153,8 +154,11 @@ def _build(args, path):
         **(args.options or {}),
     )
     try:
-        model.load_weights(path)
-    except (ValueError, OSError, KeyError) as error:
+        with warnings.catch_warnings():
+            # Keras warns where it leaves variables as they were.
+            warnings.simplefilter("error")
+            model.load_weights(path)
+    except (ValueError, OSError, KeyError, UserWarning) as error:
         raise ValueError(
             f"{path} must hold the weights of {args.model} with the flags given. Received: {error}"
         ) from None

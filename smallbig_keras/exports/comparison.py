@@ -11,6 +11,7 @@ from smallbig_keras.exports import artifacts
 # Largest difference of a probability, and share of clips with the same best class.
 MAX_DIFFERENCE = {"float32": 1e-4, "float16": 1e-2}
 MIN_AGREEMENT = {"dynamic": 0.97, "int8": 0.95}
+_PAUSE = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,6 +103,8 @@ def _latencies(functions, clip, rounds):
     seconds = [[] for _ in functions]
     for round_ in range(rounds + 1):
         for function, times in zip(functions, seconds, strict=True):
+            # The threads of the one before keep a core busy for a while.
+            time.sleep(_PAUSE)
             start = time.perf_counter()
             function(clip)
             if round_:  # The first call plans and allocates.
