@@ -6,13 +6,12 @@ import sys
 sys.path.append(str(pathlib.Path(__file__).parents[1] / "training"))
 import environment  # noqa: E402, F401  # isort: skip
 import dataclasses  # noqa: E402
-import warnings  # noqa: E402
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 
 import smallbig_keras  # noqa: E402
-from smallbig_keras import cli, data, models, runs  # noqa: E402
+from smallbig_keras import cli, data, models, runs, weights  # noqa: E402
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,10 +29,12 @@ def make_parser(documentation):
     parser = cli.make_parser(documentation)
     group = parser.add_argument_group("Model")
     group.add_argument(
-        "--weights", required=True, metavar="RUN_OR_FILE", help="a run, .keras or .weights.h5"
+        "--weights", required=True, metavar="RUN_OR_FILE", help="a run, .keras, .weights.h5 or .pth"
     )
     group.add_argument(
-        "--model", choices=smallbig_keras.list_models(), help="whose weights .weights.h5 holds"
+        "--model",
+        choices=smallbig_keras.list_models(),
+        help="whose weights .weights.h5 or .pth holds",
     )
     group.add_argument("--variant", help="variant of --model")
     group.add_argument(
@@ -120,9 +121,9 @@ def load_source(args):
     path = pathlib.Path(args.weights)
     flags = {k: getattr(args, k) for k in ("variant", "options", "classes", "frames", "size")}
     given = [f"--{name}" for name, value in flags.items() if value is not None]
-    if path.name.endswith(".weights.h5"):
+    if path.name.endswith((".weights.h5", *weights.SUFFIXES)):
         if args.model is None:
-            raise ValueError(f"A .weights.h5 file needs --model. Received: {path}")
+            raise ValueError(f"A file of weights alone needs --model. Received: {path}")
         return Source(_build(args, path), _labels(args.labels), args.short_side, None)
     if given:
         raise ValueError(f"{path} names its model itself. Received: {' '.join(given)}")
@@ -144,8 +145,6 @@ def load_source(args):
 
 
 def _build(args, path):
-    if not path.is_file():
-        raise FileNotFoundError(f"--weights must be a file that is there. Received: {path}")
     size, frames = args.size or 224, args.frames or 8
     model = models.get_model_function(args.model)(
         input_shape=(frames, size, size, 3),
@@ -153,15 +152,12 @@ def _build(args, path):
         variant=args.variant or "reference",
         **(args.options or {}),
     )
-    try:
-        with warnings.catch_warnings():
-            # Keras warns where it leaves variables as they were.
-            warnings.simplefilter("error")
-            model.load_weights(path)
-    except (ValueError, OSError, KeyError, UserWarning) as error:
-        raise ValueError(
-            f"{path} must hold the weights of {args.model} with the flags given. Received: {error}"
-        ) from None
+    report = weights.load_weights(model, path)
+    if report.new:
+        raise weights.WeightsError(
+            f"An export needs all weights of {args.model}; --classes must be that of the file. "
+            f"Received:\n{report}"
+        )
     return model
 
 

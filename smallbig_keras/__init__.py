@@ -17,6 +17,7 @@ from smallbig_keras.models import (
 )
 from smallbig_keras.runs import Run, load_run
 from smallbig_keras.version import __version__
+from smallbig_keras.weights import list_weights
 
 __all__ = [
     "C2DR23",
@@ -35,6 +36,7 @@ __all__ = [
     "feature_extractor",
     "layers",
     "list_models",
+    "list_weights",
     "load_run",
     "models",
     "optimizers",

@@ -119,15 +119,14 @@ def write_config(path, config):
     """
     path = pathlib.Path(path)
     path.mkdir(parents=True, exist_ok=True)
-    _replace(path / CONFIG, lambda file: file.write_text(json.dumps(config, indent=2) + "\n"))
+    replace_file(path / CONFIG, lambda file: file.write_text(json.dumps(config, indent=2) + "\n"))
 
 
-def open_checkpoint(file, compile=False):
+def open_checkpoint(file):
     """Opens a checkpoint.
 
     Args:
         file: pathlib.Path. A `.keras` file.
-        compile: bool. Whether the optimiser and its state are restored. Defaults to `False`.
 
     Returns:
         `keras.Model`.
@@ -140,7 +139,7 @@ def open_checkpoint(file, compile=False):
             f"A checkpoint must be a whole .keras file; this one is cut short or of another "
             f"kind. Received: {file}"
         )
-    return keras.saving.load_model(file, compile=compile)
+    return keras.saving.load_model(file, compile=False)
 
 
 def save_checkpoint(model, file, keep=None, include_optimizer=True):
@@ -155,17 +154,17 @@ def save_checkpoint(model, file, keep=None, include_optimizer=True):
     """
     if not include_optimizer:
         model = keras.Model(model.input, model.output, name=model.name)
-    _replace(file, model.save, keep)
+    replace_file(file, model.save, keep)
 
 
-def open_last_checkpoint(path):
-    """Opens the newest whole checkpoint of a run, with its optimiser.
+def find_last_checkpoint(path):
+    """Finds the newest whole checkpoint of a run.
 
     Args:
         path: str or pathlib.Path. Folder of the run.
 
     Returns:
-        `keras.Model`, or `None` if the run was stopped before its first checkpoint.
+        pathlib.Path, or `None` if the run was stopped before its first checkpoint.
 
     Raises:
         ValueError: if there are checkpoints but none is whole.
@@ -173,11 +172,22 @@ def open_last_checkpoint(path):
     files = [file for name in (LAST, PREVIOUS) if (file := pathlib.Path(path) / name).is_file()]
     for file in files:
         if zipfile.is_zipfile(file):
-            return open_checkpoint(file, compile=True)
+            return file
         print(f"{file} is not whole, the checkpoint before it is taken")
     if files:
         raise ValueError(f"A run continues from a whole checkpoint. Received: {files[0]}")
     return None
+
+
+def restore_checkpoint(model, file):
+    """Sets weights and the state of the optimiser to those of a checkpoint.
+
+    Args:
+        model: compiled `keras.Model`, built as the one in the checkpoint.
+        file: pathlib.Path. A `.keras` file.
+    """
+    model.optimizer.build(model.trainable_variables)
+    model.load_weights(file)
 
 
 def read_log(path):
@@ -210,11 +220,17 @@ def write_log(path, rows):
             writer.writeheader()
             writer.writerows(rows)
 
-    _replace(pathlib.Path(path) / LOG, write)
+    replace_file(pathlib.Path(path) / LOG, write)
 
 
-def _replace(file, write, keep=None):
-    """Writes beside `file` and renames, with the bytes on the disk before the name is."""
+def replace_file(file, write, keep=None):
+    """Writes a file so that a reader sees the old one or the new one, never a part.
+
+    Args:
+        file: pathlib.Path. The file.
+        write: function that writes a file at the path that it is given.
+        keep: pathlib.Path. Where the present `file` is moved first. Defaults to `None`.
+    """
     temporary = file.with_name(f".writing-{file.name}")
     write(temporary)
     with temporary.open("rb+") as written:

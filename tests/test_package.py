@@ -52,6 +52,7 @@ def test_wheel_in_a_clean_environment(tmp_path):
     folders = {name.split("/")[0] for name in names}
     assert folders == {"smallbig_keras", wheel.name[: -len("-py3-none-any.whl")] + ".dist-info"}
     assert "smallbig_keras/labels/sthv2.txt" in names
+    assert "smallbig_keras/weights/families/smallbig.json" in names
 
     venv.create(tmp_path / "clean", with_pip=False)
     library = next((tmp_path / "clean" / "lib").glob("python*")) / "site-packages"
@@ -75,7 +76,7 @@ def test_wheel_in_a_clean_environment(tmp_path):
 
 OPTIONAL = (
     *("ai_edge_litert", "av", "matplotlib", "onnx", "onnxruntime", "skvideo", "tensorboard"),
-    *("tensorflow_io", "tensorflow_serving", "tf2onnx"),
+    *("safetensors", "tensorflow_io", "tensorflow_serving", "tf2onnx"),
 )
 
 

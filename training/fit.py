@@ -17,13 +17,14 @@ import pathlib
 import sys
 import warnings
 
+import building
 import keras
 import prepare
 import tensorflow as tf
 from recipes import PAPER, SAMPLE
 
 import smallbig_keras
-from smallbig_keras import callbacks, cli, data, models, optimizers, runs
+from smallbig_keras import callbacks, cli, data, models, runs, weights
 
 
 @cli.readable_errors
@@ -68,6 +69,21 @@ def parse(arguments=None):
         metavar="JSON",
         help="e.g. '{\"dropout\": 0.5}'",
         **recipe,
+    )
+
+    group.add_argument(
+        "--weights",
+        metavar="NAME_OR_PATH",
+        help="to start from: imagenet, k400, ..., a run, .keras, .weights.h5, .pth; or none",
+        **recipe,
+    )
+    group.add_argument("--weights-dir", metavar="DIR", help="folder with published weights")
+    group.add_argument(
+        "--freeze",
+        nargs="+",
+        choices=building.FREEZABLE,
+        default=[],
+        help="stages that keep their weights; norm: all normalisations that --weights sets",
     )
 
     group = parser.add_argument_group("Optimizer and schedule")
@@ -115,7 +131,10 @@ def resolve(args):
     for name in ("dataset", "seed", "strategy", "sync_norm", "dtype", "jit", "workers"):
         config[name] = getattr(args, name)
     config["max_bad_clips"] = args.max_bad_clips
+    config["freeze"] = args.freeze
     check(config)
+    config["weights"] = None if config["weights"] == "none" else config["weights"]
+    config["weights_dir"] = args.weights_dir
 
     if args.sample:
         root = data.sample_folder()
@@ -166,7 +185,7 @@ def train(run, config, resume=False):
     """Trains a run to its end and returns the row of the log with the best validation."""
     keras.utils.set_random_seed(config["seed"])
     keras.config.set_dtype_policy(config["dtype"])
-    strategy = make_strategy(config["strategy"])
+    strategy = building.make_strategy(config["strategy"])
     replicas = strategy.num_replicas_in_sync
     if config["batch_size"] % replicas:
         raise SystemExit(
@@ -184,13 +203,15 @@ def train(run, config, resume=False):
             f"{len(validation)} for validation"
         )
     config["class_names"] = class_names
+    if config["weights"] and not resume:
+        config["weights_path"] = find_weights(config)
+    checkpoint = runs.find_last_checkpoint(run) if resume else None
+    with strategy.scope():
+        model = building.make_model(config, steps, load=checkpoint is None)
+        if checkpoint is not None:
+            runs.restore_checkpoint(model, checkpoint)
     if not resume:
         runs.write_config(run, config)
-
-    with strategy.scope():
-        model = runs.open_last_checkpoint(run) if resume else None
-        if model is None:
-            model = make_model(config, steps)
     epoch = int(model.optimizer.iterations.numpy()) // steps
     size = models.complexity(model)
     print(
@@ -251,49 +272,16 @@ def train(run, config, resume=False):
     return best
 
 
-def make_strategy(name):
-    """Returns the `tf.distribute` strategy: all GPUs of the machine, or one device."""
-    gpus = tf.config.list_logical_devices("GPU")
-    devices = [d.name for d in gpus or tf.config.list_logical_devices("CPU")]
-    if name == "mirrored" or (name == "auto" and len(gpus) > 1):
-        return tf.distribute.MirroredStrategy(devices)
-    return tf.distribute.get_strategy()
-
-
-def make_model(config, steps):
-    """Builds and compiles the model of a run."""
-    model = models.get_model_function(config["model"])(
-        input_shape=(config["frames"], config["size"], config["size"], 3),
-        classes=len(config["class_names"]),
-        variant=config["variant"],
-        **config["options"],
-    )
-    if config["sync_norm"]:
-        for layer in model._flatten_layers():
-            if isinstance(layer, keras.layers.BatchNormalization):
-                layer.synchronized = True
-    jit = {"on": True, "off": False, "auto": bool(tf.config.list_logical_devices("GPU"))}
-    model.compile(
-        optimizer=optimizers.SGDWithL2(
-            learning_rate_schedule(config, steps), config["momentum"], config["l2"]
-        ),
-        loss="sparse_categorical_crossentropy",
-        metrics=[
-            keras.metrics.SparseCategoricalAccuracy(name="top1"),
-            keras.metrics.SparseTopKCategoricalAccuracy(5, name="top5"),
-        ],
-        jit_compile=jit[config["jit"]],
-    )
-    return model
-
-
-def learning_rate_schedule(config, steps):
-    """Returns the learning rate as a function of the step."""
-    if config["schedule"] == "cosine":
-        return keras.optimizers.schedules.CosineDecay(config["lr"], config["epochs"] * steps)
-    boundaries = [epoch * steps - 1 for epoch in config["milestones"]]
-    rates = [config["lr"] * 0.1**k for k in range(len(boundaries) + 1)]
-    return keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, rates)
+def find_weights(config):
+    """Returns the path of the weights that a run starts from."""
+    try:
+        path, _ = weights.find_weights(config["weights"], config["model"], config["weights_dir"])
+    except (weights.WeightsError, weights.WeightsNotFoundError) as error:
+        hint = (
+            "--weights none starts from random weights, --weights-dir DIR takes files from there."
+        )
+        raise type(error)(f"{error}\n{hint}") from error
+    return str(pathlib.Path(path).resolve())
 
 
 def tensorboard(run):

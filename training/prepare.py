@@ -1,6 +1,7 @@
-"""Prepares data for training.
+"""Prepares data for training, and trained weights for others.
 
 python training/prepare.py sample --out DIR
+python training/prepare.py publish RUN --name k400 --out DIR
 """
 
 import environment  # noqa: F401  # isort: skip
@@ -8,7 +9,7 @@ import sys
 
 import keras
 
-from smallbig_keras import cli, data
+from smallbig_keras import cli, data, weights
 
 
 @cli.readable_errors
@@ -21,9 +22,33 @@ def main(arguments=None):
     )
     sample.add_argument("--out", required=True, metavar="DIR", help="folder to make")
     sample.add_argument("--seed", type=int, default=0)
+    publish = commands.add_parser(
+        "publish", help="the weights of a finished run and their record, a folder to upload"
+    )
+    publish.add_argument("run", metavar="RUN")
+    publish.add_argument("--name", required=True, help="what weights= will be given: k400, ...")
+    publish.add_argument("--out", default="published", metavar="DIR", help="default published")
+    publish.add_argument("--licence", help="licence of the weights")
+    publish.add_argument("--overwrite", action="store_true", help="replace files of that name")
     args = parser.parse_args(arguments)
-    data.make_sample(args.out, seed=args.seed, progress=progress_bar())
-    print(args.out)
+    if args.command == "sample":
+        data.make_sample(args.out, seed=args.seed, progress=progress_bar())
+        print(args.out)
+    else:
+        publish_run(args)
+
+
+def publish_run(args):
+    """Publishes a run and prints how others load it."""
+    record = weights.publish(args.run, args.name, args.out, args.licence, args.overwrite)
+    accuracy = record.accuracy
+    print(
+        f"{args.out}/{record.file}: {record.bytes / 1e6:.1f} MB, top1={accuracy['top1']:.3f} "
+        f"top5={accuracy['top5']:.3f} ({accuracy['protocol']}, {accuracy['dataset']})"
+    )
+    print(f"here:    SMALLBIG_WEIGHTS={args.out}")
+    print("served:  SMALLBIG_WEIGHTS_URL=http://...")
+    print(f"then:    smallbig_keras.{record.model}(weights={record.name!r})")
 
 
 def progress_bar():

@@ -11,6 +11,7 @@ class Recipe:
         model: str. Name of the model function.
         variant: str. Variant of the model.
         options: dict. Options of the model.
+        weights: str or None. What training starts from: a name or a path.
         frames: int. Frames of a clip, one from each segment of the video.
         size: int. Height and width of the crop in pixels.
         short_side: pair of ints. Range of the short side in training, in pixels.
@@ -29,6 +30,7 @@ class Recipe:
     model: str
     variant: str = "reference"
     options: dict = dataclasses.field(default_factory=dict)
+    weights: str | None = "imagenet"
     frames: int = 8
     size: int = 224
     short_side: tuple = (256, 320)
@@ -54,6 +56,7 @@ SAMPLE = {
         model="SmallBigSlowOnlyR50",
         variant="paper",
         options={"blocks": [1, 1, 1, 1], "width": 16, "temporal_stages": [2, 3, 4, 5]},
+        weights=None,
         size=64,
         short_side=(72, 90),
         test_short_side=72,

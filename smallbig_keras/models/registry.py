@@ -1,8 +1,12 @@
 """Public model functions: a row of a table and the signature that all of them share."""
 
 import dataclasses
+import warnings
 
 from smallbig_keras.models.video_resnet import VideoResNet, VideoResNetSpec
+from smallbig_keras.weights.loading import load_weights
+from smallbig_keras.weights.records import check_record
+from smallbig_keras.weights.resolution import find_weights
 
 _MODELS = {}
 _VARIANTS = {}
@@ -15,17 +19,22 @@ Takes clips of RGB frames prepared by `smallbig_keras.preprocess_input`.
 
 Args:
     include_top: bool. Whether the model ends in the classifier. Defaults to `True`.
-    weights: `None` for random initialisation. Defaults to `None`.
+    weights: `None` for random initialisation; the name of published weights (`"imagenet"` of
+        torchvision's 2-D ResNet, `"k400"`, ..., see `smallbig_keras.list_weights`); or a path: a
+        run, `.keras`, `.weights.h5`, or a PyTorch checkpoint of the authors' code or of
+        torchvision's ResNet (`.pth`, `.pt`, `.pyth`, `.safetensors`). A classifier for another
+        number of classes is left out, with a warning. Defaults to `None`.
     input_tensor: Keras tensor to build on, or `None`. Defaults to `None`.
     input_shape: tuple `(frames, height, width, 3)`. Any of the first three may be `None`.
-        Defaults to `None` for `(8, 224, 224, 3)`.
+        Defaults to `None` for that of published weights, else `(8, 224, 224, 3)`.
     pooling: without a head: `None` for the last feature map `(batch, frames, height / 32,
         width / 32, features)`, `"avg"` or `"max"` for `(batch, features)`. Defaults to `None`.
-    classes: int. Classes of the head. Defaults to `None` for {classes}.
+    classes: int. Classes of the head. Defaults to `None` for those of published weights, else
+        {classes}.
     classifier_activation: activation of the head, or `None` for logits. Defaults to
         `"softmax"`.
     name: str. Name of the model. Defaults to `None` for `"{name}"`.
-    variant: {variants}. Defaults to `"reference"`.
+    variant: {variants}. Defaults to `"reference"`, or that of published weights.
     **options: fields of `smallbig_keras.models.VideoResNetSpec` that replace those of the
         variant: {options}.
 
@@ -33,8 +42,9 @@ Returns:
     A `keras.Model` from clips `(batch, frames, height, width, 3)` to `(batch, classes)`.
 
 Raises:
-    ValueError: if a value is outside those above.
+    ValueError: if a value is outside those above, or the weights are not those of the model.
     TypeError: if an option is not one of those above.
+    FileNotFoundError: if there are no such weights; the message says how to get them.
 
 Example:
 
@@ -69,14 +79,19 @@ def define_model(name, summary, **variants):
         variant="reference",
         **options,
     ):
+        path = record = None
         if weights is not None:
-            raise ValueError(
-                "`weights` must be None: no trained weights come with this version. To start "
-                "from a training run, build the model and call `model.load_weights(path)`, or "
-                f"open its `.keras` file with `keras.saving.load_model`. Received: {weights=}"
-            )
+            path, record = find_weights(weights, function_name)
+        if record is not None:
+            # Published weights know their network; what is given must agree with it.
+            variant = record.variant if variant == "reference" else variant
+            options = {**record.options, **options}
+            check_record(record, function_name, variant, options)
+            classes = record.classes if classes is None else classes
+            if input_tensor is None and input_shape is None:
+                input_shape = record.input_shape
         spec = model_spec(function_name, variant, classes, **options)
-        return VideoResNet(
+        model = VideoResNet(
             spec,
             include_top=include_top,
             input_tensor=input_tensor,
@@ -85,6 +100,13 @@ def define_model(name, summary, **variants):
             classifier_activation=classifier_activation,
             name=name or function_name,
         )
+        if path is not None:
+            report = load_weights(model, path)
+            if any(part.startswith("classifier/") for part in report.new):
+                warnings.warn(
+                    f"{function_name} starts with a new classifier.\n{report}", stacklevel=2
+                )
+        return model
 
     function_name = model_function.__name__ = model_function.__qualname__ = name
     model_function.__doc__ = _DOCSTRING.format(

@@ -145,12 +145,14 @@ def test_weights_files(tmp_path):
     model.save_weights(weights)
     flags = ["--weights", str(weights), "--frames", "2", "--size", "32", "--classes"]
     output = ["--output", str(tmp_path / "out" / "model")]
-    with pytest.raises(SystemExit, match="A .weights.h5 file needs --model"):
+    with pytest.raises(SystemExit, match="of weights alone needs --model"):
         to_saved_model.main([*flags, "3", *output])
-    with pytest.raises(SystemExit, match="must hold the weights of C2DR23 with the flags given"):
+    with pytest.raises(SystemExit, match="--classes must be that of the file. Received"):
         to_saved_model.main([*flags, "5", "--model", "C2DR23", *output])
-    with pytest.raises(SystemExit, match="must hold the weights of SmallBigR23"):
+    with pytest.raises(SystemExit, match="must be those of SmallBigR23"):
         to_saved_model.main([*flags, "3", "--model", "SmallBigR23", *output])
+    with pytest.raises(SystemExit, match="must be a file that is there"):
+        to_saved_model.main([*flags[2:], "3", "--weights", "x.pth", "--model", "C2DR23", *output])
     with pytest.raises(SystemExit, match="`class_names` must name the 3 classes"):
         to_saved_model.main([*flags, "3", "--model", "C2DR23", "--labels", "k400", *output])
     assert not (tmp_path / "out").exists()

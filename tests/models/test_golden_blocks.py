@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from smallbig_keras.models import VideoResNetSpec
 from smallbig_keras.models.video_resnet import apply_block
-from smallbig_keras.weights import load_reference_state, reference_variables
+from smallbig_keras.weights import port_state_dict, reference_variables
 from tests.reference_formula import CASES, clip, golden, output_gradient, relative_error, weight
 
 SPECS = {
@@ -36,7 +36,7 @@ def case(request):
     outputs = apply_block(inputs, spec, 3, case["planes"], case["stride"], "res3_block1")
     model = keras.Model(inputs, outputs)
     state = {PREFIX + n: weight(n, s, f"{name}/") for n, s in case["state_dict"]}
-    load_reference_state(model, state)
+    port_state_dict(model, state)
     return name, golden(name), clip(name, (2, *shape)), model
 
 

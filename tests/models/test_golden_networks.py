@@ -11,7 +11,7 @@ from smallbig_keras.models import (
     SmallBigSlowOnlyR50,
     feature_extractor,
 )
-from smallbig_keras.weights import load_reference_state, reference_variables
+from smallbig_keras.weights import port_state_dict, reference_variables
 from tests.reference_formula import CASES, clip, golden, relative_error, weight
 
 VARIANTS = {
@@ -35,7 +35,7 @@ def build(name):
         classifier_activation=None,
     )
     state = case["state_dict"] or [(k, torch_shape(k, v)) for k, v in reference_shapes(model)]
-    load_reference_state(model, {n: weight(n, s) for n, s in state})
+    port_state_dict(model, {n: weight(n, s) for n, s in state})
     return model, clip(name, (case["batch"], *shape))
 
 

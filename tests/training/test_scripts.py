@@ -12,6 +12,7 @@ import sys
 import textwrap
 import time
 
+import building
 import evaluate
 import fit
 import keras
@@ -27,6 +28,11 @@ from smallbig_keras.data import make_sample
 TRAINING = pathlib.Path(fit.__file__).parent
 
 
+def open_last(run):
+    """The model and the state of its optimiser at the end of a run."""
+    return keras.saving.load_model(runs.find_last_checkpoint(run))
+
+
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory):
     """A set of 24 and 12 clips in the layout of Something-Something V2."""
@@ -38,6 +44,7 @@ def arguments(sample, output, *more):
         *("--dataset", "sthv2", "--data-root", str(sample), "--output", str(output)),
         *("--options", '{"blocks": [1, 1, 1, 1], "width": 8}', "--frames", "4", "--size", "32"),
         *("--short-side", "36", "45", "--test-short-side", "36", "--batch-size", "8"),
+        *("--weights", "none"),
         *more,
     ]
 
@@ -108,7 +115,7 @@ def test_killed_run_continues_to_the_same_weights(run, sample, tmp_path):
     assert len(runs.read_log(output)) < 3
 
     fit.main(["--resume", str(output)])
-    whole, continued = (runs.open_last_checkpoint(path) for path in (run, output))
+    whole, continued = (open_last(path) for path in (run, output))
     for expected, actual in zip(whole.weights, continued.weights, strict=True):
         np.testing.assert_array_equal(actual, expected, err_msg=expected.path)
     assert [row["epoch"] for row in runs.read_log(output)] == [1, 2, 3]
@@ -120,15 +127,15 @@ def test_half_written_checkpoint_is_never_loaded(run, sample, tmp_path, capsys):
     output = tmp_path / "cut"
     fit.main(arguments(sample, output, "--epochs", "2"))
     last, previous = output / "last.keras", output / "previous.keras"
-    steps = int(runs.open_checkpoint(previous, compile=True).optimizer.iterations)
+    steps = int(keras.saving.load_model(previous).optimizer.iterations)
     whole = last.read_bytes()
     last.write_bytes(whole[: len(whole) // 2])
-    model = runs.open_last_checkpoint(output)
+    model = open_last(output)
     assert int(model.optimizer.iterations) == steps == 3
     assert "not whole" in capsys.readouterr().out
     previous.write_bytes(b"")
     with pytest.raises(ValueError, match="whole checkpoint.*Received: .*last.keras"):
-        runs.open_last_checkpoint(output)
+        open_last(output)
 
 
 def test_two_devices_reach_the_loss_of_one(sample, tmp_path):
@@ -157,11 +164,11 @@ def test_two_devices_reach_the_loss_of_one(sample, tmp_path):
         assert result.returncode == 0, result.stderr
         assert f"{1 + (strategy == 'mirrored')} device(s)" in result.stdout
         losses += [row["loss"] for row in runs.read_log(output)]
-        weights.append(trainable(runs.open_last_checkpoint(output)))
+        weights.append(trainable(open_last(output)))
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
     config = runs.read_config(tmp_path / "one")
     keras.utils.set_random_seed(config["seed"])
-    start = trainable(fit.make_model(config, steps=3))
+    start = trainable(building.make_model(config, steps=3))
     one, mirrored = (trained - start for trained in weights)
     assert np.linalg.norm(one) > 1e-3
     # Rounding grows from step to step; a wrong mean over replicas would differ by half and more.
@@ -303,10 +310,10 @@ def test_recipe_is_the_papers():
 
 def test_learning_rate_schedules():
     config = {"lr": 1.0, "epochs": 4, "schedule": "step", "milestones": [2, 3]}
-    schedule = fit.learning_rate_schedule(config, steps=5)
+    schedule = building.learning_rate_schedule(config, steps=5)
     rates = [float(schedule(step)) for step in range(20)]
     np.testing.assert_allclose(rates, [1.0] * 10 + [0.1] * 5 + [0.01] * 5, rtol=1e-5)
-    cosine = fit.learning_rate_schedule({**config, "schedule": "cosine"}, steps=5)
+    cosine = building.learning_rate_schedule({**config, "schedule": "cosine"}, steps=5)
     expected = (1 + np.cos(np.pi * np.arange(20) / 20)) / 2
     np.testing.assert_allclose([float(cosine(k)) for k in range(20)], expected, rtol=1e-5)
 
@@ -317,3 +324,46 @@ def test_probabilities_train_like_logits():
     model.compile("sgd", "sparse_categorical_crossentropy", jit_compile=False)
     x = np.array([[0.0, 50.0]], "float32")
     assert model.test_on_batch(x, np.array([0])) == pytest.approx(50, rel=1e-5)
+
+
+def test_fine_tuning(run, sample, tmp_path, capsys):
+    """Weights of a run: what was loaded is printed; frozen parts stay, through a resume too."""
+    output = tmp_path / "tuned"
+    flags = arguments(sample, output, "--epochs", "2", "--lr", "0.01")
+    flags += ["--weights", str(run), "--freeze", "stem", "res2", "norm"]
+    with pytest.raises(SystemExit, match="--weights none"):
+        fit.main([*flags, "--weights", "sthv2"])
+    assert not output.exists()
+
+    fit.main(flags)
+    printed = capsys.readouterr().out
+    # Opened without the optimiser, whose variables depend on what is frozen.
+    start, end = runs.load_run(run).model, runs.open_checkpoint(output / runs.LAST)
+    assert f"loaded   {len(start.weights)} variables" in printed
+    changed = {
+        new.path
+        for old, new in zip(start.weights, end.weights, strict=True)
+        if not np.array_equal(old, new)
+    }
+    frozen = [p for p in changed if p.startswith(("stem", "res2")) or "norm" in p]
+    assert changed and not frozen
+    assert {"classifier/kernel", "res5_block1_unit2_conv/kernel"} <= changed
+
+    (output / "last.keras").unlink()
+    fit.main(["--resume", str(output)])
+    continued = runs.open_checkpoint(output / runs.LAST)
+    for expected, actual in zip(end.weights, continued.weights, strict=True):
+        np.testing.assert_array_equal(actual, expected, err_msg=expected.path)
+
+
+def test_new_normalisations_are_not_frozen(run):
+    """At scale 0 a frozen one would switch its view off."""
+    import smallbig_keras
+
+    model = smallbig_keras.SmallBigR23(
+        input_shape=(2, 32, 32, 3), blocks=(1, 1, 1, 1), width=8, classes=3
+    )
+    loaded = {v.path for v in model.weights if "big_norm" not in v.path}
+    frozen = building.find_frozen(model, ["norm"], loaded)
+    assert "res3_block1_unit1/norm" in frozen and "stem_norm" in frozen
+    assert not any("big_norm" in path for path in frozen)

@@ -1,0 +1,65 @@
+"""State dicts in the files that PyTorch users have."""
+
+import pathlib
+
+import numpy as np
+
+from smallbig_keras.weights.torch_files import CheckpointError, read_torch
+
+TORCH_SUFFIXES = (".pth", ".pt", ".pyth")
+SUFFIXES = (*TORCH_SUFFIXES, ".safetensors")
+# Where training scripts put the state dict: the authors' and torchvision's, PySlowFast's, others'.
+_KEYS = ("state_dict", "model_state", "model")
+
+
+def read_state_dict(path):
+    """Reads the state dict of a checkpoint.
+
+    Optimizer, epoch and whatever else lies beside it are ignored, and so is the prefix
+    `module.` that data-parallel training adds.
+
+    Args:
+        path: str or pathlib.Path. A `.pth`, `.pt`, `.pyth` or `.safetensors` file.
+
+    Returns:
+        dict of names to arrays in PyTorch's layout.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        CheckpointError: if the file is damaged, unsafe, or holds no state dict.
+        ImportError: if a `.safetensors` file is given and `safetensors` is not installed.
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"A checkpoint must be a file that is there. Received: {path}")
+    content = _read_safetensors(path) if path.suffix == ".safetensors" else read_torch(path)
+    for key in _KEYS:
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+            break
+    named = isinstance(content, dict) and content and all(isinstance(k, str) for k in content)
+    if not named or not all(isinstance(value, np.ndarray) for value in content.values()):
+        raise CheckpointError(
+            "A checkpoint must hold a state dict, names and tensors, itself or under "
+            f"{', '.join(_KEYS)}. Received: {path}"
+        )
+    if all(name.startswith("module.") for name in content):
+        content = {name.removeprefix("module."): value for name, value in content.items()}
+    return content
+
+
+def _read_safetensors(path):
+    try:
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            'A .safetensors file needs: pip install "smallbig-keras[safetensors]". '
+            f"Received: {path}"
+        ) from error
+    try:
+        return load_file(path)
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise CheckpointError(
+            f"A .safetensors file must be whole ({error}). Received: {path}"
+        ) from None

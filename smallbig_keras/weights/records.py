@@ -1,0 +1,175 @@
+"""Which weights exist: one JSON file a family, and one beside every published file."""
+
+import dataclasses
+import importlib.resources
+import json
+import pathlib
+
+_FIELDS = {
+    "name": str,
+    "model": str,
+    "variant": str,
+    "options": dict,
+    "classes": int,
+    "input_shape": list,
+    "file": (str, type(None)),
+    "url": (str, type(None)),
+    "sha256": (str, type(None)),
+    "bytes": (int, type(None)),
+    "parameters": int,
+    "macs": int,
+    "labels": (str, list, type(None)),
+    "preprocessing": dict,
+    "accuracy": (dict, type(None)),
+    "licence": (str, type(None)),
+    "source": str,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class WeightsRecord:
+    """Weights that exist, or that a name is kept for.
+
+    Args:
+        name: str. What `weights=` is given, as `"k400"`.
+        model: str. Model function.
+        variant: str. Its variant.
+        options: dict. Its further options.
+        classes: int. Classes of the head.
+        input_shape: list `[frames, height, width, 3]` that `macs` are counted at.
+        file: str. Name of the file, or `None` if none is published.
+        url: str. Where it is published, or `None`.
+        sha256: str. Digest of the file, or its beginning where that is what is published.
+        bytes: int. Size of the file, or `None` where nobody here has seen it.
+        parameters: int. Trained parameters.
+        macs: int. Multiply-adds of one clip of `input_shape`.
+        labels: str or list of str. Dataset whose class names they are, or the names.
+        preprocessing: dict. `mean` and `std` of RGB from 0 to 255, `short_side` and `crop`.
+        accuracy: dict of `top1`, `top5`, `protocol` as frames x clips x crops, `dataset` and
+            `run`, or `None` where it was not measured.
+        licence: str. Licence of the file.
+        source: str. Where the weights come from.
+    """
+
+    name: str
+    model: str
+    variant: str
+    options: dict
+    classes: int
+    input_shape: list
+    file: str | None
+    url: str | None
+    sha256: str | None
+    bytes: int | None
+    parameters: int
+    macs: int
+    labels: str | list | None
+    preprocessing: dict
+    accuracy: dict | None
+    licence: str | None
+    source: str
+
+    @property
+    def stem(self):
+        """str. Name of the published files without suffix."""
+        return record_stem(self.model, self.name)
+
+
+def record_stem(model, name):
+    """Returns the name of published files without suffix, as `"SmallBigR50-k400"`.
+
+    Args:
+        model: str. Model function.
+        name: str. Name of the weights.
+
+    Returns:
+        str.
+    """
+    return f"{model}-{name}"
+
+
+def read_record(path):
+    """Reads the record beside a published file.
+
+    Args:
+        path: str or pathlib.Path. A JSON file.
+
+    Returns:
+        WeightsRecord.
+
+    Raises:
+        ValueError: if the file is damaged or a field is missing or of another type.
+    """
+    path = pathlib.Path(path)
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(
+            f"A record must be a whole JSON file. Received: {path} ({error})"
+        ) from None
+    return _record(fields, path)
+
+
+def write_record(record, path):
+    """Writes a record.
+
+    Args:
+        record: WeightsRecord.
+        path: pathlib.Path. The JSON file.
+    """
+    text = json.dumps(dataclasses.asdict(record), indent=2, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def check_record(record, model, variant, options):
+    """Checks that weights are asked for by the model that they were trained in.
+
+    Args:
+        record: WeightsRecord.
+        model: str. Model function.
+        variant: str. Its variant.
+        options: dict. Its further options.
+
+    Raises:
+        ValueError: if they differ.
+    """
+    # JSON has no tuples.
+    given = json.loads(json.dumps(options))
+    if (record.model, record.variant, record.options) != (model, variant, given):
+        raise ValueError(
+            f"Weights {record.name!r} are those of {record.model}(variant={record.variant!r}, "
+            f"**{record.options}). Received: {model}({variant=}, **{options})"
+        )
+
+
+def builtin_records():
+    """Returns the records that come with the package.
+
+    Returns:
+        list of WeightsRecord.
+    """
+    folder = importlib.resources.files("smallbig_keras.weights") / "families"
+    files = sorted((f for f in folder.iterdir() if f.name.endswith(".json")), key=lambda f: f.name)
+    return [_record(row, file) for file in files for row in _family(file)]
+
+
+def _family(file):
+    """A family's rows, which share the fields under `common`."""
+    family = json.loads(file.read_text(encoding="utf-8"))
+    return [{**family["common"], **row} for row in family["weights"]]
+
+
+def _record(fields, path):
+    if not isinstance(fields, dict) or set(fields) != set(_FIELDS):
+        found = sorted(fields) if isinstance(fields, dict) else type(fields).__name__
+        raise ValueError(
+            f"A record must have the fields {', '.join(_FIELDS)}. Received: {path} with {found}"
+        )
+    wrong = [name for name, kind in _FIELDS.items() if not isinstance(fields[name], kind)]
+    if wrong:
+        raise ValueError(f"A field of a record is of another type. Received: {path}, {wrong}")
+    if fields["file"] is not None and pathlib.PurePath(fields["file"]).name != fields["file"]:
+        raise ValueError(
+            f"A record's file must lie beside it. Received: {path}, {fields['file']!r}"
+        )
+    return WeightsRecord(**fields)

@@ -1,0 +1,91 @@
+"""What a training is made of: strategy, model, optimiser, learning rate."""
+
+import keras
+import tensorflow as tf
+
+from smallbig_keras import models, optimizers, weights
+
+STAGES = ("stem", "res2", "res3", "res4", "res5")
+FREEZABLE = (*STAGES, "norm")
+
+
+def make_strategy(name):
+    """Returns the `tf.distribute` strategy: all GPUs of the machine, or one device."""
+    gpus = tf.config.list_logical_devices("GPU")
+    devices = [d.name for d in gpus or tf.config.list_logical_devices("CPU")]
+    if name == "mirrored" or (name == "auto" and len(gpus) > 1):
+        return tf.distribute.MirroredStrategy(devices)
+    return tf.distribute.get_strategy()
+
+
+def make_model(config, steps, load=True):
+    """Builds, freezes and compiles the model of a run, from its initial weights if `load`."""
+    model = models.get_model_function(config["model"])(
+        input_shape=(config["frames"], config["size"], config["size"], 3),
+        classes=len(config["class_names"]),
+        variant=config["variant"],
+        **config["options"],
+    )
+    loaded = set()
+    if load and config["weights"]:
+        report = weights.load_weights(model, config["weights_path"])
+        print(report)
+        loaded = set(report.loaded)
+    if load:
+        config["frozen"] = find_frozen(model, config["freeze"], loaded)
+    freeze(model, config["frozen"])
+    if config["sync_norm"]:
+        for layer in model._flatten_layers():
+            if is_norm(layer):
+                layer.synchronized = True
+    jit = {"on": True, "off": False, "auto": bool(tf.config.list_logical_devices("GPU"))}
+    model.compile(
+        optimizer=optimizers.SGDWithL2(
+            learning_rate_schedule(config, steps), config["momentum"], config["l2"]
+        ),
+        loss="sparse_categorical_crossentropy",
+        metrics=[
+            keras.metrics.SparseCategoricalAccuracy(name="top1"),
+            keras.metrics.SparseTopKCategoricalAccuracy(5, name="top5"),
+        ],
+        jit_compile=jit[config["jit"]],
+    )
+    return model
+
+
+def learning_rate_schedule(config, steps):
+    """Returns the learning rate as a function of the step."""
+    if config["schedule"] == "cosine":
+        return keras.optimizers.schedules.CosineDecay(config["lr"], config["epochs"] * steps)
+    boundaries = [epoch * steps - 1 for epoch in config["milestones"]]
+    rates = [config["lr"] * 0.1**k for k in range(len(boundaries) + 1)]
+    return keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, rates)
+
+
+def find_frozen(model, parts, loaded):
+    """Lists the paths of the layers that keep their weights, for the configuration of the run.
+
+    Normalisations whose weights are new are not among those of `norm`: at scale 0 they would
+    switch their view off for good.
+    """
+    frozen = [
+        layer.path
+        for layer in model.layers
+        if layer.weights and layer.name.split("_")[0] in set(parts) & set(STAGES)
+    ]
+    if "norm" in parts:
+        norms = [layer for layer in model._flatten_layers() if is_norm(layer)]
+        frozen += [norm.path for norm in norms if {w.path for w in norm.weights} <= loaded]
+    return sorted(frozen)
+
+
+def freeze(model, paths):
+    """Makes layers, with all inside, keep their weights and statistics."""
+    for layer in model._flatten_layers():
+        if layer.path in paths:
+            layer.trainable = False
+
+
+def is_norm(layer):
+    """Whether a layer is a batch normalisation."""
+    return isinstance(layer, keras.layers.BatchNormalization)
