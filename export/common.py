@@ -156,7 +156,7 @@ def _build(args, path):
     if report.new:
         raise weights.WeightsError(
             f"An export needs all weights of {args.model}; --classes must be that of the file. "
-            f"Received:\n{report}"
+            f"Received: {path}\n{report}"
         )
     return model
 

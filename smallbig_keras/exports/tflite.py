@@ -38,12 +38,12 @@ def to_tflite(
     - `"float32"`: as the model;
     - `"float16"`: weights of half the size, computed in float32 or float16 as the device does;
     - `"dynamic"`: int8 weights with a scale a channel, activations quantised as they come;
-    - `"int8"`: weights and activations int8, for devices without floating point; only the
-      softmax of the logits stays float32, as 256 steps are too few for rare classes.
+    - `"int8"`: weights and activations int8; only the last softmax, from logits to
+      probabilities, is float32, as 256 steps would make the lesser classes equal.
 
     A SmallBig unit's kernel, which serves two views with a normalisation each, is written once:
     a float32 file of SmallBigR50 has 0.999 times four bytes a parameter, where the converter's
-    own folding of normalisations gives 1.62.
+    own folding of normalisations gives 1.63 times.
 
     `labels.txt` and `metadata.json` are in the file, in a zip archive after the model, the
     place of TFLite's associated files: `unzip -p model.tflite labels.txt` or `read_metadata`.
@@ -174,7 +174,7 @@ def _check_representative(clips, model, precision, include_preprocessing):
     shapes = {clip.shape for clip in clips} - {shape}
     if shapes:
         raise ValueError(f"`representative` clips must be {shape}. Received: {shapes.pop()}")
-    low, high = min(float(np.min(c)) for c in clips), max(float(np.max(c)) for c in clips)
+    low, high = float(np.min([np.min(c) for c in clips])), float(np.max([np.max(c) for c in clips]))
     # RGB values from 0 to 1 are the likeliest mistake, and would give useless ranges.
     if include_preprocessing and not (0 <= low and 1 < high <= 255):
         raise ValueError(
@@ -192,9 +192,9 @@ def _convert(scores, precision, representative, input_dtype, include_preprocessi
     # Constants in place of variables: the converter would freeze them to these, but later.
     variables = scores.trainable_variables, scores.non_trainable_variables
     values = [[keras.ops.convert_to_numpy(v) for v in group] for group in variables]
-    clip = tf.TensorSpec((1, *scores.input_shape[1:]), tf.float32, "clips")
+    spec = tf.TensorSpec((1, *scores.input_shape[1:]), tf.float32, "clips")
 
-    @tf.function(input_signature=[clip], autograph=False)
+    @tf.function(input_signature=[spec], autograph=False)
     def score(clips):
         return scores.stateless_call(*values, clips, training=False)[0]
 

@@ -29,8 +29,14 @@ class Failed(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Transfer:
-    """Where a download stands: bytes that are there, length of the whole if known, marks of the
-    version (ETag and the like), and the blocks to come."""
+    """Where a download stands.
+
+    Args:
+        start: int. Bytes that are there.
+        length: int or None. Bytes of the whole, if known.
+        marks: dict. Marks of the version, ETag and the like.
+        blocks: iterator of bytes to come. Defaults to `None`.
+    """
 
     start: int
     length: int | None
