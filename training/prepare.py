@@ -44,7 +44,8 @@ def publish_run(args):
     accuracy = record.accuracy
     print(
         f"{args.out}/{record.file}: {record.bytes / 1e6:.1f} MB, top1={accuracy['top1']:.3f} "
-        f"top5={accuracy['top5']:.3f} ({accuracy['protocol']}, {accuracy['dataset']})"
+        f"top5={accuracy['top5']:.3f} ({accuracy['protocol']}, "
+        f"{accuracy['dataset']} in {accuracy['data_root']})"
     )
     print(f"here:    SMALLBIG_WEIGHTS={args.out}")
     print("served:  SMALLBIG_WEIGHTS_URL=http://...")

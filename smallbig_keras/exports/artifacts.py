@@ -56,8 +56,18 @@ def check_exportable(model):
         model: `keras.Model`.
 
     Raises:
-        ValueError: if it has no head, or a size of its clips is not fixed.
+        ValueError: if it has no head, a size of its clips is not fixed, its clips are not RGB, or
+            Keras does not run on TensorFlow.
     """
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            "Exports need the TensorFlow backend, KERAS_BACKEND=tensorflow. "
+            f"Received: {keras.backend.backend()!r}"
+        )
+    if model.input_shape[-1] != 3:
+        raise ValueError(
+            f"An exported model takes RGB clips. Received: input_shape={model.input_shape[1:]}"
+        )
     names = [layer.name for layer in model.layers]
     if not {"classifier", "predictions"} <= set(names):
         raise ValueError(
@@ -190,3 +200,17 @@ def cores():
     """Returns the number of processor cores that this process may use, an int."""
     count = getattr(os, "sched_getaffinity", None)
     return len(count(0)) if count else os.cpu_count()
+
+
+@contextlib.contextmanager
+def quiet_tensorflow():
+    """Keeps back TensorFlow's notes on saving and converting, none of which a user can act on."""
+    import tensorflow as tf
+
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel("ERROR")
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

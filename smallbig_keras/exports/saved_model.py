@@ -1,6 +1,5 @@
 """SavedModel for TensorFlow Serving: signatures with preprocessing and labels in the graph."""
 
-import contextlib
 import json
 import pathlib
 
@@ -70,7 +69,7 @@ def to_saved_model(
         (notes / "metadata.json").write_text(json.dumps(info, indent=2) + "\n")
         module, signatures = _servable(model, info, input_dtype)
         module.assets = [tf.saved_model.Asset(str(file)) for file in sorted(notes.iterdir())]
-        with _quiet(tf):
+        with artifacts.quiet_tensorflow():
             tf.saved_model.save(module, str(folder), signatures)
         (folder / "assets.extra").mkdir()
         requests = folder / "assets.extra" / "tf_serving_warmup_requests"
@@ -157,15 +156,3 @@ def _example_inputs(tf, info, input_dtype):
         "jpeg": {"frames": [[file] * form["frames"]]},
         "views": {"views": grey[None, None]},
     }
-
-
-@contextlib.contextmanager
-def _quiet(tf):
-    """Without the notes on saving, none of which a user can act on."""
-    logger = tf.get_logger()
-    level = logger.level
-    logger.setLevel("ERROR")
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

@@ -11,7 +11,6 @@ import numpy as np
 
 from smallbig_keras.exports import artifacts
 from smallbig_keras.exports.inference_form import inference_form
-from smallbig_keras.exports.saved_model import _quiet
 
 PRECISIONS = ("float32", "float16", "dynamic", "int8")
 MIN_REPRESENTATIVE = 16
@@ -208,7 +207,11 @@ def _convert(scores, precision, representative, input_dtype, include_preprocessi
 
     module = tf.Module()
     module.score = score
-    with tempfile.TemporaryDirectory() as folder, _quiet(tf), warnings.catch_warnings():
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        artifacts.quiet_tensorflow(),
+        warnings.catch_warnings(),
+    ):
         # The converter's own calibration runs in an interpreter that it warns users about.
         warnings.filterwarnings("ignore", r"\s*Warning: tf\.lite\.Interpreter is deprecated")
         tf.saved_model.save(module, folder, {"serving_default": score})

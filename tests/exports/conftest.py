@@ -1,5 +1,6 @@
 """Tiny models with random statistics, and clips to compare artifacts on."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -35,9 +36,11 @@ MODELS = {
 def make_model(name, options, randomize):
     model = getattr(smallbig_keras, name)(input_shape=SHAPE, classes=len(NAMES), width=8, **options)
     randomize(model)
-    # Scores that differ, but leave no class alone: a saturated softmax hides errors.
-    kernel = model.get_layer("classifier").kernel
-    kernel.assign(0.1 * kernel)
+    # Logits of spread 1: a softmax that leaves one class alone hides errors.
+    classifier = model.get_layer("classifier")
+    clips = np.random.default_rng(1).standard_normal((2, *SHAPE)).astype("float32")
+    logits = keras.Model(model.input, classifier.output)(clips)
+    classifier.kernel.assign(classifier.kernel / np.std(logits))
     return model
 
 
