@@ -152,6 +152,7 @@ def test_model_of_mixed_precision_and_without_preprocessing(clips, randomize, tm
     expected = make_model(*options)
     keras.config.set_dtype_policy("mixed_bfloat16")
     model = make_model(*options)
+    model.set_weights(expected.get_weights())
     path = tflite.to_tflite(model, tmp_path / "model.tflite", include_preprocessing=False)
     found = run_file(path, smallbig_keras.preprocess_input(clips))
     keras.config.set_dtype_policy("float32")
