@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import zipfile
+import zlib
 
 import keras
 
@@ -101,8 +102,10 @@ def read_config(path):
     """
     file = pathlib.Path(path) / CONFIG
     if not file.is_file():
+        there = "" if pathlib.Path(path).exists() else ", which is not there"
         raise FileNotFoundError(
-            f"A run is a folder that training/fit.py wrote, with a file {CONFIG}. Received: {path}"
+            f"A run is a folder that training/fit.py wrote, with a file {CONFIG}. "
+            f"Received: {path}{there}"
         )
     try:
         return json.loads(file.read_text(encoding="utf-8"))
@@ -139,7 +142,10 @@ def open_checkpoint(file):
             f"A checkpoint must be a whole .keras file; this one is cut short or of another "
             f"kind. Received: {file}"
         )
-    return keras.saving.load_model(file, compile=False)
+    try:
+        return keras.saving.load_model(file, compile=False)
+    except (zipfile.BadZipFile, zlib.error, OSError, KeyError) as error:
+        raise ValueError(f"A checkpoint must be whole ({error}). Received: {file}") from None
 
 
 def save_checkpoint(model, file, keep=None, include_optimizer=True):

@@ -123,6 +123,8 @@ def metadata(model, class_names=None, short_side=None, include_preprocessing=Tru
             "mean": [round(255 * m, 3) for m in MEAN],
             "std": [round(255 * s, 3) for s in STD],
             "normalized_inside": include_preprocessing,
+            "frames_from": "the middle of equal segments of the video",
+            "interpolation": "bilinear, the long side rounded down",
             "short_side": short_side,
             "crop": "centre",
         },
@@ -156,6 +158,20 @@ def new_artifact(path, overwrite=False):
         os.replace(temporary, path)
     finally:
         shutil.rmtree(folder)
+
+
+def check_suffix(path, suffix):
+    """Checks the name of an artifact, which tells its readers the format.
+
+    Args:
+        path: str or pathlib.Path. The file.
+        suffix: str. What it must end in.
+
+    Raises:
+        ValueError: if it does not.
+    """
+    if not str(path).endswith(suffix):
+        raise ValueError(f"The name of this artifact must end in {suffix}. Received: {path}")
 
 
 def check_new(path, overwrite=False):

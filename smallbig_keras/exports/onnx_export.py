@@ -55,6 +55,7 @@ def to_onnx(
     artifacts.optional_import("tf2onnx")
     from smallbig_keras.exports import channels_first
 
+    artifacts.check_suffix(path, ".onnx")
     artifacts.check_exportable(model)
     if naive:
         _check_float32(model)

@@ -98,8 +98,11 @@ def _open_tflite(path, threads):
     from smallbig_keras.exports.tflite import read_metadata
 
     info = read_metadata(path)
-    interpreter = litert.Interpreter(model_path=str(path), num_threads=threads)
-    runner = interpreter.get_signature_runner()
+    try:
+        interpreter = litert.Interpreter(model_path=str(path), num_threads=threads)
+        runner = interpreter.get_signature_runner()
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(f"{path} must be a whole TFLite file. Received: {error}") from None
     dtype = runner.get_input_details()["clips"]["dtype"]
 
     def predict(clips):

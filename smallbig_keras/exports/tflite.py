@@ -75,6 +75,7 @@ def to_tflite(
     """
     if precision not in PRECISIONS:
         raise ValueError(f"`precision` must be one of {PRECISIONS}. Received: {precision=}")
+    artifacts.check_suffix(path, ".tflite")
     artifacts.check_exportable(model)
     _check_input_dtype(input_dtype, precision, include_preprocessing)
     representative = _check_representative(representative, model, precision, include_preprocessing)

@@ -44,7 +44,7 @@ def publish(run, name, folder, licence=None, overwrite=False):
     config = run.config
     if len(log) < config["epochs"]:
         raise ValueError(
-            f"A run must be finished, {config['epochs']} epochs. "
+            f"A run must be finished, {config['epochs']} epochs; fit.py --resume continues it. "
             f"Received: {run.path} after {len(log)}"
         )
     folder, stem = pathlib.Path(folder), record_stem(config["model"], name)

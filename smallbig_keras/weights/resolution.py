@@ -2,9 +2,11 @@
 
 import os
 import pathlib
+from typing import NamedTuple
 
 import numpy as np
 
+from smallbig_keras import runs
 from smallbig_keras.weights import files
 from smallbig_keras.weights.checkpoints import SUFFIXES, read_state_dict
 from smallbig_keras.weights.records import builtin_records, read_record, record_stem
@@ -30,7 +32,8 @@ def find_weights(weights, model, weights_dir=None):
         weights_dir: str. Folder with published files. Defaults to `None`.
 
     Returns:
-        `(path, record)`: the file, verified, and its WeightsRecord or `None`.
+        `(path, record)`: the file, verified, and its WeightsRecord, the Network of a run, or
+        `None`.
 
     Raises:
         FileNotFoundError: if there is no such file, or none is published under that name.
@@ -39,7 +42,11 @@ def find_weights(weights, model, weights_dir=None):
     path = pathlib.Path(weights)
     if path.is_dir() or path.name.endswith(_FILES) or len(path.parts) > 1:
         if not path.exists():
-            raise WeightsNotFoundError(f"`weights` must be a file that is there. Received: {path}")
+            raise WeightsNotFoundError(
+                f"`weights` must be a file or a run's folder that is there. Received: {path}"
+            )
+        if (path / runs.CONFIG).is_file():
+            return path, _network_of_run(path)
         record = path.with_name(f"{path.name.removesuffix('.weights.h5')}.json")
         known = path.name.endswith(".weights.h5") and record.is_file()
         return path, read_record(record) if known else None
@@ -47,6 +54,29 @@ def find_weights(weights, model, weights_dir=None):
     if name == IMAGENET:
         return _find_imagenet(model, weights_dir), None
     return _find_record(name, model, weights_dir)
+
+
+class Network(NamedTuple):
+    """The network that a run trained, as its configuration tells; fields as in WeightsRecord."""
+
+    name: str
+    model: str
+    variant: str
+    options: dict
+    classes: int
+    input_shape: list
+
+
+def _network_of_run(path):
+    config = runs.read_config(path)
+    return Network(
+        str(path),
+        config["model"],
+        config["variant"],
+        config["options"],
+        len(config["class_names"]),
+        [config["frames"], config["size"], config["size"], 3],
+    )
 
 
 def _folders(weights_dir):
@@ -110,7 +140,13 @@ def _find_imagenet(model, weights_dir):
                 return path
     mirror = os.environ.get(MIRROR_VARIABLE)
     url = f"{mirror.rstrip('/')}/{record.file}" if mirror else record.url
-    downloaded = files.fetch(url, files.cache_folder() / record.file, record.sha256)
+    try:
+        downloaded = files.fetch(url, files.cache_folder() / record.file, record.sha256)
+    except (WeightsError, WeightsNotFoundError) as error:
+        raise type(error)(
+            f"{error}\nWithout a network: put {record.file} into a folder and set "
+            f"{FOLDER_VARIABLE} to it, or take weights=None."
+        ) from error
     return _convert(downloaded, downloaded.with_name(f"{record.stem}.npz"))
 
 

@@ -180,6 +180,22 @@ def test_bad_artifacts(tmp_path, name, content, message):
         exports.open_artifact(path)
 
 
+def test_damaged_tflite(paths, tmp_path):
+    data = bytearray(paths[2].read_bytes())
+    data[:2000] = bytes(2000)
+    (tmp_path / "x.tflite").write_bytes(data)
+    with pytest.raises(ValueError, match="x.tflite must be a whole TFLite file. Received: "):
+        exports.open_artifact(tmp_path / "x.tflite")
+
+
+def test_the_name_tells_the_format(small_model, tmp_path):
+    with pytest.raises(ValueError, match="must end in .onnx. Received: .*x.tflite"):
+        exports.to_onnx(small_model, tmp_path / "x.tflite")
+    with pytest.raises(ValueError, match="must end in .tflite. Received: .*x.onnx"):
+        exports.to_tflite(small_model, tmp_path / "x.onnx")
+    assert not any(tmp_path.iterdir())
+
+
 def test_saved_models_of_others(paths, tmp_path):
     copy = shutil.copytree(paths[0] / "1", tmp_path / "1")
     (copy / "assets" / "metadata.json").unlink()

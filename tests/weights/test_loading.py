@@ -165,8 +165,8 @@ def test_nothing_is_published(tmp_path):
     "weights, error, message",
     [
         ("k401", ValueError, "must be None, a path, or one of imagenet, k400.*weights='k401'"),
-        ("missing.pth", FileNotFoundError, "must be a file that is there. Received: missing.pth"),
-        ("a/b", FileNotFoundError, "must be a file that is there. Received: a/b"),
+        ("missing.pth", FileNotFoundError, "must be a file or a run.*Received: missing.pth"),
+        ("a/b", FileNotFoundError, "must be a file or a run.*Received: a/b"),
     ],
 )
 def test_unknown_weights(weights, error, message):
@@ -230,6 +230,31 @@ def test_files_that_are_no_weights(tmp_path, name):
     (tmp_path / name).write_bytes(b"no weights")
     with pytest.raises(ValueError, match=f"Received: .*{name}"):
         load_weights(tiny(), tmp_path / name)
+
+
+def test_a_run_knows_its_network(run):
+    model = smallbig_keras.SmallBigR50(weights=run)
+    assert model.input_shape == (None, *SHAPE) and equal(model, runs.load_run(run).model)
+    with pytest.warns(UserWarning, match="3 classes, the model has 10"):
+        smallbig_keras.SmallBigR50(weights=run, classes=10)
+    message = r"are those of SmallBigR50\(variant='paper', .*Received: SmallBigR23"
+    with pytest.raises(ValueError, match=message):
+        smallbig_keras.SmallBigR23(weights=run)
+
+
+def test_damaged_checkpoint_names_the_file(run, tmp_path):
+    data = bytearray((run / runs.BEST).read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 400] = bytes(400)
+    (tmp_path / "x.keras").write_bytes(data)
+    with pytest.raises(ValueError, match="must be whole.*Received: .*x.keras"):
+        load_weights(tiny(variant="paper"), tmp_path / "x.keras")
+
+
+def test_imagenet_without_a_network(monkeypatch, tmp_path):
+    monkeypatch.setenv("SMALLBIG_WEIGHTS_URL", (tmp_path / "nothing").as_uri())
+    with pytest.raises(WeightsNotFoundError, match="put resnet101-5d3b4d8f.pth into a folder"):
+        smallbig_keras.SmallBigR101(weights="imagenet")
 
 
 def resnet_file(path, width=8):
@@ -333,7 +358,7 @@ def test_publishing_errors(run, published, tmp_path):
             prepare.main([*arguments, name])
     half = shutil.copytree(run, tmp_path / "half")
     runs.write_log(half, runs.read_log(half)[:1])
-    with pytest.raises(SystemExit, match="must be finished, 2 epochs. Received: .*half after 1"):
+    with pytest.raises(SystemExit, match="must be finished, 2 epochs; .*Received: .*half after 1"):
         prepare.main(["publish", str(half), "--name", "k400", "--out", str(tmp_path / "out")])
     assert not (tmp_path / "out").exists()
 
