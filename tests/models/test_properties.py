@@ -243,7 +243,7 @@ def test_weight_names():
 @pytest.mark.parametrize(
     "arguments, error, rule",
     [
-        ({"weights": "k400"}, ValueError, "`weights` must be None"),
+        ({"weights": "k401"}, ValueError, "must be None, a path, or one of imagenet, k400"),
         ({"variant": "papers"}, ValueError, "'reference', 'paper'"),
         ({"pooling": "mean"}, ValueError, "None, 'avg' or 'max'"),
         ({"classes": 0}, ValueError, "`classes` must be"),
