@@ -1,157 +1,76 @@
 """Which videos a data set holds, and their classes."""
 
-import json
-import re
-from dataclasses import dataclass
-from pathlib import Path
+import inspect
 
-SPLITS = ("train", "validation", "test")
-_PREFIX = "something-something-v2-"
-_LAYOUT = """\
-{root}
-├── 20bn-something-something-v2
-│   ├── 1.webm
-│   └── ...
-└── labels
-    ├── labels.json        (or something-something-v2-labels.json)
-    ├── train.json         (or something-something-v2-train.json)
-    ├── validation.json    (or something-something-v2-validation.json)
-    └── test.json          (or something-something-v2-test.json; only for the test split)
-The json files may also lie in {root} itself."""
-_HINT = """\
-Something-Something V2 is given out by Qualcomm after registration. A small sample set in the same
-layout is made by
-    python training/prepare.py sample --out DIR
-or on the fly by
-    python training/fit.py --dataset sthv2 --sample"""
+from smallbig_keras.data.folders import read_folder
+from smallbig_keras.data.kinetics import read_k400
+from smallbig_keras.data.lists import read_csv, read_frame_list
+from smallbig_keras.data.records import AnnotationWarning, DatasetNotFoundError, Video
+from smallbig_keras.data.something_something import read_sthv1, read_sthv2
+from smallbig_keras.data.ucf_hmdb import read_hmdb51, read_ucf101
 
+__all__ = [
+    "DATASETS",
+    "AnnotationWarning",
+    "DatasetNotFoundError",
+    "Video",
+    "read_annotations",
+    "read_sthv2",
+]
 
-class DatasetNotFoundError(FileNotFoundError):
-    """A data set, or a part of it, is not where it was looked for."""
-
-
-@dataclass(frozen=True)
-class Video:
-    """A video file and what it shows.
-
-    Args:
-        path: str. The file; it is not looked at before it is decoded.
-        label: int or None. Class id, None where the split has no labels.
-        id: str. Name of the video in its data set.
-    """
-
-    path: str
-    label: int | None
-    id: str
+# A reader is a function of root, split and options: `(videos, class_names)`.
+DATASETS = {
+    "csv": read_csv,
+    "folder": read_folder,
+    "frames": read_frame_list,
+    "hmdb51": read_hmdb51,
+    "k400": read_k400,
+    "sthv1": read_sthv1,
+    "sthv2": read_sthv2,
+    "ucf101": read_ucf101,
+}
+_SPLITS = {
+    "train": "train",
+    "val": "validation",
+    "validate": "validation",
+    "validation": "validation",
+    "test": "test",
+}
 
 
-def read_sthv2(root, split):
-    """Reads the annotations of Something-Something V2.
+def read_annotations(dataset, root, split, **options):
+    """Reads the annotations of a data set.
 
-    The class of a video is the entry of `labels.json` for its template without brackets, as
-    published with the data set.
+    Class ids of all splits of a data set agree: where names are not published, they are taken
+    from the training split whichever is read. A video that is listed is in the result, there or
+    not: `drop_missing` tells.
 
     Args:
-        root: str or path. Folder with `20bn-something-something-v2/{id}.webm` and the json files,
-            which may have Qualcomm's or 20BN's names and lie in `labels/` or in `root`.
-        split: str. `"train"`, `"validation"` or `"test"` (videos without labels).
+        dataset: str. A name of `DATASETS`.
+        root: str or path. Folder of the data set, in the layout of `docs/data.md`.
+        split: str. `"train"`, `"validation"` (or `"val"`, `"validate"`) or `"test"`.
+        **options: Those of the data set's reader, such as `split_number` of `"ucf101"` and
+            `"hmdb51"` or `image_template` of `"frames"`. None stands for the default.
 
     Returns:
-        `(videos, class_names)`: a list of `Video` in the order of the file, and the names of the
-        classes in the order of their ids.
+        `(videos, class_names)`: a list of `Video` and a list of str.
 
     Raises:
-        DatasetNotFoundError: the folder or a json file is missing; the message draws the layout.
-        ValueError: a json file is damaged; the message names file, entry and line.
+        DatasetNotFoundError: the folder or a file is missing; the message draws the layout.
+        ValueError: a file is damaged, the message names file and line; or an argument is outside
+            the values above.
+        TypeError: the data set has no such option.
     """
-    if split not in SPLITS:
-        raise ValueError(f"`split` must be one of {SPLITS}. Received: split={split!r}")
-    root = Path(root)
-    class_names = _read_classes(_find(root, "labels"))
-    path = _find(root, split)
-    text, entries = _read_json(path, list, "a list of videos")
-    if not entries:
-        raise ValueError(f"{path} must list at least one video. Received: an empty list")
-    class_ids = {name: i for i, name in enumerate(class_names)}
-    seen = set()
-    videos = []
-    for index, entry in enumerate(entries):
-        try:
-            video = _parse(entry, split, class_ids, root / "20bn-something-something-v2")
-            if video.id in seen:
-                raise ValueError(f'"id" must not occur twice. Received: {video.id!r}')
-        except ValueError as error:
-            line = _line_of(text, index)
-            raise ValueError(f"{path}, entry {index} (line {line}): {error}") from None
-        seen.add(video.id)
-        videos.append(video)
-    return videos, class_names
-
-
-def _find(root, name):
-    for folder in (root / "labels", root):
-        for file in (f"{name}.json", f"{_PREFIX}{name}.json"):
-            if (folder / file).is_file():
-                return folder / file
-    missing = f"no {name}.json in it" if root.is_dir() else "there is no such folder"
-    raise DatasetNotFoundError(
-        "Something-Something V2 is expected in this layout:\n\n"
-        f"{_LAYOUT.format(root=root)}\n\n{_HINT}\n\nReceived: {root} ({missing})"
-    )
-
-
-def _read_json(path, kind, expected):
-    try:
-        text = path.read_text(encoding="utf-8")
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} must be a JSON file in UTF-8. Received: {error}") from None
-    if not isinstance(value, kind):
-        raise ValueError(f"{path} must hold {expected}. Received: {type(value).__name__}")
-    return text, value
-
-
-def _read_classes(path):
-    _, table = _read_json(path, dict, "an object of class name to id")
-    try:
-        ids = {int(value): name for name, value in table.items()}
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: an id must be an integer. Received: {error}") from None
-    if not table or sorted(ids) != list(range(len(table))):
-        raise ValueError(
-            f"{path}: the ids of {len(table)} classes must be 0 to {len(table) - 1}, each once. "
-            f"Received: {sorted(table.values(), key=str)[:10]}"
+    if dataset not in DATASETS:
+        raise ValueError(f"`dataset` must be one of {tuple(DATASETS)}. Received: {dataset=}")
+    if split not in _SPLITS:
+        raise ValueError(f"`split` must be one of {tuple(_SPLITS)}. Received: {split=}")
+    options = {name: value for name, value in options.items() if value is not None}
+    allowed = list(inspect.signature(DATASETS[dataset]).parameters)[2:]
+    unknown = sorted(set(options) - set(allowed))
+    if unknown:
+        raise TypeError(
+            f"The options of {dataset!r} are {', '.join(allowed) or 'none'}. "
+            f"Received: {', '.join(unknown)}"
         )
-    return [ids[i] for i in range(len(ids))]
-
-
-def _parse(entry, split, class_ids, folder):
-    name = entry.get("id") if isinstance(entry, dict) else None
-    # The id becomes a file name: nothing in it may lead out of the folder.
-    if not isinstance(name, str) or not re.fullmatch(r"[\w-]+", name):
-        raise ValueError(
-            'an entry must be an object with an "id" of letters, digits, "_" and "-". '
-            f"Received: {entry!r:.200}"
-        )
-    label = None
-    if split != "test":
-        template = entry.get("template")
-        if not isinstance(template, str):
-            raise ValueError(f'an entry must have a "template". Received: {entry!r:.200}')
-        label = class_ids.get(template.replace("[", "").replace("]", ""))
-        if label is None:
-            raise ValueError(
-                f'"template" without brackets must be a class of labels.json. '
-                f"Received: {template!r:.200}"
-            )
-    return Video(str(folder / f"{name}.webm"), label, name)
-
-
-def _line_of(text, index):
-    """Line of the list's entry `index`; json.loads keeps no positions."""
-    decoder = json.JSONDecoder()
-    end = text.index("[") + 1
-    for _ in range(index + 1):
-        start = re.compile(r"[\s,]*").match(text, end).end()
-        _, end = decoder.raw_decode(text, start)
-    return text.count("\n", 0, start) + 1
+    return DATASETS[dataset](root, _SPLITS[split], **options)

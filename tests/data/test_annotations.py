@@ -1,124 +1,140 @@
-import json
+import os
+import shutil
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from smallbig_keras.data import DatasetNotFoundError, Video, read_sthv2
-from smallbig_keras.data.annotations import _line_of
+from smallbig_keras import class_names
+from smallbig_keras.data import (
+    DATASETS,
+    DatasetNotFoundError,
+    drop_missing,
+    find_missing,
+    read_annotations,
+    read_frames,
+)
+from tests.data.miniatures import COUNTS, MINIATURES, clips
 
-LABELS = {"Throwing something": "1", "Holding something next to something": "0"}
-TRAIN = [
-    {"id": "78687", "label": "a", "template": "Holding [something] next to [something]"},
-    {"id": "42", "label": "b", "template": "Throwing [something]"},
-]
-
-
-def write(root, files):
-    for name, value in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(value if isinstance(value, str) else json.dumps(value, indent=1), "utf-8")
-
-
-@pytest.mark.parametrize("prefix", ["", "something-something-v2-"])
-@pytest.mark.parametrize("folder", ["", "labels/"])
-def test_layouts(tmp_path, folder, prefix):
-    write(
-        tmp_path,
-        {
-            f"{folder}{prefix}train.json": TRAIN,
-            f"{folder}{prefix}test.json": [{"id": "7"}],
-            f"{folder}{prefix}labels.json": LABELS,
-        },
-    )
-    videos, names = read_sthv2(tmp_path, "train")
-    assert names == ["Holding something next to something", "Throwing something"]
-    clips = tmp_path / "20bn-something-something-v2"
-    assert videos == [
-        Video(str(clips / "78687.webm"), 0, "78687"),
-        Video(str(clips / "42.webm"), 1, "42"),
-    ]
-    videos, _ = read_sthv2(str(tmp_path), "test")
-    assert videos == [Video(str(clips / "7.webm"), None, "7")]
+OWN = ["camera left", "camera right", "nearer"]
+NAMES = {"csv": OWN, "folder": OWN, "frames": ["camera right", "camera left", "nearer"]}
+LABELS = {
+    "k400": ["abseiling", "air drumming", "passing American football (in game)"],
+    "ucf101": ["ApplyEyeMakeup", "BoxingPunchingBag", "HandstandPushups"],
+    "hmdb51": ["brush_hair", "clap", "kick_ball"],
+}
+# Word of the layout that is drawn, and of how to get the data.
+DRAWN = {
+    "csv": ("train.csv", "of your own"),
+    "folder": ("CLASS", "of your own"),
+    "frames": ("img_00001.jpg", "of your own"),
+    "hmdb51": ("brush_hair_test_split1.txt", "Brown"),
+    "k400": ("0wR5jVB-WPk_000417_000427.mp4", "cvdfoundation"),
+    "sthv1": ("something-something-v1-train.csv", "registration"),
+    "sthv2": ("train.json", "registration"),
+    "ucf101": ("trainlist01.txt", "Central"),
+}
 
 
-def test_missing_data_draws_the_layout(tmp_path):
-    for root in (tmp_path, tmp_path / "nothing"):
+@pytest.fixture(scope="module")
+def miniatures(tmp_path_factory):
+    return {name: make(tmp_path_factory.mktemp("sets") / name) for name, make in MINIATURES.items()}
+
+
+def test_every_dataset_has_a_miniature():
+    assert set(MINIATURES) == set(DATASETS) == set(DRAWN)
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_miniature(miniatures, dataset):
+    """Official layouts, read and decoded: every clip has its frames and its class."""
+    for split in ("train", "validation"):
+        videos, names = read_annotations(dataset, str(miniatures[dataset]), split)
+        assert names == NAMES.get(dataset) or names == class_names(dataset)
+        assert len(videos) == COUNTS[split] and find_missing(videos) == []
+        assert drop_missing(videos) == videos
+        used = sorted({video.label for video in videos})
+        if dataset in LABELS:
+            assert [names[label] for label in used] == LABELS[dataset]
+        lengths = {}
+        for video in videos:
+            if video.template:
+                folder = miniatures[dataset] / video.path
+                length = len(list(folder.iterdir()))
+                assert (folder / video.template.format(length)).is_file()
+            else:
+                counts = []
+                read_frames(video.path, lambda n, seen=counts: seen.append(n) or [0])
+                length = counts[-1]
+            assert video.num_frames in (None, length)
+            lengths.setdefault(video.label, []).append(length)
+        expected = {}
+        for class_id, frames in clips(split):
+            expected.setdefault(class_id, []).append(len(frames))
+        assert sorted(map(sorted, lengths.values())) == sorted(map(sorted, expected.values()))
+
+
+@pytest.mark.parametrize("dataset", ["k400", "sthv1", "sthv2"])
+def test_test_split_has_no_labels(miniatures, dataset):
+    (video,), names = read_annotations(dataset, miniatures[dataset], "test")
+    assert video.label is None and names == class_names(dataset) and not find_missing([video])
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+@pytest.mark.parametrize("alias", ["val", "validate"])
+def test_names_of_the_validation_split(miniatures, dataset, alias):
+    root = miniatures[dataset]
+    expected = read_annotations(dataset, root, "validation")
+    assert read_annotations(dataset, root, alias, image_template=None) == expected
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+@pytest.mark.parametrize("place, root", [("..", "{}"), (".", "."), (".", "")])
+def test_relative_root(miniatures, monkeypatch, dataset, place, root):
+    monkeypatch.chdir(miniatures[dataset] / place)
+    expected, names = read_annotations(dataset, miniatures[dataset], "train")
+    videos, found = read_annotations(dataset, root.format(dataset), "train")
+    assert [os.path.abspath(video.path) for video in videos] == [video.path for video in expected]
+    assert found == names and find_missing(videos) == []
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_missing_data_draws_the_layout(tmp_path, dataset):
+    for root, reason in ((tmp_path, "in it"), (tmp_path / "nothing", "no such folder")):
         with pytest.raises(DatasetNotFoundError) as caught:
-            read_sthv2(root, "train")
+            read_annotations(dataset, root, "train")
         message = str(caught.value)
-        for part in ("20bn-something-something-v2\n", "labels.json", "training/prepare.py sample"):
+        for part in (*DRAWN[dataset], f"{root}\n├── ", f"Received: {root} (", reason):
             assert part in message
-        assert f"Received: {root}" in message
-    write(tmp_path, {"labels/labels.json": LABELS})
-    with pytest.raises(FileNotFoundError, match="no validation.json in it"):
-        read_sthv2(tmp_path, "validation")
+    (tmp_path / "file").touch()
+    with pytest.raises(DatasetNotFoundError, match="no such folder"):
+        read_annotations(dataset, tmp_path / "file", "train")
 
 
-def test_unknown_split(tmp_path):
-    with pytest.raises(ValueError, match="Received: split='val'"):
-        read_sthv2(tmp_path, "val")
+@pytest.mark.parametrize("dataset", sorted(set(DATASETS) - {"folder"}))
+def test_all_videos_missing(miniatures, tmp_path, dataset):
+    """Lists without videos: the path that was expected, and what is there."""
+    patterns = ("*.mp4", "*.avi", "*.webm", "*.jpg")
+    ignored = shutil.ignore_patterns(*patterns)
+    shutil.copytree(miniatures[dataset], tmp_path / "set", ignore=ignored)
+    for folder in sorted((tmp_path / "set").rglob("*"), reverse=True):
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+    listed, _ = read_annotations(dataset, tmp_path / "set", "train")
+    original, _ = read_annotations(dataset, miniatures[dataset], "train")
+    assert [(video.label, video.id) for video in listed] == [
+        (video.label, video.id) for video in original
+    ]
+    with pytest.raises(DatasetNotFoundError, match="None of the 6 .* Received: ") as caught:
+        drop_missing(listed, "skip")
+    assert repr(listed[0].path) in str(caught.value)
+    assert f"{str(tmp_path / 'set')!r} holds '" in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "entry, rule",
-    [
-        ("x", '"id"'),
-        ({"template": "Throwing [something]"}, '"id"'),
-        ({"id": 7, "template": "Throwing [something]"}, '"id"'),
-        ({"id": "../7", "template": "Throwing [something]"}, '"id"'),
-        ({"id": "7"}, '"template"'),
-        ({"id": "7", "template": "Eating [something]"}, "Eating"),
-        ({"id": "42", "template": "Throwing [something]"}, "twice"),
-    ],
-)
-def test_bad_entry_is_named_by_file_entry_and_line(tmp_path, entry, rule):
-    write(tmp_path, {"labels.json": LABELS, "train.json": [*TRAIN, entry]})
-    # Two entries of five lines each after the line of "[".
-    with pytest.raises(ValueError, match=r"train\.json, entry 2 \(line 12\): .*" + rule) as caught:
-        read_sthv2(tmp_path, "train")
-    assert "Received: " in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "text, part",
-    [
-        ('[\n{"id": }\n]', "line 2"),
-        ("{}", "list of videos"),
-        ("[]", "at least one"),
-        ("[" * 99999, ""),
-    ],
-)
-def test_bad_file(tmp_path, text, part):
-    write(tmp_path, {"labels.json": LABELS, "train.json": text})
-    with pytest.raises(ValueError, match=r"train\.json.*" + part):
-        read_sthv2(tmp_path, "train")
-
-
-def test_file_that_is_not_utf8(tmp_path):
-    write(tmp_path, {"labels.json": LABELS})
-    (tmp_path / "train.json").write_bytes(b'[{"id": "\xff"}]')
-    with pytest.raises(ValueError, match=r"train\.json must be a JSON file in UTF-8"):
-        read_sthv2(tmp_path, "train")
-
-
-@pytest.mark.parametrize(
-    "labels", [{}, {"a": "1"}, {"a": "0", "b": "0"}, {"a": "0", "b": "2"}, {"a": "x"}, {"a": None}]
-)
-def test_class_ids_must_count_from_zero(tmp_path, labels):
-    write(tmp_path, {"labels.json": labels, "train.json": TRAIN})
-    with pytest.raises(ValueError, match=r"labels\.json.* id.*Received: "):
-        read_sthv2(tmp_path, "train")
-
-
-@given(
-    st.lists(st.recursive(st.text() | st.integers(), st.lists, max_leaves=5), min_size=1),
-    st.data(),
-    st.sampled_from([None, 0, 2]),
-)
-def test_line_of_entry(entries, data, indent):
-    index = data.draw(st.integers(0, len(entries) - 1))
-    text = "\n" + json.dumps(entries, indent=indent)
-    before = json.dumps([*entries[:index], "mark"], indent=indent)
-    assert _line_of(text, index) == 2 + before[: before.rindex('"mark"')].count("\n")
+def test_wrong_arguments(tmp_path):
+    with pytest.raises(ValueError, match="one of .*'ucf101'.*Received: dataset='k600'"):
+        read_annotations("k600", tmp_path, "train")
+    with pytest.raises(ValueError, match="one of .*'val'.*Received: split='dev'"):
+        read_annotations("k400", tmp_path, "dev")
+    with pytest.raises(TypeError, match="'ucf101' are split_number. Received: image_template"):
+        read_annotations("ucf101", tmp_path, "train", split_number=1, image_template="{}.jpg")
+    with pytest.raises(TypeError, match="'k400' are none. Received: split_number"):
+        read_annotations("k400", tmp_path, "train", split_number=1)
