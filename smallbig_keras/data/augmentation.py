@@ -6,6 +6,14 @@ integer tensor of shape `(2,)`, gives the same view.
 
 import tensorflow as tf
 
+# Fixed places of a multi-scale crop, (y, x) in quarters of the room: the corners and the centre,
+# the middles of the sides, and the centres of the quadrants.
+_PLACES = (
+    *((0, 0), (0, 4), (4, 0), (4, 4), (2, 2)),
+    *((2, 0), (2, 4), (4, 2), (0, 2)),
+    *((1, 1), (1, 3), (3, 1), (3, 3)),
+)
+
 
 def short_side_resize(clip, size, antialias=False):
     """Resizes a clip so that its shorter side has `size` pixels; the longer one is rounded down.
@@ -76,6 +84,58 @@ def centre_crop(clip, size):
     return _crop(clip, top, left, size)
 
 
+def three_crops(clip, size):
+    """Takes three squares that cover the longer side (paper, section 6, "Testing").
+
+    Args:
+        clip: tensor of shape `(frames, height, width, 3)`, no side shorter than `size`.
+        size: int. Pixels.
+
+    Returns:
+        tensor of shape `(3, frames, size, size, 3)`: left, centre, right, or in a clip that is
+        higher than wide top, centre, bottom; in the middle of the other side.
+    """
+    height, width = tf.unstack(tf.shape(clip)[1:3])
+    room = (height - size, width - size)
+    crops = []
+    for halves in range(3):
+        place = room * tf.where(width >= height, (1, halves), (halves, 1)) // 2
+        crops.append(_crop(clip, *tf.unstack(place), (size, size)))
+    return tf.stack(crops)
+
+
+def multi_scale_crop(clip, size, seed, scales=(1, 0.875, 0.75, 0.66)):
+    """Takes a rectangle of random size at one of 13 places and resizes it to a square.
+
+    TSN's crop (Wang et al., ECCV 2016), with which the authors' code trains: height and width
+    are the shorter side times two neighbours in `scales`, or `size` where that is less than 3
+    pixels off. It is resized as Pillow does, averaging where it shrinks.
+
+    Args:
+        clip: tensor of shape `(frames, height, width, 3)`, any number type.
+        size: int. Height and width of the result in pixels.
+        seed: int tensor of shape `(2,)`.
+        scales: sequence of floats from 0 to 1. Defaults to `(1, 0.875, 0.75, 0.66)`.
+
+    Returns:
+        float32 tensor of shape `(frames, size, size, 3)`.
+    """
+    clip = tf.convert_to_tensor(clip)
+    keys = tf.random.split(seed, 2)
+    room = tf.shape(clip)[1:3]
+    short = tf.reduce_min(room)
+    # In double precision: 0.75 * 340 rounded down is one less in another.
+    sides = tf.cast(tf.cast(short, tf.float64) * tf.constant(scales, tf.float64), tf.int32)
+    sides = tf.where(tf.abs(sides - size) < 3, size, sides)
+    sides = tf.clip_by_value(sides, 1, short)
+    ids = range(len(scales))
+    pairs = [(i, j) for i in ids for j in ids if abs(i - j) <= 1]
+    height, width = tf.unstack(tf.gather(sides, _choice(pairs, keys[0])))
+    top, left = tf.unstack((room - (height, width)) // 4 * _choice(_PLACES, keys[1]))
+    view = clip[:, top : top + height, left : left + width]
+    return tf.image.resize(view, (size, size), antialias=True)
+
+
 def horizontal_flip(clip, label, seed, label_map=None):
     """Mirrors a clip with probability one half.
 
@@ -113,6 +173,11 @@ def left_right_label_map(class_names):
     words = {"left": "right", "right": "left"}
     swapped = (" ".join(words.get(w, w) for w in name.split(" ")) for name in class_names)
     return [ids.get(name, i) for i, name in enumerate(swapped)]
+
+
+def _choice(rows, seed):
+    index = tf.random.stateless_uniform((), seed, 0, len(rows), tf.int32)
+    return tf.gather(tf.constant(rows, tf.int32), index)
 
 
 def _crop(clip, top, left, size):

@@ -1,5 +1,6 @@
 """Exact frames of a video file."""
 
+import io
 import os
 import stat
 
@@ -9,12 +10,27 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 
+from smallbig_keras.data.containers import stated_bytes  # noqa: E402
+
 # Containers without an index report numbers up to 1e18, positive and negative.
 _MAX_FRAMES = 1_000_000
+# OpenCV itself goes as far back before the frame it seeks: up to here seeking gains nothing.
+SHORT_WAY = 16
+_TRIES = 10
 
 
 class BadVideoError(ValueError):
     """A file that does not give the frames of a video."""
+
+    @classmethod
+    def about(cls, video, received):
+        """Returns the error for a video, a path or bytes, with what is wrong with it."""
+        memory = isinstance(video, bytes)
+        name = f"{len(video)} bytes in memory" if memory else repr(os.path.abspath(video))
+        return cls(
+            "A video must be a regular file with frames that can be decoded. "
+            f"Received: {name}: {received}"
+        )
 
 
 def check_video_file(path):
@@ -37,148 +53,174 @@ def check_video_file(path):
         path.encode("utf-8")
         status = os.stat(path)
     except UnicodeEncodeError:
-        raise _bad(path, "a name that is not UTF-8") from None
+        raise BadVideoError.about(path, "a name that is not UTF-8") from None
     except (OSError, ValueError) as error:
-        raise _bad(path, getattr(error, "strerror", None) or error) from None
+        raise BadVideoError.about(path, getattr(error, "strerror", None) or error) from None
     if not stat.S_ISREG(status.st_mode):
-        raise _bad(path, "not a regular file")
+        raise BadVideoError.about(path, "not a regular file")
     if status.st_size == 0:
-        raise _bad(path, "an empty file")
+        raise BadVideoError.about(path, "an empty file")
     return path
 
 
-def read_frames(path, sampler):
+def read_frames(video, sampler, num_frames=None, exact_seek=False):
     """Reads the frames a sampler chooses.
 
-    All frames are decoded from the first to the last: seeking is off by up to 24 frames in files
-    of variable rate or with B-frames, and the number of frames a container states is often
-    wrong. When it is, the sampler is asked again with the true number, in a second pass.
+    All frames are decoded from the first one on: seeking is off by up to 24 frames in files of
+    variable rate or with B-frames, and the number of frames a container states is often wrong.
+    When it is, the sampler is asked again with the true number, in a second pass. What
+    `probe_video` found out about a file spares the frames after the last one sampled, and those
+    before the first one.
 
     Args:
-        path: str or path. The file.
+        video: str, path or bytes. The file, or what it holds.
         sampler: callable. `sampler(num_frames)` returns the indices, ints within
             `0 .. num_frames - 1` in any order. It may be called twice and must then depend on
             nothing but its argument.
+        num_frames: int. How many frames decoding the whole file gave. Defaults to `None`, not
+            known: the file is decoded to its end.
+        exact_seek: bool. Whether seeking was found exact for this file: frames before the first
+            one sampled are skipped. Needs `num_frames`. Defaults to `False`.
 
     Returns:
-        uint8 array of shape `(len(indices), height, width, 3)`, RGB. When the size changes
-        within the stream, OpenCV scales to the size of the first frame.
+        uint8 array of shape `(len(indices), height, width, 3)`, RGB, turned upright where the
+        file says how. When the size changes within the stream, OpenCV scales to the size of the
+        first frame.
 
     Raises:
         BadVideoError: the file fails `check_video_file`, holds no frame, is a picture, is damaged
-            in the middle, or is truncated: shorter than its container says, in bytes and in
-            frames. (Fewer frames alone are no fault: files of variable rate, files with B-frames
-            and files cut without encoding state too many.)
+            in the middle, has fewer frames than `num_frames`, or is truncated: shorter than its
+            container says, in bytes and in frames. (Fewer frames alone are no fault: files of
+            variable rate, files with B-frames and files cut without encoding state too many.)
+        ValueError: `exact_seek` without `num_frames`.
     """
-    path = check_video_file(path)
+    if exact_seek and num_frames is None:
+        raise ValueError("`exact_seek` needs `num_frames`. Received: num_frames=None")
     try:
-        stated, count, frames = _scan(path, sampler)
-        if count == 0:
-            raise _bad(path, "a file without a frame that can be decoded")
-        if count < stated and _stated_bytes(path) > os.path.getsize(path):
-            raise _bad(path, f"a truncated file, {count} of {stated} frames")
-        if count == 1 and stated <= 0:
-            raise _bad(path, "a picture")
-        if count != stated:
-            _, _, frames = _scan(path, sampler, count)
+        if num_frames is None:
+            with VideoReader(video) as reader:
+                indices = sampler(reader.stated) if reader.stated else ()
+                frames = _collect(reader.walk(indices), indices)
+                count = reader.check_whole()
+            if count == reader.stated:
+                return frames
+            num_frames = count
+        indices = sampler(num_frames)
+        with VideoReader(video) as reader:
+            if exact_seek:
+                reader.seek(min(indices))
+            frames = _collect(reader.walk(indices, max(indices) + 1), indices)
+            if reader.count <= max(indices):
+                raise reader.bad(f"a file of {reader.count} frames where {num_frames} are expected")
     except (cv2.error, MemoryError) as error:
-        raise _bad(path, f"a file whose frames cannot be held ({error})") from None
+        raise BadVideoError.about(video, f"a file whose frames cannot be held ({error})") from None
     return frames
 
 
-def _bad(path, received):
-    return BadVideoError(
-        f"A video must be a regular file with frames that can be decoded. "
-        f"Received: {path!r}: {received}"
-    )
+class VideoReader:
+    """A video that is open, from its first frame to its last. A context manager.
 
+    `stated` is the number of frames the container states, 0 where it is not plausible, and
+    `count` the number of frames passed.
 
-def _scan(path, sampler, count=None):
-    """Decodes a file once: number of frames stated and found, and the frames sampled.
+    Args:
+        video: str, path or bytes. The file, or what it holds.
 
-    Without `count`, the sampler gets the stated number if it is plausible, and decoding goes on
-    to the end to find the true one.
+    Raises:
+        BadVideoError: it cannot be opened.
     """
-    # A thread for each of many captures only makes them wait for each other.
-    capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
-    try:
-        if not capture.isOpened():
-            raise _bad(path, "a file that is not a video")
-        stated = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if count is None else count
-        indices = sampler(stated) if 1 <= stated <= _MAX_FRAMES else ()
-        end = max(indices, default=0) + 1 if count else None
-        places = {}
-        for place, index in enumerate(indices):
-            places.setdefault(int(index), []).append(place)
-        frames = None
-        missing = set(places)
-        found = 0
-        while found != end and capture.grab():
-            if found in places:
-                decoded, frame = capture.retrieve()
+
+    def __init__(self, video):
+        if not isinstance(video, bytes):
+            video = check_video_file(video)
+        self.video = video
+        self.count = 0
+        stream = io.BytesIO(video) if isinstance(video, bytes) else None
+        # A thread for each of many captures only makes them wait for each other.
+        options = [cv2.CAP_PROP_N_THREADS, 1]
+        self._capture = cv2.VideoCapture(stream or video, cv2.CAP_FFMPEG, options)
+        # OpenCV does not keep the stream alive, and crashes when it is gone before the capture.
+        self._stream = stream
+        if not self._capture.isOpened():
+            self._capture.release()
+            raise self.bad("a file that is not a video")
+        # Some versions of OpenCV do not turn pictures upright unless told.
+        self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
+        self._header = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        self.stated = self._header if 1 <= self._header <= _MAX_FRAMES else 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._capture.release()
+
+    def bad(self, received):
+        """Returns the `BadVideoError` that says what is wrong with this video."""
+        return BadVideoError.about(self.video, received)
+
+    def seek(self, index):
+        """Goes to a frame, exactly where `probe_video` found so; before `walk`."""
+        if index > SHORT_WAY:
+            self._capture.set(cv2.CAP_PROP_POS_FRAMES, index)
+            self.count = int(index)
+
+    def walk(self, wanted=None, end=None):
+        """Decodes up to `end`, or to the end of the file.
+
+        Args:
+            wanted: collection of ints. Frames that are given. Defaults to `None`, all.
+            end: int. Frame to stop before. Defaults to `None`, the end of the file.
+
+        Yields:
+            `(index, frame)`, BGR.
+
+        Raises:
+            BadVideoError: the file is damaged.
+        """
+        wanted = None if wanted is None else {int(index) for index in wanted}
+        while self.count != end and self._capture.grab():
+            if wanted is None or self.count in wanted:
+                decoded, frame = self._capture.retrieve()
                 if not decoded:
-                    raise _bad(path, f"a damaged file, frame {found} cannot be decoded")
-                if frames is None:
-                    frames = np.empty((len(indices), *frame.shape), np.uint8)
-                frames[places[found]] = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
-                missing.remove(found)
-            found += 1
-        # grab() gives up where libav reports too many errors, though frames may follow.
-        if found != end and capture.grab():
-            raise _bad(path, f"a damaged file, it breaks off after {found} frames and goes on")
-    finally:
-        capture.release()
-    if missing and count:
-        raise _bad(path, f"a file that has {count} frames once and {found} the next time")
-    return stated, found, frames
+                    raise self.bad(f"a damaged file, frame {self.count} cannot be decoded")
+                yield self.count, frame
+            self.count += 1
+        # grab() gives up after 64 errors in a row, though frames may follow.
+        if self.count != end and any(self._capture.grab() for _ in range(_TRIES)):
+            raise self.bad(f"a damaged file, it breaks off after {self.count} frames and goes on")
+
+    def check_whole(self):
+        """Checks that the frames that `walk` passed are a whole video.
+
+        Returns:
+            int, their number.
+
+        Raises:
+            BadVideoError: there is none, the file is a picture, or it is truncated.
+        """
+        if self.count == 0:
+            raise self.bad("a file without a frame that can be decoded")
+        if self.count < self._header and self._is_cut():
+            raise self.bad(f"a truncated file, {self.count} of {self._header} frames")
+        if self.count == 1 and self._header <= 0:
+            raise self.bad("a picture")
+        return self.count
+
+    def _is_cut(self):
+        memory = isinstance(self.video, bytes)
+        with io.BytesIO(self.video) if memory else open(self.video, "rb") as file:
+            return stated_bytes(file) > file.seek(0, os.SEEK_END)
 
 
-def _stated_bytes(path):
-    """Bytes a file must have by its own container: RIFF (avi), Matroska (webm, mkv) or mp4.
-
-    Returns 0 where the container does not say (MPEG-TS, live webm).
-    """
-    with open(path, "rb") as file:
-        head = file.read(4096)
-        if head[:4] == b"RIFF":
-            return 8 + int.from_bytes(head[4:8], "little")
-        if head[:4] == b"\x1aE\xdf\xa3":
-            return _matroska_bytes(head)
-        if head[4:8] == b"ftyp":
-            return _mp4_bytes(file, os.path.getsize(path))
-    return 0
-
-
-def _matroska_bytes(head):
-    """An EBML header, then one Segment: identifier, size, content."""
-    size, start = _ebml_size(head, 4)
-    segment = start + size
-    if head[segment : segment + 4] != b"\x18S\x80g":
-        return 0
-    size, start = _ebml_size(head, segment + 4)
-    return start + size
-
-
-def _ebml_size(data, position):
-    """The number whose length in bytes is told by its leading zero bits, and where it ends."""
-    length = 9 - data[position].bit_length()
-    value = int.from_bytes(data[position : position + length], "big")
-    limit = 1 << 7 * length
-    value &= limit - 1
-    # All ones: a live stream, of unknown size.
-    return 0 if value == limit - 1 else value, position + length
-
-
-def _mp4_bytes(file, size):
-    """A row of boxes: size in 4 bytes, type in 4; size 1 means 8 more bytes of size, 0 the rest."""
-    position = 0
-    while position + 8 <= size:
-        file.seek(position)
-        head = file.read(16)
-        length = int.from_bytes(head[:4], "big")
-        if length == 1:
-            length = int.from_bytes(head[8:16], "big")
-        if length < 8:
-            break
-        position += length
-    return position
+def _collect(found, indices):
+    """Puts frames in the order of `indices`, as RGB; `None` if there are none."""
+    places = {}
+    for place, index in enumerate(indices):
+        places.setdefault(int(index), []).append(place)
+    frames = None
+    for index, frame in found:
+        if frames is None:
+            frames = np.empty((len(indices), *frame.shape), np.uint8)
+        frames[places[index]] = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+    return frames

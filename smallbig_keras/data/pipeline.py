@@ -1,83 +1,17 @@
 """From a list of videos to batches of clips."""
 
 import os
-import threading
 
-import numpy as np
 import tensorflow as tf
 
-from smallbig_keras.data import augmentation, sampling
-from smallbig_keras.data.decoding import BadVideoError, read_frames
-from smallbig_keras.labels import preprocess_input
-
-POLICIES = ("replace", "skip", "raise")
-_MAX_REPLACEMENTS = 10
-
-
-class BadClips:
-    """What happens to videos that cannot be read, and which they were.
-
-    May be used from many threads.
-
-    Args:
-        policy: str. `"replace"` takes another video (training only), `"skip"` leaves the clip
-            out, `"raise"` stops. Defaults to `"raise"`.
-        limit: int. Different bad files that are tolerated; one more stops. Defaults to `None`,
-            any number.
-
-    Raises:
-        ValueError: `policy` is another word or `limit` is negative.
-    """
-
-    def __init__(self, policy="raise", limit=None):
-        if policy not in POLICIES:
-            raise ValueError(f"`policy` must be one of {POLICIES}. Received: policy={policy!r}")
-        if limit is not None and limit < 0:
-            raise ValueError(f"`limit` must be at least 0 or None. Received: limit={limit}")
-        self.policy = policy
-        self.limit = limit
-        self._lock = threading.Lock()
-        self._clips = {}
-
-    def add(self, path, reason):
-        """Records a bad clip, and stops if the policy or the limit says so.
-
-        Args:
-            path: str. The file.
-            reason: str. What is wrong with it.
-
-        Raises:
-            BadVideoError: the policy is `"raise"` or more than `limit` files are bad.
-        """
-        with self._lock:
-            _, count = self._clips.get(path, (reason, 0))
-            self._clips[path] = reason, count + 1
-            files = len(self._clips)
-        if self.policy == "raise":
-            raise BadVideoError(reason)
-        if self.limit is not None and files > self.limit:
-            lines = "\n".join(self.report())
-            raise BadVideoError(
-                f"At most {self.limit} bad videos are allowed. Received: {files}:\n{lines}"
-            )
-
-    @property
-    def num_files(self):
-        """int. Different bad files."""
-        with self._lock:
-            return len(self._clips)
-
-    @property
-    def num_clips(self):
-        """int. Clips that were replaced or left out; a file counts every time it was met."""
-        with self._lock:
-            return sum(count for _, count in self._clips.values())
-
-    def report(self):
-        """Returns a list of str, one a file: path, reason and how often it was met."""
-        with self._lock:
-            clips = sorted(self._clips.items())
-        return [f"{path!r} ({count}x): {reason}" for path, (reason, count) in clips]
+from smallbig_keras.data.augmentation import left_right_label_map
+from smallbig_keras.data.bad_clips import BadClips
+from smallbig_keras.data.batch_augmentation import Mix, RandAugment
+from smallbig_keras.data.decoding import read_frames
+from smallbig_keras.data.records import Video
+from smallbig_keras.data.sampling import Sampler
+from smallbig_keras.data.sources import VideoSource, read_video
+from smallbig_keras.data.views import EvaluationView, TrainView
 
 
 def clip_dataset(
@@ -87,8 +21,14 @@ def clip_dataset(
     size,
     batch_size,
     training,
+    sampling="segment",
+    stride=8,
+    views=(1, 1),
     short_side=None,
+    augmentation="short_side",
     flip=None,
+    randaugment=None,
+    mix=None,
     class_names=None,
     seed=0,
     epochs=1,
@@ -100,23 +40,35 @@ def clip_dataset(
 ):
     """Makes batches of clips from videos (SmallBigNet, CVPR 2020, section 6).
 
-    In training: one random frame of each segment, a random short side, a random crop, and a
-    flip if asked for. In evaluation: the middle frames and the middle crop. The stream depends
-    on `seed`, epoch and place only, so that a run resumed at `initial_epoch` sees what the
-    uninterrupted one saw, with any number of parallel calls.
+    In training: random frames, a random crop, and a flip if asked for. In evaluation: the middle
+    frames and the middle crop, or several clips and crops of each video, which is decoded once
+    for all of them. The stream depends on `seed`, epoch and place only, so that a run resumed at
+    `initial_epoch` sees what the uninterrupted one saw, with any number of parallel calls.
 
     Args:
-        videos: list of `Video`.
+        videos: list of `Video`, or a source of clips like `VideoSource`.
         frames: int. Frames in a clip.
         size: int. Height and width of a clip in pixels.
-        batch_size: int. Clips in a batch.
+        batch_size: int. Videos in a batch.
         training: bool. Whether order and views are random.
+        sampling: str. `"segment"` takes a frame from each of `frames` parts of the video,
+            `"dense"` frames `stride` apart. Defaults to `"segment"`.
+        stride: int. From one frame to the next in dense sampling. Defaults to `8`.
+        views: pair of ints. Clips of a video and crops of a clip in evaluation, 1 or 3 crops.
+            The paper's 10 x 3 views of 8 x 256 x 256 pixels take 189 MB a video. Defaults to
+            `(1, 1)`.
         short_side: int or `(low, high)`. Short side in pixels before the crop; training draws
             from `low` to `high`, evaluation takes one. Defaults to `None`, the paper's ratio:
             256 to 320 for 224 in training, 256 for 224 in evaluation.
+        augmentation: str. How training crops: `"short_side"` as the paper, `"multi_scale"` as
+            the authors' code, which has no use for `short_side`. Defaults to `"short_side"`.
         flip: str. `"plain"` mirrors half of the training clips, `"swap"` also swaps labels of
             left and right. Defaults to `None`.
-        class_names: list of str. Needed for `"swap"`. Defaults to `None`.
+        randaugment: `(num_ops, factor)`. Random operations on training clips and their strength,
+            see `RandAugment`. Defaults to `None`.
+        mix: str. `"mixup"` or `"cutmix"` mixes the clips of a training batch; labels become
+            shares of the classes, see `Mix`. Defaults to `None`.
+        class_names: list of str. Needed for `"swap"` and `mix`. Defaults to `None`.
         seed: int. At least 0. Defaults to `0`.
         epochs: int. Where the stream ends. Defaults to `1`.
         initial_epoch: int. Where the stream begins. Defaults to `0`.
@@ -129,70 +81,62 @@ def clip_dataset(
             Defaults to `True`.
 
     Returns:
-        `tf.data.Dataset` of `(clips, labels)`: float32 `(batch, frames, size, size, 3)` and
-        int32 `(batch,)`, -1 where a video has no label. Its cardinality is known unless bad
-        clips are skipped.
+        `tf.data.Dataset` of `(clips, labels)`: float32 `(batch, frames, size, size, 3)`, or
+        `(batch, views, frames, size, size, 3)` of more than one view, clip by clip and in it
+        crop by crop; int32 `(batch,)`, -1 where a video has no label, or mixed float32
+        `(batch, classes)`. Its cardinality is known unless bad clips are skipped.
 
     Raises:
         ValueError: an argument is outside the values above.
+        ImportError: Keras is older than a layer of `randaugment` or `mix`.
     """
+    source = videos if hasattr(videos, "clips") else VideoSource(videos)
     drop_remainder = training if drop_remainder is None else drop_remainder
     num_parallel_calls = num_parallel_calls or os.cpu_count()
     bad_clips = bad_clips or BadClips("replace" if training else "raise")
+    num_clips, num_crops = _pair(views)
     low, high = _short_sides(short_side, size, training)
-    _check(videos, training, frames, batch_size, drop_remainder, seed, epochs, initial_epoch)
+    _check(source, training, frames, batch_size, drop_remainder, seed, epochs, initial_epoch)
     if bad_clips.policy == "replace" and not training:
         raise ValueError('Evaluation must not replace clips. Received: policy="replace"')
-    if flip not in (None, "plain", "swap") or (flip and not training):
-        raise ValueError(
-            "`flip` must be None, or in training 'plain' or 'swap'. "
-            f"Received: flip={flip!r}, training={training}"
+    _check_training_only(training, views, augmentation, flip, randaugment, mix)
+    if class_names is None and (flip == "swap" or mix):
+        raise ValueError("`flip='swap'` and `mix` need `class_names`. Received: class_names=None")
+    sampler = Sampler(sampling, frames, stride, num_clips, training, seed)
+    if training:
+        view = TrainView(
+            size=size,
+            short_side=(low, high),
+            augmentation=augmentation,
+            flip=flip is not None,
+            label_map=left_right_label_map(class_names) if flip == "swap" else None,
+            randaugment=RandAugment(*_pair(randaugment)) if randaugment else None,
+            normalize=normalize,
         )
-    if flip == "swap" and class_names is None:
-        raise ValueError("`flip='swap'` needs `class_names`. Received: class_names=None")
-    label_map = augmentation.left_right_label_map(class_names) if flip == "swap" else None
-    loader = _Loader(videos, frames, training, seed, bad_clips)
-    count = len(videos)
-    steps = count // batch_size if drop_remainder else -(-count // batch_size)
+    else:
+        view = EvaluationView(size, low, num_crops, normalize)
+    mixer = Mix(mix, len(class_names)) if mix else None
 
-    def order(epoch):
-        indices = tf.range(count, dtype=tf.int64)
-        if training:
-            key = tf.random.fold_in((seed, 0), epoch)
-            indices = tf.random.experimental.stateless_shuffle(indices, key)
-        return tf.data.Dataset.from_tensor_slices((tf.repeat(epoch, count), indices))
-
-    def load(epoch, index):
-        clip, label, good = tf.numpy_function(
-            loader, (epoch, index), (tf.uint8, tf.int32, tf.bool), stateful=False
-        )
-        key = tf.random.fold_in(tf.random.fold_in((seed, 1), epoch), index)
-        clip = tf.ensure_shape(clip, (frames, None, None, 3))
-        return clip, tf.ensure_shape(label, ()), tf.ensure_shape(good, ()), key
-
-    def view(clip, label, _, key):
-        if training:
-            keys = tf.random.split(key, 3)
-            clip = augmentation.random_short_side(clip, keys[0], low, high)
-            clip = augmentation.random_crop(clip, size, keys[1])
-            if flip:
-                clip, label = augmentation.horizontal_flip(clip, label, keys[2], label_map)
-        else:
-            clip = augmentation.centre_crop(augmentation.short_side_resize(clip, low), size)
-        clip = preprocess_input(clip) if normalize else clip
-        return tf.ensure_shape(clip, (frames, size, size, 3)), label
+    def key(stream, epoch, index):
+        return tf.random.fold_in(tf.random.fold_in((seed, stream), epoch), index)
 
     def one_epoch(epoch):
-        return (
-            order(epoch)
-            .map(load, num_parallel_calls, deterministic=True)
-            .filter(lambda _clip, _label, good, _key: good)
-            .map(view, num_parallel_calls, deterministic=True)
-            .batch(batch_size, drop_remainder)
-        )
+        def see(read, places, label, index):
+            return view(read, places, label, key(1, epoch, index))
+
+        def blend(index, batch):
+            return mixer(*batch, key(2, epoch, index))
+
+        clips = source.clips(epoch, sampler, bad_clips, num_parallel_calls)
+        clips = clips.map(see, num_parallel_calls, deterministic=True)
+        batches = clips.batch(batch_size, drop_remainder)
+        if mixer:
+            batches = batches.enumerate().map(blend, num_parallel_calls, deterministic=True)
+        return batches
 
     dataset = tf.data.Dataset.range(initial_epoch, epochs).flat_map(one_epoch)
     if bad_clips.policy != "skip":
+        steps = len(source) // batch_size if drop_remainder else -(-len(source) // batch_size)
         cardinality = steps * (epochs - initial_epoch)
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(cardinality))
     options = tf.data.Options()
@@ -202,62 +146,43 @@ def clip_dataset(
     return dataset.prefetch(2).with_options(options)
 
 
-def load_clip(path, frames=8, size=224, short_side=None):
+def load_clip(video, frames=8, size=224, short_side=None, sampling="segment", stride=8):
     """Loads the middle clip of one video, ready for a model.
 
     Args:
-        path: str or path. The file.
+        video: str, path, bytes or `Video`. A file, what it holds, or a folder of frames.
         frames: int. Frames in the clip. Defaults to `8`.
         size: int. Height and width of the clip in pixels. Defaults to `224`.
         short_side: int. Short side in pixels before the crop. Defaults to `None`, 256 for 224.
+        sampling: str. `"segment"` takes the middle frame of each of `frames` parts of the video,
+            `"dense"` frames `stride` apart in its middle. Defaults to `"segment"`.
+        stride: int. From one frame to the next in dense sampling. Defaults to `8`.
 
     Returns:
         float32 array of shape `(1, frames, size, size, 3)`.
 
     Raises:
         BadVideoError: the file is not a video that can be decoded.
-        ValueError: `short_side` is below `size`.
+        ValueError: `short_side` is below `size`, or another argument outside the values above.
     """
     short_side, _ = _short_sides(short_side, size, training=False)
-    clip = read_frames(path, lambda count: sampling.segment_centre(count, frames))
-    clip = augmentation.centre_crop(augmentation.short_side_resize(clip, short_side), size)
-    return preprocess_input(clip.numpy())[None]
+    sampler = Sampler(sampling, frames, stride)
+    read = read_video if isinstance(video, Video) else read_frames
+    clip = read(video, lambda count: sampler(count)[0])
+    places = tf.range(frames)[None]
+    clip, _ = EvaluationView(size, short_side)(tf.constant(clip), places, label=None)
+    return clip.numpy()[None]
 
 
-class _Loader:
-    """Decodes the clip at `(epoch, index)`: `(clip, label, whether it is one)`."""
-
-    def __init__(self, videos, frames, training, seed, bad_clips):
-        self.videos = videos
-        self.frames = frames
-        self.training = training
-        self.seed = seed
-        self.bad_clips = bad_clips
-
-    def __call__(self, epoch, index):
-        key = self.seed, int(epoch), int(index)
-        choice = np.random.default_rng((*key, 1))
-        video = self.videos[key[2]]
-        for _ in range(_MAX_REPLACEMENTS):
-            try:
-                clip = read_frames(video.path, lambda count: self._sample(count, key))
-                label = -1 if video.label is None else video.label
-                return clip, np.int32(label), np.True_
-            except BadVideoError as error:
-                self.bad_clips.add(video.path, str(error))
-            if self.bad_clips.policy == "skip":
-                return np.zeros((self.frames, 1, 1, 3), np.uint8), np.int32(-1), np.False_
-            video = self.videos[choice.integers(len(self.videos))]
-        raise BadVideoError(
-            f"Of {_MAX_REPLACEMENTS} videos in a row one must be good. Received:\n"
-            + "\n".join(self.bad_clips.report())
-        )
-
-    def _sample(self, count, key):
-        if self.training:
-            # A fresh generator: read_frames may ask twice.
-            return sampling.segment_train(count, self.frames, np.random.default_rng(key))
-        return sampling.segment_centre(count, self.frames)
+def _pair(value):
+    try:
+        first, second = value
+    except (TypeError, ValueError):
+        raise ValueError(
+            "`views` must be (clips, crops) and `randaugment` (num_ops, factor). "
+            f"Received: {value!r}"
+        ) from None
+    return first, second
 
 
 def _short_sides(short_side, size, training):
@@ -273,11 +198,12 @@ def _short_sides(short_side, size, training):
     return low, high
 
 
-def _check(videos, training, frames, batch_size, drop_remainder, seed, epochs, initial_epoch):
-    if not videos or frames < 1 or batch_size < 1 or seed < 0:
+def _check(source, training, frames, batch_size, drop_remainder, seed, epochs, initial_epoch):
+    count = len(source)
+    if not count or frames < 1 or batch_size < 1 or seed < 0:
         raise ValueError(
             "A data set needs at least one video, one frame and one clip a batch, and a seed of "
-            f"at least 0. Received: {len(videos)} videos, frames={frames}, "
+            f"at least 0. Received: {count} videos, frames={frames}, "
             f"batch_size={batch_size}, seed={seed}"
         )
     if not 0 <= initial_epoch <= epochs:
@@ -285,10 +211,25 @@ def _check(videos, training, frames, batch_size, drop_remainder, seed, epochs, i
             "`initial_epoch` must be from 0 to `epochs`. "
             f"Received: initial_epoch={initial_epoch}, epochs={epochs}"
         )
-    if drop_remainder and len(videos) < batch_size:
+    if drop_remainder and count < batch_size:
         raise ValueError(
             "A full batch needs `batch_size` videos. "
-            f"Received: batch_size={batch_size}, {len(videos)} videos"
+            f"Received: batch_size={batch_size}, {count} videos"
         )
-    if training and any(video.label is None for video in videos):
+    if training and not source.has_labels:
         raise ValueError("Training videos must have labels. Received: a video with label None")
+
+
+def _check_training_only(training, views, augmentation, flip, randaugment, mix):
+    if flip not in (None, "plain", "swap") or (flip and not training):
+        raise ValueError(
+            "`flip` must be None, or in training 'plain' or 'swap'. "
+            f"Received: flip={flip!r}, training={training}"
+        )
+    if training and tuple(views) != (1, 1):
+        raise ValueError(f"Training sees one view of a video. Received: views={views}")
+    if not training and (augmentation != "short_side" or randaugment or mix):
+        raise ValueError(
+            "`augmentation`, `randaugment` and `mix` are for training. Received: training=False, "
+            f"augmentation={augmentation!r}, randaugment={randaugment}, mix={mix!r}"
+        )

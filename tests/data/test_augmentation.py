@@ -75,9 +75,74 @@ def test_centre_crop():
     np.testing.assert_array_equal(augmentation.centre_crop(source, 7), source[:, :, 1:8])
 
 
-@pytest.mark.parametrize("crop", [augmentation.centre_crop, augmentation.random_crop])
+@pytest.mark.parametrize(
+    "height, width, places",
+    [
+        (7, 12, [(1, 0), (1, 3), (1, 7)]),
+        (12, 7, [(0, 1), (3, 1), (7, 1)]),
+        (8, 8, [(1, 0), (1, 1), (1, 3)]),
+    ],
+)
+def test_three_crops(height, width, places):
+    source = clip(height, width)
+    crops = augmentation.three_crops(source, 5)
+    assert crops.shape == (3, 2, 5, 5, 3)
+    for crop, (y, x) in zip(crops, places, strict=True):
+        np.testing.assert_array_equal(crop, source[:, y : y + 5, x : x + 5])
+    np.testing.assert_array_equal(crops[1], augmentation.centre_crop(source, 5))
+
+
+def tsn_crops(height, width, size):
+    """Every crop of GroupMultiScaleCrop, as top, left, height, width."""
+    base = min(height, width)
+    sides = [int(base * scale) for scale in (1, 0.875, 0.75, 0.66)]
+    sides = [size if abs(side - size) < 3 else side for side in sides]
+    crops = set()
+    for i, h in enumerate(sides):
+        for j, w in enumerate(sides):
+            if abs(i - j) <= 1:
+                y, x = (height - h) // 4, (width - w) // 4
+                corners = [(0, 0), (0, 4), (4, 0), (4, 4), (2, 2)]
+                sides_of_the_room = [(0, 2), (4, 2), (2, 0), (2, 4)]
+                quarters = [(1, 1), (1, 3), (3, 1), (3, 3)]
+                for a, b in corners + sides_of_the_room + quarters:
+                    crops.add((a * y, b * x, h, w))
+    return crops
+
+
+@pytest.mark.parametrize("height, width, size", [(60, 81, 44), (90, 64, 32)])
+def test_multi_scale_crop(height, width, size):
+    # Two ramps: where they stand in the result tells the rectangle.
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    source = np.stack([np.stack([y, x, x], axis=-1)] * 2)
+    draw = tf.function(lambda seed: augmentation.multi_scale_crop(source, size, seed))
+    found = set()
+    for i in range(900):
+        view = draw(tf.constant((1, i))).numpy()
+        assert view.shape == (2, size, size, 3) and np.array_equal(view[0], view[1])
+        middle = view[0, 5:-5, 5:-5].astype(np.float64)
+        assert np.abs(middle[..., 1] - middle[..., 2]).max() < 1e-4
+        place = []
+        for ramp in (middle[:, 0, 0], middle[0, :, 1]):
+            step = (ramp[-1] - ramp[0]) / (len(ramp) - 1)
+            place.append((ramp[0] + 0.5 - 5.5 * step, step * size))
+        found.add(tuple(np.round([place[0][0], place[1][0], place[0][1], place[1][1]]).astype(int)))
+    expected = tsn_crops(height, width, size)
+    assert found <= expected and len(found) > 0.9 * len(expected)
+
+
+def test_multi_scale_crop_stays_inside():
+    # A side of 21 would snap to 22, more than there is.
+    view = augmentation.multi_scale_crop(clip(21, 40), 22, (0, 0), scales=(1,))
+    assert view.shape == (2, 22, 22, 3)
+    assert augmentation.multi_scale_crop(clip(1, 1), 4, (0, 0)).shape == (2, 4, 4, 3)
+
+
+@pytest.mark.parametrize(
+    "crop", [augmentation.centre_crop, augmentation.random_crop, augmentation.three_crops]
+)
 def test_crop_must_fit(crop):
-    seed = () if crop is augmentation.centre_crop else ((0, 0),)
+    seed = ((0, 0),) if crop is augmentation.random_crop else ()
     with pytest.raises(tf.errors.InvalidArgumentError, match="Received: size=8"):
         crop(clip(7, 10), 8, *seed)
 
@@ -99,14 +164,21 @@ def test_horizontal_flip():
     assert int(label) == 1
 
 
-def test_left_right_pairs_of_something_something():
-    path = Path(smallbig_keras.__file__).parent / "labels" / "sthv2.txt"
+@pytest.mark.parametrize(
+    "dataset, expected",
+    [
+        ("sthv1", {(2, 4), (30, 41), (52, 66)}),
+        ("sthv2", {(86, 87), (93, 94), (166, 167)}),
+        ("k400", set()),
+    ],
+)
+def test_left_right_pairs(dataset, expected):
+    path = Path(smallbig_keras.__file__).parent / "labels" / f"{dataset}.txt"
     names = path.read_text("utf-8").splitlines()
-    assert len(names) == 174
     mirrored = augmentation.left_right_label_map(names)
     pairs = {(i, other) for i, other in enumerate(mirrored) if i < other}
-    assert pairs == {(86, 87), (93, 94), (166, 167)}
-    assert [mirrored[other] for other in mirrored] == list(range(174))
+    assert pairs == expected
+    assert [mirrored[other] for other in mirrored] == list(range(len(names)))
 
 
 def test_left_right_needs_both_classes():

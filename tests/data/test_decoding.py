@@ -5,18 +5,29 @@ import numpy as np
 import pytest
 
 from smallbig_keras.data.decoding import BadVideoError, check_video_file, read_frames
-from tests.data.videos import HEIGHT, WIDTH, numbers, write_video
+from smallbig_keras.data.probing import VideoFacts, probe_video
+from smallbig_keras.data.sampling import Sampler, frames_to_read
+from tests.data.videos import HEIGHT, WIDTH, numbers, picture, write_video
 
 TIMES = np.cumsum(np.random.default_rng(0).choice([20, 40, 80, 160], 120)).tolist()
 KINDS = {
     "h264_b_frames.mp4": dict(codec="libx264", bf="3", g="250"),
     "h264_intra.mkv": dict(codec="libx264", g="1"),
+    "h264_lossless.mp4": dict(codec="libx264", qp="0"),
     "h264_vfr.mp4": dict(codec="libx264", bf="2", times=TIMES),
+    "h264_10_bit.mp4": dict(codec="libx264", pix_fmt="yuv420p10le"),
+    "h264_odd.mp4": dict(codec="libx264", pix_fmt="yuv444p", size=(97, 65)),
+    "h264.ts": dict(codec="libx264", bf="2"),
+    "ffv1.mkv": dict(codec="ffv1"),
+    "ffv1_10_bit.mkv": dict(codec="ffv1", pix_fmt="yuv420p10le"),
     "mpeg4_b_frames.avi": dict(codec="mpeg4", bf="2", qscale="2"),
     "vp9.webm": {},
+    "vp9_odd.webm": dict(size=(97, 65)),
     "vp9_vfr.webm": dict(times=TIMES),
     "vp9_live.webm": dict(container={"live": "1"}),
 }
+# Where seeking misses some frame: by the mean rate, to the wrong key frame, or without an index.
+INEXACT = {"h264_vfr.mp4", "h264.ts", "vp9_live.webm"}
 
 
 @pytest.fixture(autouse=True)
@@ -39,18 +50,118 @@ def read(path, indices):
 
 @pytest.mark.parametrize("name", KINDS)
 def test_frames_are_exact(tmp_path, name):
+    """Every way to the same frames: to the end, up to the last one, by seeking, from memory."""
     path = write_video(tmp_path / name, 120, **KINDS[name])
-    counts = []
+    width, height = KINDS[name].get("size", (WIDTH, HEIGHT))
+    facts = probe_video(path)
+    assert facts == VideoFacts(120, width, height, name not in INEXACT, None)
+    ways = [{}, {"num_frames": 120}]
+    if facts.exact_seek:
+        ways.append({"num_frames": 120, "exact_seek": True})
+    for options in ways:
+        for video in (path, path.read_bytes()):
+            counts = []
 
-    def sampler(count):
-        counts.append(count)
-        return [3, 0, 57, 57, count - 1]
+            def sampler(count, counts=counts):
+                counts.append(count)
+                return [30, 21, 57, 57, count - 1]
 
-    frames = read_frames(path, sampler)
-    assert frames.shape == (5, HEIGHT, WIDTH, 3) and frames.dtype == np.uint8
-    assert numbers(frames) == [3, 0, 57, 57, 119]
-    assert counts[-1] == 120
+            frames = read_frames(video, sampler, **options)
+            assert frames.shape == (5, height, width, 3) and frames.dtype == np.uint8
+            assert numbers(frames) == [30, 21, 57, 57, 119]
+            assert counts[-1] == 120
     assert numbers(read(path, range(120))) == list(range(120))
+
+
+@pytest.mark.parametrize("name", ["h264_b_frames.mp4", "h264_vfr.mp4", "vp9.webm", "vp9_vfr.webm"])
+@pytest.mark.parametrize("sampling", ["segment", "dense"])
+@pytest.mark.parametrize("training", [False, True])
+def test_every_sampler_gets_its_frames(tmp_path, name, sampling, training):
+    path = write_video(tmp_path / name, 120, **KINDS[name])
+    facts = probe_video(path)
+    sampler = Sampler(sampling, 8, stride=5, clips=1 if training else 10, training=training)
+    for epoch in range(3):
+        expected = sampler(120, epoch)
+        wanted, places = frames_to_read(expected)
+        for options in ({}, {"num_frames": 120, "exact_seek": facts.exact_seek}):
+            frames = read_frames(
+                path, lambda n, e=epoch: frames_to_read(sampler(n, e))[0], **options
+            )
+            assert len(frames) == len(wanted)
+            assert np.array_equal(np.array(numbers(frames))[places], expected)
+
+
+def test_cut_without_encoding(tmp_path):
+    """As Kinetics is cut: from a key frame, and the frames before the cut are hidden by times."""
+    import av
+
+    source = write_video(tmp_path / "whole.mp4", 200, codec="libx264", g="30", bf="2")
+    path = tmp_path / "cut.mp4"
+    options = {"avoid_negative_ts": "disabled"}
+    with av.open(str(source)) as whole, av.open(str(path), "w", options=options) as cut:
+        stream = cut.add_stream_from_template(whole.streams.video[0])
+        packets = [packet for packet in whole.demux(video=0) if packet.pts is not None]
+        start = 45 * packets[0].duration
+        first = max(i for i, p in enumerate(packets) if p.is_keyframe and p.pts <= start)
+        for packet in packets[first:]:
+            packet.pts -= start
+            packet.dts -= start
+            packet.stream = stream
+            cut.mux(packet)
+    assert probe_video(path) == VideoFacts(155, WIDTH, HEIGHT, True, None)
+    counts = []
+    frames = read_frames(path, lambda n: counts.append(n) or [0, 100, n - 1])
+    assert counts == [168, 155] and numbers(frames) == [45, 145, 199]
+    assert numbers(read_frames(path, lambda n: [50], 155, exact_seek=True)) == [95]
+
+
+def test_exact_seek_needs_the_number_of_frames(tmp_path):
+    with pytest.raises(ValueError, match="Received: num_frames=None"):
+        read_frames(tmp_path / "a.webm", lambda n: [0], exact_seek=True)
+
+
+def test_fewer_frames_than_expected(tmp_path):
+    path = write_video(tmp_path / "short.webm", 30)
+    with pytest.raises(
+        BadVideoError, match="short.webm': a file of 30 frames where 40 are expected"
+    ):
+        read_frames(path, lambda n: [n - 1], num_frames=40)
+
+
+@pytest.mark.parametrize("degrees, matrix", [(90, (0, 1, -1, 0)), (180, (-1, 0, 0, -1))])
+def test_turned_by_the_container(tmp_path, degrees, matrix):
+    path = write_video(tmp_path / "turned.mp4", 40, codec="libx264")
+    data = bytearray(path.read_bytes())
+    # The first four numbers that are not 0 by definition in the matrix of `tkhd`, 16.16 bit.
+    start = data.index(b"tkhd") + 4 + 40
+    for offset, value in zip((0, 4, 12, 16), matrix, strict=True):
+        data[start + offset : start + offset + 4] = (value << 16).to_bytes(4, "big", signed=True)
+    path.write_bytes(data)
+    for options in ({}, {"num_frames": 40, "exact_seek": True}):
+        frames = read_frames(path, lambda n: [20, 39], **options)
+        upright = np.rot90(frames, degrees // 90, axes=(1, 2))
+        assert upright.shape == (2, HEIGHT, WIDTH, 3) and numbers(upright) == [20, 39]
+    height, width = frames.shape[1:3]
+    assert probe_video(path) == VideoFacts(40, width, height, True, None)
+
+
+def test_huge_pictures(tmp_path):
+    """Only the frames that are wanted are held."""
+    path = write_video(
+        tmp_path / "wide.mp4", 40, codec="libx264", size=(8192, 64), preset="ultrafast"
+    )
+    frames = read(path, [7])
+    assert frames.shape == (1, 64, 8192, 3) and numbers(frames) == [7]
+
+
+def test_pictures_that_cannot_be_held(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise MemoryError("no memory")
+
+    path = write_video(tmp_path / "a.webm", 3)
+    monkeypatch.setattr("smallbig_keras.data.decoding.np.empty", refuse)
+    with pytest.raises(BadVideoError, match="a.webm': a file whose frames cannot be held"):
+        read(path, [0])
 
 
 def test_wrong_frame_count_is_corrected(tmp_path):
@@ -109,6 +220,54 @@ def test_damaged_in_the_middle(tmp_path):
     assert any("it breaks off after" in reason for reason in reasons)
 
 
+def test_flipped_bits(tmp_path):
+    """The frames of the whole file or an error, never those of its first part."""
+    path = write_video(tmp_path / "flipped.mp4", 300, codec="libx264", bf="3")
+    data = path.read_bytes()
+    errors = 0
+    for seed in range(16):
+        rng = np.random.default_rng(seed)
+        bad = bytearray(data)
+        for place in rng.integers(len(data) // 4, len(data) * 3 // 4, 3 << 2 * (seed % 4)):
+            bad[place] ^= 1 << rng.integers(8)
+        path.write_bytes(bad)
+        counts = []
+        try:
+            assert len(read_frames(path, lambda n, c=counts: c.append(n) or [0, n - 1])) == 2
+            assert counts[-1] >= 299
+        except BadVideoError as error:
+            assert "flipped.mp4': " in str(error)
+            errors += 1
+    assert 0 < errors
+
+
+def test_videos_in_memory(tmp_path):
+    data = write_video(tmp_path / "a.webm", 120).read_bytes()
+    for bad, reason in (
+        (b"", "0 bytes in memory: a file that is not a video"),
+        (b"text" * 99, "396 bytes in memory: a file that is not a video"),
+        (data[: len(data) * 7 // 10], "in memory: a truncated file"),
+    ):
+        with pytest.raises(BadVideoError, match=reason):
+            read(bad, [0])
+    # OpenCV crashes when a stream is gone before its capture.
+    for _ in range(20):
+        assert numbers(read(bytes(bytearray(data)), [5])) == [5]
+
+
+def audio(path):
+    import av
+
+    with av.open(str(path), "w", format="matroska") as output:
+        stream = output.add_stream("pcm_s16le", rate=8000)
+        stream.layout = "mono"
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.int16), "s16", "mono")
+        sound.rate = 8000
+        output.mux(stream.encode(sound))
+        output.mux(stream.encode())
+    return path
+
+
 def odd_files(folder):
     import cv2
 
@@ -119,7 +278,8 @@ def odd_files(folder):
     os.mkfifo(folder / "fifo.webm")
     os.symlink("/dev/zero", folder / "zero.webm")
     os.symlink("nowhere", folder / "dangling.webm")
-    picture = cv2.imencode(".jpg", np.full((48, 64, 3), 127, np.uint8))[1].tobytes()
+    grey = np.full((48, 64, 3), 127, np.uint8)
+    jpeg, png = (cv2.imencode(kind, grey)[1].tobytes() for kind in (".jpg", ".png"))
     return {
         "regular (fifo)": (folder / "fifo.webm", "not a regular file"),
         "regular (device)": (folder / "zero.webm", "not a regular file"),
@@ -130,7 +290,9 @@ def odd_files(folder):
         "empty": (make("empty.webm", b""), "an empty file"),
         "text": (make("text.webm", b"<html>404</html>" * 99), "not a video"),
         "noise": (make("noise.mp4", np.random.default_rng(0).bytes(9999)), "not a video"),
-        "picture": (make("picture.webm", picture), "a picture"),
+        "picture": (make("picture.mp4", jpeg), "a picture"),
+        "png": (make("png.mp4", png), "a picture"),
+        "audio": (audio(folder / "audio.mkv"), "not a video"),
     }
 
 
@@ -139,6 +301,8 @@ def test_odd_files(tmp_path):
         with pytest.raises(BadVideoError, match=reason) as caught:
             read(path, [0])
         assert os.path.basename(path).replace("\0", "\\x00") in str(caught.value), kind
+        # The facts of a bad file are its error, and none is raised.
+        assert probe_video(path) == VideoFacts(0, 0, 0, False, str(caught.value))
 
 
 def test_name_that_is_not_utf8(tmp_path):
@@ -155,3 +319,13 @@ def test_names_that_are_fine(tmp_path, monkeypatch):
         os.rename(write_video(tmp_path / "good.webm", 3), name)
         assert check_video_file(name) == str(tmp_path / name)
         assert numbers(read(name, range(3))) == [0, 1, 2]
+
+
+def test_seeking_in_a_still_is_not_proven(tmp_path, monkeypatch):
+    still = picture(5)
+    monkeypatch.setattr("tests.data.videos.picture", lambda *_: still)
+    path = write_video(tmp_path / "still.mkv", 40, codec="ffv1")
+    assert probe_video(path) == VideoFacts(40, WIDTH, HEIGHT, False, None)
+    # So near to the start nothing is sought.
+    path = write_video(tmp_path / "short.mkv", 17, codec="ffv1")
+    assert probe_video(path.read_bytes()) == VideoFacts(17, WIDTH, HEIGHT, True, None)

@@ -2,15 +2,45 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smallbig_keras.data import BadClips, BadVideoError, Video, clip_dataset, load_clip, pipeline
+from smallbig_keras.data import (
+    BadClips,
+    BadVideoError,
+    Sampler,
+    Video,
+    clip_dataset,
+    load_clip,
+    read_frames,
+    sources,
+)
+from smallbig_keras.data import bad_clips as policies
 from smallbig_keras.labels import preprocess_input
-from tests.data.videos import picture, write_video
+from tests.data.videos import numbers, picture, write_frames, write_video
 
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("videos")
     return [Video(str(write_video(folder / f"{i}.webm", 9 + i)), i, str(i)) for i in range(10)]
+
+
+@pytest.fixture(scope="module")
+def portraits(tmp_path_factory):
+    """Files and folders in which every square of the width shows its whole number."""
+    root = tmp_path_factory.mktemp("portraits")
+    size = (64, 96)
+    videos = [
+        Video(str(write_video(root / f"{i}.webm", 16 + 8 * i, size=size)), i, str(i))
+        for i in range(2)
+    ]
+    for i in (2, 3):
+        # Every other one has its number of frames in its list.
+        folder = write_frames(root / str(i), 16 + 8 * i, size=size)
+        videos.append(Video(str(folder), i, str(i), (None, 40)[i - 2], "img_{:05d}.jpg"))
+    return videos
+
+
+# Short side and crop of the height of the videos: nothing is interpolated.
+WHOLE = dict(size=64, short_side=64, batch_size=1, training=False, normalize=False)
 
 
 @pytest.fixture
@@ -51,6 +81,67 @@ def test_evaluation_is_the_middle_of_every_video_in_order(videos):
     normalised = np.concatenate([clips for clips, _ in stream(videos, **options)])
     np.testing.assert_allclose(normalised, preprocess_input(clips), atol=1e-5)
     np.testing.assert_allclose(load_clip(videos[3].path, 4, 64, 64), normalised[3:4], atol=1e-5)
+
+
+def test_dense_sampling(portraits):
+    sampler = Sampler("dense", 4, 5)
+    options = dict(frames=4, sampling="dense", stride=5)
+    dataset = clip_dataset(portraits, **WHOLE, **options)
+    for video, (clips, _) in zip(portraits, dataset, strict=True):
+        assert numbers(clips[0]) == sampler(16 + 8 * video.label)[0].tolist()
+        clip = load_clip(video, 4, 64, 64, "dense", 5)
+        np.testing.assert_allclose(clip, preprocess_input(clips), atol=1e-5)
+
+
+def test_dense_training(portraits):
+    options = {**WHOLE, "training": True, "seed": 3, "epochs": 5}
+    sampler = Sampler("dense", 4, 5, training=True, seed=3)
+    batches = stream(portraits, frames=4, sampling="dense", stride=5, **options)
+    for step, (clips, labels) in enumerate(batches):
+        label = int(labels[0])
+        assert numbers(clips[0]) == sampler(16 + 8 * label, step // 4, label)[0].tolist()
+
+
+@pytest.mark.parametrize("sampling", ["segment", "dense"])
+def test_views_are_clip_by_clip(portraits, sampling):
+    options = {**WHOLE, "frames": 4, "sampling": sampling, "stride": 3, "views": (5, 3)}
+    dataset = clip_dataset(portraits, **options)
+    assert dataset.element_spec[0].shape[1:] == (15, 4, 64, 64, 3)
+    sampler = Sampler(sampling, 4, 3, clips=5)
+    for video, (views, _) in zip(portraits, dataset, strict=True):
+        expected = np.repeat(sampler(16 + 8 * video.label), 3, axis=0)
+        assert [numbers(view) for view in views[0]] == expected.tolist()
+        assert len(np.unique(expected[:, 0])) > 1
+
+
+def test_crops_are_left_centre_right(videos):
+    options = {**WHOLE, "batch_size": 3, "frames": 2}
+    for clips in (1, 2):
+        ((views, _),) = stream(videos[7:], views=(clips, 3), **options)
+        assert views.shape == (3, clips * 3, 2, 64, 64, 3)
+        indices = Sampler("segment", 2, clips=clips)(16)
+        for place, view in enumerate(views[0]):
+            left = 16 * (place % 3)
+            expected = np.stack([picture(i)[:, left : left + 64] for i in indices[place // 3]])
+            assert np.abs(view - expected).mean() < 12
+    ((centre, _),) = stream(videos[7:], **options)
+    ((several, _),) = stream(videos[7:], views=(2, 1), **options)
+    np.testing.assert_array_equal(centre, several[:, 0])
+    ((normalised, _),) = stream(videos[7:], views=(2, 3), **{**options, "normalize": True})
+    np.testing.assert_allclose(normalised, preprocess_input(views), atol=1e-5)
+
+
+def test_a_video_is_read_once_for_all_views(videos, monkeypatch):
+    calls = []
+
+    def count(path, sampler, *facts):
+        return read_frames(path, lambda n: calls.append(sampler(n)) or calls[-1], *facts)
+
+    monkeypatch.setattr(sources, "read_frames", count)
+    stream(videos[:3], frames=4, training=False, views=(6, 3))
+    assert len(calls) == 3
+    for wanted in calls:
+        assert len(set(wanted.tolist())) == len(wanted) < 24
 
 
 def test_training_takes_every_segment_and_a_random_crop(videos):
@@ -95,6 +186,42 @@ def test_flip_swaps_labels(videos):
     assert 20 < labels.sum() < 61
     labels = np.concatenate([y for _, y in stream(turns, epochs=3, flip="plain")])
     assert labels.sum() == 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        dict(augmentation="multi_scale"),
+        dict(randaugment=(2, 0.2)),
+        dict(mix="mixup", class_names=list("abcdefghij")),
+        dict(mix="cutmix", class_names=list("abcdefghij")),
+    ],
+)
+def test_augmentations_depend_on_seed_epoch_and_place_only(videos, options):
+    options = {**options, "epochs": 2, "seed": 2}
+    whole = stream(videos, num_parallel_calls=1, **options)
+    assert whole[0][0].shape == (3, 4, 24, 24, 3)
+    assert_same(whole, stream(videos, num_parallel_calls=4, **options))
+    assert_same(whole[3:], stream(videos, initial_epoch=1, **options))
+    assert not np.array_equal(whole[0][0], stream(videos, epochs=1, seed=2)[0][0])
+
+
+def test_mixed_labels_train(videos):
+    import keras
+
+    names = list("abcdefghij")
+    options = dict(frames=2, size=16, batch_size=5, training=True, class_names=names)
+    dataset = clip_dataset(videos, mix="mixup", **options)
+    assert dataset.element_spec[1] == tf.TensorSpec((5, 10), tf.float32)
+    for _, shares in dataset:
+        np.testing.assert_allclose(tf.reduce_sum(shares, 1), np.ones(5), rtol=1e-5)
+    model = keras.Sequential(
+        [keras.Input((2, 16, 16, 3)), keras.layers.GlobalAveragePooling3D(), keras.layers.Dense(10)]
+    )
+    model.compile(
+        "sgd", keras.losses.CategoricalCrossentropy(from_logits=True), metrics=["accuracy"]
+    )
+    assert np.isfinite(model.fit(dataset, verbose=0, shuffle=False).history["loss"]).all()
 
 
 def test_bad_clips_are_replaced_and_counted(videos, bad):
@@ -166,6 +293,20 @@ def test_fit_takes_the_stream(videos):
         (dict(flip="plain", training=False), "flip='plain', training=False"),
         (dict(flip="swap"), "class_names=None"),
         (dict(training=False, bad_clips=BadClips("replace")), 'policy="replace"'),
+        (dict(sampling="random"), "'random'"),
+        (dict(sampling="dense", stride=0), "stride=0"),
+        (dict(views=(2, 1)), r"views=\(2, 1\)"),
+        (dict(views=3, training=False), "Received: 3"),
+        (dict(views=(0, 1), training=False), "clips=0"),
+        (dict(views=(1, 2), training=False), "crops=2"),
+        (dict(augmentation="none"), "augmentation='none'"),
+        (dict(augmentation="multi_scale", training=False), "augmentation='multi_scale'"),
+        (dict(randaugment=(2, 0.5), training=False), r"randaugment=\(2, 0.5\)"),
+        (dict(randaugment=2), "Received: 2"),
+        (dict(randaugment=(2, 2)), "factor=2"),
+        (dict(mix="mixup", training=False), "mix='mixup'"),
+        (dict(mix="mixup"), "class_names=None"),
+        (dict(mix="blend", class_names=["a"]), "mix='blend'"),
     ],
 )
 def test_wrong_options(videos, options, received):
@@ -192,4 +333,6 @@ def test_bad_clips_arguments():
 def test_load_clip_refuses_a_bad_file(bad):
     with pytest.raises(BadVideoError, match="bad.webm"):
         load_clip(bad.path)
-    assert pipeline.POLICIES == ("replace", "skip", "raise")
+    with pytest.raises(BadVideoError, match="3 bytes in memory"):
+        load_clip(b"bad")
+    assert policies.POLICIES == ("replace", "skip", "raise")

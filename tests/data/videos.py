@@ -3,6 +3,7 @@
 from fractions import Fraction
 
 import av
+import cv2
 import numpy as np
 
 WIDTH, HEIGHT, BITS = 96, 64, 9
@@ -23,20 +24,37 @@ def numbers(frames):
     return sum(bit.astype(int) << i for i, bit in enumerate(bits)).tolist()
 
 
-def write_video(path, count, codec="libvpx-vp9", times=None, container=None, **options):
+def write_video(
+    path,
+    count,
+    codec="libvpx-vp9",
+    times=None,
+    container=None,
+    size=(WIDTH, HEIGHT),
+    pix_fmt="yuv420p",
+    **options,
+):
     """Writes frames 0 to `count - 1`, at `times` in milliseconds or at 25 a second."""
     if codec == "libvpx-vp9":
         options = {"deadline": "realtime", "cpu-used": "8", **options}
     with av.open(str(path), "w", options=container or {}) as output:
         stream = output.add_stream(codec, rate=25)
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = *size, pix_fmt
         stream.options = options
         unit = Fraction(1, 25) if times is None else Fraction(1, 1000)
         if times is not None:
             stream.codec_context.time_base = unit
         for i in range(count):
-            frame = av.VideoFrame.from_ndarray(picture(i), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(picture(i, *size), format="rgb24")
             frame.pts, frame.time_base = (i if times is None else times[i]), unit
             output.mux(stream.encode(frame))
         output.mux(stream.encode())
     return path
+
+
+def write_frames(folder, count, template="img_{:05d}.jpg", size=(WIDTH, HEIGHT)):
+    """Writes frames 0 to `count - 1` as pictures 1 to `count`."""
+    folder.mkdir()
+    for i in range(count):
+        cv2.imwrite(str(folder / template.format(i + 1)), picture(i, *size))
+    return folder

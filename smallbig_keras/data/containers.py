@@ -1,0 +1,57 @@
+"""How long a video file says it is: RIFF (avi), Matroska (webm, mkv) and mp4."""
+
+
+def stated_bytes(file):
+    """Reads how many bytes a file must have by its own container.
+
+    Args:
+        file: binary file, seekable.
+
+    Returns:
+        int, 0 where the container does not say (MPEG-TS, live webm).
+    """
+    head = file.read(4096)
+    if head[:4] == b"RIFF":
+        return 8 + int.from_bytes(head[4:8], "little")
+    if head[:4] == b"\x1aE\xdf\xa3":
+        return _matroska_bytes(head)
+    if head[4:8] == b"ftyp":
+        return _mp4_bytes(file)
+    return 0
+
+
+def _matroska_bytes(head):
+    """An EBML header, then one Segment: identifier, size, content."""
+    size, start = _ebml_size(head, 4)
+    segment = start + size
+    if head[segment : segment + 4] != b"\x18S\x80g":
+        return 0
+    size, start = _ebml_size(head, segment + 4)
+    return start + size
+
+
+def _ebml_size(data, position):
+    """The number whose length in bytes is told by its leading zero bits, and where it ends."""
+    first = data[position] if position < len(data) else 0
+    length = 9 - first.bit_length()
+    value = int.from_bytes(data[position : position + length], "big")
+    limit = 1 << 7 * length
+    value &= limit - 1
+    # All ones: a live stream, of unknown size.
+    return 0 if value == limit - 1 else value, position + length
+
+
+def _mp4_bytes(file):
+    """A row of boxes: size in 4 bytes, type in 4; size 1 means 8 more bytes of size, 0 the rest."""
+    end = file.seek(0, 2)
+    position = 0
+    while position + 8 <= end:
+        file.seek(position)
+        head = file.read(16)
+        length = int.from_bytes(head[:4], "big")
+        if length == 1:
+            length = int.from_bytes(head[8:16], "big")
+        if length < 8:
+            break
+        position += length
+    return position

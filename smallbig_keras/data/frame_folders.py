@@ -1,0 +1,145 @@
+"""Videos as folders of numbered pictures, the first one 1."""
+
+import os
+import re
+import string
+
+import numpy as np
+import tensorflow as tf
+
+from smallbig_keras.data.decoding import BadVideoError, check_video_file
+
+
+def count_frames(folder, template):
+    """Counts the frames of a folder; other files in it do not matter.
+
+    Args:
+        folder: str or path. The folder.
+        template: str. Name of a frame by its number, a `str.format` template like
+            `img_{:05d}.jpg`.
+
+    Returns:
+        int. At least 1.
+
+    Raises:
+        BadVideoError: the folder is missing or holds no frame, or one is missing in between.
+    """
+    try:
+        files = set(os.listdir(folder))
+    except (OSError, ValueError) as error:
+        raise _bad(folder, template, getattr(error, "strerror", None) or error) from None
+    number = ("([0-9]+)", "")
+    pieces = string.Formatter().parse(template)
+    pattern = (re.escape(text) + number[field is None] for text, field, *_ in pieces)
+    matches = map(re.compile("".join(pattern)).fullmatch, files)
+    numbers = {int(match[1]) for match in matches if match}
+    last = max((number for number in numbers if template.format(number) in files), default=0)
+    if last == 0:
+        raise _bad(folder, template, "no frame")
+    for index in range(last):
+        if template.format(index + 1) not in files:
+            raise _bad(frame_file(folder, template, index), template, "a missing frame")
+    return last
+
+
+def frame_file(folder, template, index):
+    """Returns the file of a frame.
+
+    Args:
+        folder: str or path. The folder.
+        template: str. Name of a frame by its number.
+        index: int. The frame, counted from 0 as samplers do; the names count from 1.
+
+    Returns:
+        str.
+    """
+    return os.path.join(folder, template.format(int(index) + 1))
+
+
+def read_frame_folder(folder, template, sampler, num_frames=None):
+    """Reads the frames a sampler chooses from a folder.
+
+    Args:
+        folder: str or path. The folder.
+        template: str. Name of a frame by its number, a `str.format` template like
+            `img_{:05d}.jpg`.
+        sampler: callable. `sampler(num_frames)` returns the indices, ints within
+            `0 .. num_frames - 1` in any order.
+        num_frames: int. Frames of the video; 0 is what lists say where the frames were not
+            extracted. Defaults to `None`; they are counted then, as at 0.
+
+    Returns:
+        uint8 array of shape `(len(indices), height, width, 3)`, RGB.
+
+    Raises:
+        BadVideoError: a frame is missing, cannot be decoded, or has another size than the first
+            one read; the message names the file.
+    """
+    num_frames = num_frames or count_frames(folder, template)
+    frames = []
+    for index in sampler(num_frames):
+        file = frame_file(folder, template, index)
+        try:
+            with open(check_video_file(file), "rb") as content:
+                frame = _decode(content.read()).numpy()
+        except BadVideoError as error:
+            raise _bad(file, template, str(error).rpartition(": ")[2]) from None
+        except OSError as error:
+            raise _bad(file, template, error.strerror) from None
+        except tf.errors.InvalidArgumentError as error:
+            # TensorFlow's words around the reason are about its own operation.
+            reason = re.sub(r"^\{\{.*?\}\} | \[Op:.*", "", error.message)
+            raise _bad(file, template, reason) from None
+        if frames and frame.shape != frames[0].shape:
+            received = f"a frame of shape {frame.shape} after one of {frames[0].shape}"
+            raise _bad(file, template, received)
+        frames.append(frame)
+    return np.stack(frames)
+
+
+def decode_images(contents):
+    """Decodes pictures in the graph.
+
+    Args:
+        contents: string tensor of shape `(frames,)`. JPEG or PNG files of one size.
+
+    Returns:
+        uint8 tensor of shape `(frames, height, width, 3)`, RGB.
+    """
+    form = tf.TensorSpec((None, None, 3), tf.uint8)
+    return tf.map_fn(_decode, contents, fn_output_signature=form)
+
+
+def read_images(files):
+    """Reads pictures in the graph, or nothing where one cannot be read.
+
+    Args:
+        files: string tensor of shape `(frames,)`. Paths.
+
+    Returns:
+        uint8 tensor of shape `(frames, height, width, 3)`, RGB; of no frames on any error.
+    """
+    form = tf.TensorSpec((None, None, 3), tf.uint8)
+    pictures = tf.data.Dataset.from_tensors(files).map(
+        lambda files: tf.map_fn(
+            lambda file: _decode(tf.io.read_file(file)), files, fn_output_signature=form
+        )
+    )
+    # A graph cannot catch errors, but a dataset can leave out what failed.
+    nothing = tf.data.Dataset.from_tensors(tf.zeros((0, 1, 1, 3), tf.uint8))
+    return pictures.ignore_errors().concatenate(nothing).take(1).get_single_element()
+
+
+def _decode(content):
+    # The accurate transform gives the values that OpenCV and Pillow give.
+    picture = tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE")
+    # A WebP picture comes as a film of one frame; in a graph, which takes the rank for known,
+    # it is an error.
+    return tf.reshape(picture, tf.shape(picture)[-3:])
+
+
+def _bad(file, template, received):
+    return BadVideoError(
+        f"A frame folder must hold its frames as pictures {template!r}, from 1 on and of one "
+        f"size. Received: {os.fspath(file)!r}: {received}"
+    )

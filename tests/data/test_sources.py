@@ -1,0 +1,131 @@
+import pathlib
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from smallbig_keras.data import (
+    BadClips,
+    Sampler,
+    Video,
+    VideoSource,
+    clip_dataset,
+    frames_to_read,
+    probe_video,
+    read_frames,
+)
+from tests.data.videos import write_frames, write_video
+
+TEMPLATE = "img_{:05d}.jpg"
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("videos")
+    return [Video(str(write_video(folder / f"{i}.webm", 30 + i)), i, str(i)) for i in range(4)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_frames(tmp_path_factory.mktemp("folders") / "good", 41)
+
+
+def stream(videos, **options):
+    options = {"frames": 4, "size": 64, "batch_size": 2, "training": False, **options}
+    dataset = clip_dataset(videos, **options, normalize=False)
+    return [(clips.numpy(), labels.numpy()) for clips, labels in dataset]
+
+
+def assert_same(one, other):
+    assert len(one) == len(other) > 0
+    for (clips, labels), (other_clips, other_labels) in zip(one, other, strict=True):
+        np.testing.assert_array_equal(labels, other_labels)
+        np.testing.assert_array_equal(clips, other_clips)
+
+
+def test_probed_videos_give_the_same_clips(videos, tmp_path):
+    (tmp_path / "bad.webm").write_bytes(b"bad")
+    bad = Video(str(tmp_path / "bad.webm"), 9, "bad")
+    facts = {video.path: probe_video(video.path) for video in (*videos, bad)}
+    assert all(facts[video.path].exact_seek for video in videos)
+    for options in (dict(sampling="dense", stride=2), dict(views=(3, 3))):
+        expected = stream(videos, **options)
+        assert_same(expected, stream(VideoSource(videos, facts), **options))
+        record = BadClips("skip")
+        source = VideoSource([bad, *videos], facts)
+        assert_same(expected, stream(source, bad_clips=record, **options))
+        assert record.report() == [f"{bad.path!r} (1x): {facts[bad.path].error}"]
+
+
+def test_frames_of_folders_are_those_of_opencv(folder):
+    """Bit by bit, by way of the graph."""
+    ((clips, labels),) = stream([Video(str(folder), 1, "a", None, TEMPLATE)], short_side=64)
+    assert labels.tolist() == [1]
+    names = [TEMPLATE.format(i + 1) for i in Sampler("segment", 4)(41)[0]]
+    frames = [cv2.imread(str(folder / name))[:, 16:80, ::-1] for name in names]
+    np.testing.assert_array_equal(clips[0], np.stack(frames))
+
+
+def test_bad_frames_follow_the_policy(folder, tmp_path):
+    folders = {"good": folder}
+    # The first of four frames of 41.
+    middle = TEMPLATE.format(6)
+    for kind in ("empty", "gap", "truncated"):
+        folders[kind] = shutil.copytree(folder, tmp_path / kind)
+    for file in folders["empty"].iterdir():
+        file.unlink()
+    (folders["gap"] / middle).unlink()
+    (folders["truncated"] / middle).write_bytes((folder / middle).read_bytes()[:-300])
+    videos = [
+        Video(str(path), i, kind, 41, TEMPLATE) for i, (kind, path) in enumerate(folders.items())
+    ]
+    record = BadClips("skip")
+    ((_, labels),) = stream(videos, bad_clips=record)
+    assert labels.tolist() == [0] and (record.num_files, record.num_clips) == (3, 3)
+    for line, kind in zip(record.report(), ("empty", "gap", "truncated"), strict=True):
+        assert f"{kind}/{middle}'" in line
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"gap/{middle}': No such file"):
+        stream([videos[0], videos[2]])
+    record = BadClips("replace")
+    batches = stream(videos, frames=40, training=True, epochs=3, bad_clips=record)
+    assert all(labels.tolist() == [0, 0] for _, labels in batches)
+    assert len(batches) == 6 and record.num_files == 3
+
+
+class MemorySource:
+    """Videos in memory, as a source of records has them."""
+
+    has_labels = True
+
+    def __init__(self, videos):
+        self.contents = [pathlib.Path(video.path).read_bytes() for video in videos]
+
+    def __len__(self):
+        return len(self.contents)
+
+    def clips(self, epoch, sampler, bad_clips, num_parallel_calls):
+        def read(content, index, epoch):
+            found = []
+
+            def sample(count):
+                found[:] = frames_to_read(sampler(count, epoch, index))
+                return found[0]
+
+            return read_frames(content, sample), found[1]
+
+        def load(index, content):
+            types = (tf.uint8, tf.int64)
+            frames, places = tf.numpy_function(read, (content, index, epoch), types)
+            frames = tf.ensure_shape(frames, (None, None, None, 3))
+            places = tf.ensure_shape(places, (sampler.clips, sampler.frames))
+            return frames, places, tf.cast(index, tf.int32), index
+
+        contents = tf.data.Dataset.from_tensor_slices(self.contents)
+        return contents.enumerate().map(load, num_parallel_calls)
+
+
+@pytest.mark.parametrize("options", [{}, dict(sampling="dense", stride=2, views=(2, 3))])
+def test_another_source(videos, options):
+    assert_same(stream(videos, **options), stream(MemorySource(videos), **options))
