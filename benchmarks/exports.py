@@ -10,11 +10,8 @@ temporary folder, prints a Markdown table.
 import argparse
 import os
 import pathlib
-import statistics
 import tempfile
-import time
 
-PAUSE = 0.2
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -35,6 +32,7 @@ def main():
 
     import smallbig_keras
     from smallbig_keras import exports
+    from smallbig_keras.exports import comparison
 
     options = {"extra": None} if args.no_extra else {}
     model = getattr(smallbig_keras, args.model)(
@@ -54,21 +52,9 @@ def main():
             path = folder / f"{precision}.tflite"
             paths.append(exports.to_tflite(model, path, precision, representative))
         runners = [exports.open_artifact(path) for path in paths]
-        seconds = measure(runners, clips[:1], args.rounds)
+        functions = [runner.predict for runner in runners]
+        seconds = comparison.median_latencies(functions, clips[:1], args.rounds)
         print_table(model, runners, seconds)
-
-
-def measure(runners, clip, rounds):
-    """Median seconds of each, called by turns; the first call of each is not counted."""
-    times = [[] for _ in runners]
-    for _ in range(rounds + 1):
-        for runner, own in zip(runners, times, strict=True):
-            # The threads of the one before keep a core busy for a while.
-            time.sleep(PAUSE)
-            start = time.perf_counter()
-            runner.predict(clip)
-            own.append(time.perf_counter() - start)
-    return [statistics.median(own[1:]) for own in times]
 
 
 def print_table(model, runners, seconds):

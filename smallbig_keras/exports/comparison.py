@@ -11,7 +11,7 @@ from smallbig_keras.exports import artifacts
 # Largest difference of a probability, and share of clips with the same best class.
 MAX_DIFFERENCE = {"float32": 1e-4, "float16": 1e-2}
 MIN_AGREEMENT = {"dynamic": 0.97, "int8": 0.95}
-_PAUSE = 0.1
+_PAUSE = 0.2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +86,7 @@ def compare(model, runners, clips, batch_sizes=(1, 4), rounds=11):
         ]
         for runner in runners
     ]
-    latencies = _latencies([reference, *(r.predict for r in runners)], clips[:1], rounds)
+    latencies = median_latencies([reference, *(r.predict for r in runners)], clips[:1], rounds)
     comparisons = [
         _compare(runner, found, expected, latency)
         for runner, found, latency in zip(runners, outputs, latencies[1:], strict=True)
@@ -99,7 +99,17 @@ def _in_batches(predict, clips, size):
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _latencies(functions, clip, rounds):
+def median_latencies(functions, clip, rounds):
+    """Times functions by turns; the first call of each, which plans and allocates, does not count.
+
+    Args:
+        functions: list of functions of `clip`.
+        clip: array.
+        rounds: int. Timed calls of each.
+
+    Returns:
+        list of floats, the median seconds of each.
+    """
     seconds = [[] for _ in functions]
     for round_ in range(rounds + 1):
         for function, times in zip(functions, seconds, strict=True):
@@ -107,7 +117,7 @@ def _latencies(functions, clip, rounds):
             time.sleep(_PAUSE)
             start = time.perf_counter()
             function(clip)
-            if round_:  # The first call plans and allocates.
+            if round_:
                 times.append(time.perf_counter() - start)
     return [statistics.median(times) for times in seconds]
 
