@@ -32,9 +32,10 @@ def write_video(
     container=None,
     size=(WIDTH, HEIGHT),
     pix_fmt="yuv420p",
+    paint=picture,
     **options,
 ):
-    """Writes frames 0 to `count - 1`, at `times` in milliseconds or at 25 a second."""
+    """Writes `paint(0)` to `paint(count - 1)`, at `times` in milliseconds or at 25 a second."""
     if codec == "libvpx-vp9":
         options = {"deadline": "realtime", "cpu-used": "8", **options}
     with av.open(str(path), "w", options=container or {}) as output:
@@ -45,7 +46,7 @@ def write_video(
         if times is not None:
             stream.codec_context.time_base = unit
         for i in range(count):
-            frame = av.VideoFrame.from_ndarray(picture(i, *size), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(paint(i, *size), format="rgb24")
             frame.pts, frame.time_base = (i if times is None else times[i]), unit
             output.mux(stream.encode(frame))
         output.mux(stream.encode())

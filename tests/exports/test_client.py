@@ -23,13 +23,12 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from smallbig_keras import data, decode_predictions
 from smallbig_keras.exports import artifacts, to_saved_model
-from tests.data import videos
+from tests.data.videos import picture, write_video
 from tests.exports.conftest import NAMES, SHAPE
 from tests.exports.serving_double import ServingDouble, request_from_json
 
 FRAMES, SIZE = SHAPE[:2]
 SHORT_SIDE = 36
-PICTURE = videos.picture
 GUIDE = pathlib.Path(__file__).parents[2] / "docs" / "serving.md"
 
 
@@ -55,10 +54,8 @@ def double(folder):
 @pytest.fixture(scope="module")
 def video(tmp_path_factory):
     path = tmp_path_factory.mktemp("videos") / "video.webm"
-    with pytest.MonkeyPatch.context() as patch:
-        tint = np.array([1, 0.6, 0.1])  # The order of the colours is to be seen.
-        patch.setattr(videos, "picture", lambda i: np.uint8(PICTURE(i) * tint))
-        return str(videos.write_video(path, 25))
+    tint = np.array([1, 0.6, 0.1])  # The order of the colours is to be seen.
+    return str(write_video(path, 25, paint=lambda *args: np.uint8(picture(*args) * tint)))
 
 
 @pytest.fixture(params=["--url", "--grpc"])
