@@ -11,6 +11,7 @@ from smallbig_keras.data.annotations import (
 from smallbig_keras.data.bad_clips import BadClips
 from smallbig_keras.data.decoding import BadVideoError, check_video_file, read_frames
 from smallbig_keras.data.frame_folders import count_frames, decode_images, read_frame_folder
+from smallbig_keras.data.index import make_index, read_index
 from smallbig_keras.data.meter import WaitMeter
 from smallbig_keras.data.missing import drop_missing, find_missing
 from smallbig_keras.data.pipeline import clip_dataset, load_clip
@@ -50,11 +51,13 @@ __all__ = [
     "find_missing",
     "frames_to_read",
     "load_clip",
+    "make_index",
     "make_sample",
     "probe_video",
     "read_annotations",
     "read_frame_folder",
     "read_frames",
+    "read_index",
     "read_sthv2",
     "sample_folder",
     "segment_centre",

@@ -1,8 +1,9 @@
 """What decoding a video once tells for all later times."""
 
 import hashlib
+import os
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -16,6 +17,8 @@ _PLACES = 8
 class VideoFacts:
     """What is known of a video that was decoded from its first frame to its last.
 
+    Facts are equal if they say the same of the frames.
+
     Args:
         num_frames: int. Frames that decoding gives, 0 if there is an error.
         width: int. Pixels, upright.
@@ -23,6 +26,8 @@ class VideoFacts:
         exact_seek: bool. Whether seeking gave the same frames as decoding in order, at several
             places.
         error: str or None. What is wrong with the file.
+        bytes: int. Size of the file, by which facts of an older file of that name are known.
+            Defaults to `None`: there is no file, or it is a folder.
     """
 
     num_frames: int
@@ -30,6 +35,7 @@ class VideoFacts:
     height: int
     exact_seek: bool
     error: str | None
+    bytes: int | None = field(default=None, compare=False)
 
 
 def probe_video(video):
@@ -45,6 +51,7 @@ def probe_video(video):
         `VideoFacts`. A file that `read_frames` would refuse has an `error` and no frames; none
         is raised.
     """
+    size = len(video) if isinstance(video, bytes) else file_bytes(video)
     try:
         hashes = []
         with VideoReader(video) as reader:
@@ -52,12 +59,27 @@ def probe_video(video):
                 height, width = frame.shape[:2]
                 hashes.append(_hash(frame))
             count = reader.check_whole()
-        return VideoFacts(count, width, height, _seeks_exactly(video, hashes), None)
+        return VideoFacts(count, width, height, _seeks_exactly(video, hashes), None, size)
     except BadVideoError as error:
-        return VideoFacts(0, 0, 0, False, str(error))
+        return VideoFacts(0, 0, 0, False, str(error), size)
     except (cv2.error, MemoryError) as error:
         bad = BadVideoError.about(video, f"a file whose frames cannot be held ({error})")
-        return VideoFacts(0, 0, 0, False, str(bad))
+        return VideoFacts(0, 0, 0, False, str(bad), size)
+
+
+def file_bytes(path):
+    """Asks for the size of a file.
+
+    Args:
+        path: str or path.
+
+    Returns:
+        int, or None where there is no file.
+    """
+    try:
+        return os.stat(path).st_size
+    except (OSError, ValueError):
+        return None
 
 
 def _seeks_exactly(video, hashes):

@@ -1,5 +1,7 @@
 """Where the frames of clips come from."""
 
+import os
+
 import numpy as np
 import tensorflow as tf
 
@@ -10,6 +12,8 @@ from smallbig_keras.data.frame_folders import (
     read_frame_folder,
     read_images,
 )
+from smallbig_keras.data.probing import file_bytes
+from smallbig_keras.data.records import warn
 from smallbig_keras.data.sampling import frames_to_read
 
 _MAX_REPLACEMENTS = 10
@@ -19,25 +23,60 @@ class VideoSource:
     """Clips from a list of videos, both files and folders of frames.
 
     `clip_dataset` takes any object with `len()`, the clips of an epoch, `has_labels`, whether
-    all of them have labels, and the method `clips`.
+    all of them have labels, and the method `clips`; evaluation also asks for `ids` and `labels`.
 
     Args:
         videos: list of `Video`.
         facts: dict. What `probe_video` found out, by path: it spares the decoding of frames
-            that are not sampled, and a bad file is not opened again. Defaults to `None`.
+            that are not sampled, and a bad file is not opened again. Facts of a file that has
+            another size by now are not used, with an `AnnotationWarning`. Defaults to `None`.
     """
 
     def __init__(self, videos, facts=None):
         self.videos = list(videos)
-        self.facts = facts or {}
+        self._facts = {os.path.abspath(path): known for path, known in (facts or {}).items()}
+        self._warned = False
 
     def __len__(self):
         return len(self.videos)
 
     @property
+    def ids(self):
+        """list of str. The names of the videos in their data set."""
+        return [video.id for video in self.videos]
+
+    @property
+    def labels(self):
+        """list of int or None. The class ids."""
+        return [video.label for video in self.videos]
+
+    @property
     def has_labels(self):
         """bool. Whether all videos have labels."""
         return all(video.label is not None for video in self.videos)
+
+    def facts_of(self, video):
+        """Looks up what is known of a video.
+
+        Args:
+            video: `Video`.
+
+        Returns:
+            `VideoFacts`, or None where nothing is known of the file that is there now.
+        """
+        facts = self._facts.get(os.path.abspath(video.path))
+        # No size: nothing cheap tells whether the frames of a folder are still the same.
+        if facts is None or facts.bytes is None:
+            return None
+        if facts.bytes == file_bytes(video.path):
+            return facts
+        if not self._warned:
+            self._warned = True
+            warn(
+                "Videos that changed since they were indexed are read as if they were not; "
+                f"`prepare.py index` brings the index up to date. Received: {video.path!r}"
+            )
+        return None
 
     def clips(self, epoch, sampler, bad_clips, num_parallel_calls):
         """Makes the clips of one epoch: in training in random order, else in that of the list.
@@ -124,7 +163,7 @@ class _Reader:
 
     def __init__(self, source, sampler, bad_clips):
         self.videos = source.videos
-        self.facts = source.facts
+        self.facts_of = source.facts_of
         self.sampler = sampler
         self.bad_clips = bad_clips
         self.no_places = np.zeros((sampler.clips, sampler.frames), np.int64)
@@ -156,7 +195,7 @@ class _Reader:
 
         for _ in range(_MAX_REPLACEMENTS):
             try:
-                frames = read_video(video, sample, self.facts.get(video.path))
+                frames = read_video(video, sample, self.facts_of(video))
                 return frames, places, _label(video), np.True_
             except BadVideoError as error:
                 self.bad_clips.add(video.path, str(error))
