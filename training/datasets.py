@@ -81,10 +81,11 @@ def open_source(config, split, bad_clips):
     there = data.drop_missing(videos, "raise" if bad_clips.policy == "raise" else "skip")
     for video in set(videos) - set(there):
         bad_clips.add(video.path, "a file that is missing")
-    return data.VideoSource(there, _read_index(config)), class_names
+    return data.VideoSource(there, read_index(config)), class_names
 
 
-def _read_index(config):
+def read_index(config):
+    """Returns what the index of the configuration knows by path, or `None` if there is none."""
     file = config["index"] or pathlib.Path(config["data_root"], INDEX)
     if config["index"] or file.is_file():
         return data.read_index(file)

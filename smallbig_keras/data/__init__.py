@@ -27,6 +27,9 @@ from smallbig_keras.data.sampling import (
     segment_clips,
     segment_train,
 )
+from smallbig_keras.data.shard_check import check_shards
+from smallbig_keras.data.shard_source import ShardSource
+from smallbig_keras.data.shards import ShardOptions, make_shards
 from smallbig_keras.data.sources import VideoSource
 
 __all__ = [
@@ -36,10 +39,13 @@ __all__ = [
     "BadVideoError",
     "DatasetNotFoundError",
     "Sampler",
+    "ShardOptions",
+    "ShardSource",
     "Video",
     "VideoFacts",
     "VideoSource",
     "WaitMeter",
+    "check_shards",
     "check_video_file",
     "clip_dataset",
     "count_frames",
@@ -53,6 +59,7 @@ __all__ = [
     "load_clip",
     "make_index",
     "make_sample",
+    "make_shards",
     "probe_video",
     "read_annotations",
     "read_frame_folder",

@@ -9,6 +9,8 @@ import tensorflow as tf
 
 from smallbig_keras.data.decoding import BadVideoError, check_video_file
 
+_PICTURE = tf.TensorSpec((None, None, 3), tf.uint8)
+
 
 def count_frames(folder, template):
     """Counts the frames of a folder; other files in it do not matter.
@@ -87,9 +89,7 @@ def read_frame_folder(folder, template, sampler, num_frames=None):
         except OSError as error:
             raise _bad(file, template, error.strerror) from None
         except tf.errors.InvalidArgumentError as error:
-            # TensorFlow's words around the reason are about its own operation.
-            reason = re.sub(r"^\{\{.*?\}\} | \[Op:.*", "", error.message)
-            raise _bad(file, template, reason) from None
+            raise _bad(file, template, graph_reason(error)) from None
         if frames and frame.shape != frames[0].shape:
             received = f"a frame of shape {frame.shape} after one of {frames[0].shape}"
             raise _bad(file, template, received)
@@ -106,8 +106,7 @@ def decode_images(contents):
     Returns:
         uint8 tensor of shape `(frames, height, width, 3)`, RGB.
     """
-    form = tf.TensorSpec((None, None, 3), tf.uint8)
-    return tf.map_fn(_decode, contents, fn_output_signature=form)
+    return tf.map_fn(_decode, contents, fn_output_signature=_PICTURE)
 
 
 def read_images(files):
@@ -119,15 +118,39 @@ def read_images(files):
     Returns:
         uint8 tensor of shape `(frames, height, width, 3)`, RGB; of no frames on any error.
     """
-    form = tf.TensorSpec((None, None, 3), tf.uint8)
-    pictures = tf.data.Dataset.from_tensors(files).map(
-        lambda files: tf.map_fn(
-            lambda file: _decode(tf.io.read_file(file)), files, fn_output_signature=form
+    return try_images(files, tf.io.read_file)
+
+
+def try_images(items, load):
+    """Decodes pictures in the graph, or nothing where one cannot be decoded.
+
+    Args:
+        items: string tensor of shape `(frames,)`.
+        load: callable. From an item to the content of a JPEG or PNG file.
+
+    Returns:
+        uint8 tensor of shape `(frames, height, width, 3)`, RGB; of no frames on any error.
+    """
+    pictures = tf.data.Dataset.from_tensors(items).map(
+        lambda items: tf.map_fn(
+            lambda item: _decode(load(item)), items, fn_output_signature=_PICTURE
         )
     )
     # A graph cannot catch errors, but a dataset can leave out what failed.
     nothing = tf.data.Dataset.from_tensors(tf.zeros((0, 1, 1, 3), tf.uint8))
     return pictures.ignore_errors().concatenate(nothing).take(1).get_single_element()
+
+
+def graph_reason(error):
+    """Returns what TensorFlow says is wrong, without its words about its own operations.
+
+    Args:
+        error: `tf.errors.OpError`.
+
+    Returns:
+        str.
+    """
+    return re.sub(r"^\{\{.*?\}\} |\s*\[Op:.*", "", error.message, flags=re.DOTALL)
 
 
 def _decode(content):
