@@ -162,7 +162,8 @@ def read_arrays(file, names):
     if not pathlib.Path(file).is_file():
         raise FileNotFoundError(f"Scores are a file that evaluation wrote. Received: {file}")
     try:
-        with np.load(file, allow_pickle=False) as arrays:
+        # NumPy leaves a damaged file open that it opened itself.
+        with open(file, "rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             return [arrays[name] for name in names]
     except (zipfile.BadZipFile, OSError, KeyError, ValueError, EOFError, AttributeError) as error:
         raise ValueError(
