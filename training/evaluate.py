@@ -119,10 +119,13 @@ def evaluate_run(path, config, args, output=None):
         f"side {views.short_side}"
     )
     model = run.model_for(views.frames, views.size)
+    # One trace for batches of any number: the last one rounds like the others.
+    clips = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)
+    predict = tf.function(lambda clips: model(clips, training=False), input_signature=[clips])
     checkpoint = run.path / args.checkpoint
     folder = pathlib.Path(output or run.path / "evaluation" / folder_name(config, views, args))
     scores = evaluation.score_videos(
-        tf.function(lambda clips: model(clips, training=False), reduce_retracing=True),
+        predict,
         source,
         views,
         class_names,

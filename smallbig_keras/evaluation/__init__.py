@@ -8,7 +8,7 @@ from smallbig_keras.evaluation.metrics import (
     top_k_accuracy,
 )
 from smallbig_keras.evaluation.plots import draw_confusion
-from smallbig_keras.evaluation.reports import write_report
+from smallbig_keras.evaluation.reports import measure, write_report
 from smallbig_keras.evaluation.scores import Scores, fuse_scores, load_scores
 from smallbig_keras.evaluation.scoring import Views, score_videos
 
@@ -22,6 +22,7 @@ __all__ = [
     "label_ranks",
     "load_scores",
     "mean_class_accuracy",
+    "measure",
     "score_videos",
     "top_k_accuracy",
     "write_report",

@@ -26,16 +26,13 @@ def write_report(folder, scores, progress=print):
         progress: callable. Takes a line of text. Defaults to `print`.
 
     Returns:
-        dict, what `results.json` holds: `top1`, `top5` and `mean_class` from 0 to 1, where all
-        videos have labels; `videos`, how many; and the protocol and details of the scores.
+        dict, what `results.json` holds: that of `measure`, the protocol and the details.
     """
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     _write_table(folder / "videos.csv", _video_rows(scores))
-    results = {"videos": len(scores.ids)}
     files = [folder / name for name in ("classes.csv", "confusion.csv", "confusion.png")]
     if scores.has_labels:
-        results = {**measure(scores), **results}
         _write_table(files[0], _class_rows(scores))
         matrix = metrics.confusion_matrix(scores.scores, scores.labels)
         names = scores.class_names
@@ -50,7 +47,7 @@ def write_report(folder, scores, progress=print):
     for file in files:
         # Of earlier scores in the same folder.
         file.unlink(missing_ok=True)
-    results.update(protocol=scores.protocol, **scores.details)
+    results = {**measure(scores), "protocol": scores.protocol, **scores.details}
     text = json.dumps(results, indent=2) + "\n"
     runs.replace_file(folder / RESULTS, lambda file: file.write_text(text))
     return results
@@ -60,15 +57,20 @@ def measure(scores):
     """Computes the accuracies of scores.
 
     Args:
-        scores: Scores of videos that all have labels.
+        scores: Scores.
 
     Returns:
-        dict of `top1`, `top5` and `mean_class`, floats from 0 to 1.
+        dict of `videos`, an int, and where all videos have labels `top1`, `top5` and `mean_class`,
+        floats from 0 to 1.
     """
+    videos = {"videos": len(scores.ids)}
+    if not scores.has_labels:
+        return videos
     return {
         "top1": metrics.top_k_accuracy(scores.scores, scores.labels),
         "top5": metrics.top_k_accuracy(scores.scores, scores.labels, 5),
         "mean_class": metrics.mean_class_accuracy(scores.scores, scores.labels),
+        **videos,
     }
 
 
