@@ -44,8 +44,10 @@ def main(arguments=None):
     if args.ensemble:
         show(results, folder)
         print(f"ensemble of {len(members)}:")
-        folder = args.output or ensemble_folder(args.weights, members)
-        results = evaluation.write_report(folder, evaluation.fuse_scores(members))
+        scores = evaluation.fuse_scores(members)
+        folder = pathlib.Path(args.output or ensemble_folder(args.weights, members))
+        results = evaluation.write_report(folder, scores)
+        scores.save(folder / evaluation.SCORES)
     show(results, folder)
     return results
 

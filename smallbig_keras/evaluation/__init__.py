@@ -10,9 +10,10 @@ from smallbig_keras.evaluation.metrics import (
 from smallbig_keras.evaluation.plots import draw_confusion
 from smallbig_keras.evaluation.reports import measure, write_report
 from smallbig_keras.evaluation.scores import Scores, fuse_scores, load_scores
-from smallbig_keras.evaluation.scoring import Views, score_videos
+from smallbig_keras.evaluation.scoring import SCORES, Views, score_videos
 
 __all__ = [
+    "SCORES",
     "Scores",
     "Views",
     "class_accuracy",

@@ -13,7 +13,7 @@ from smallbig_keras.evaluation.plots import draw_confusion
 RESULTS = "results.json"
 
 
-def write_report(folder, scores, progress=print):
+def write_report(folder, scores, progress=None):
     """Writes what scores are worth.
 
     `videos.csv` has a row a video, `classes.csv` one a class, `confusion.csv` and `confusion.png`
@@ -23,11 +23,12 @@ def write_report(folder, scores, progress=print):
     Args:
         folder: path. Where the files are written.
         scores: Scores.
-        progress: callable. Takes a line of text. Defaults to `print`.
+        progress: callable. Takes a line of text. Defaults to `None`, which prints it.
 
     Returns:
         dict, what `results.json` holds: that of `measure`, the protocol and the details.
     """
+    progress = progress or print
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     _write_table(folder / "videos.csv", _video_rows(scores))

@@ -55,7 +55,7 @@ def score_videos(
     num_parallel_calls=None,
     save_every=30.0,
     restart=False,
-    progress=print,
+    progress=None,
 ):
     """Gives each video the mean of the scores of its views, and writes `scores.npz`.
 
@@ -80,7 +80,7 @@ def score_videos(
         num_parallel_calls: int. Videos decoded at once. Defaults to `None`, one a processor.
         save_every: float. Seconds between two writings of what is done. Defaults to `30.0`.
         restart: bool. Whether earlier scores are passed over. Defaults to `False`.
-        progress: callable. Takes a line of text. Defaults to `print`.
+        progress: callable. Takes a line of text. Defaults to `None`, which prints it.
 
     Returns:
         Scores of the videos that can be read. Their `details` have `skipped`, a line for each of
@@ -94,6 +94,7 @@ def score_videos(
             videos that are not to be skipped.
     """
     bad_clips = bad_clips or BadClips()
+    progress = progress or print
     folder = pathlib.Path(folder)
     labels = [-1 if label is None else int(label) for label in source.labels]
     protocol = {**protocol, **dataclasses.asdict(views), "videos": _digest(source.ids, labels)}

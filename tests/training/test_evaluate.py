@@ -190,6 +190,7 @@ def test_ensemble_of_a_run_and_of_scores(run, root, tmp_path, capsys):
     members = [run / "evaluation" / "csv-validation-4x1x1-32", only_folder(second), file.parent]
     rows = [load_scores(member / "scores.npz").scores for member in members]
     expected = np.mean(np.array(rows, float), axis=0)
+    np.testing.assert_allclose(load_scores(folder / "scores.npz").scores, expected, rtol=1e-5)
     with (folder / "videos.csv").open(newline="") as lines:
         table = list(csv.DictReader(lines))
     assert [row["prediction"] for row in table] == [CLASSES[i] for i in expected.argmax(axis=1)]
