@@ -12,10 +12,10 @@ import numpy as np
 import tensorflow as tf
 
 from smallbig_keras.data import BadClips, VideoSource, clip_dataset
-from smallbig_keras.evaluation.scores import Scores, load_scores, read_arrays, write_arrays
+from smallbig_keras.evaluation.partial import PARTIAL, Partial, is_same, read_partial
+from smallbig_keras.evaluation.scores import Scores, load_scores
 
 SCORES = "scores.npz"
-PARTIAL = "partial.npz"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +103,7 @@ def score_videos(
     if finished is not None:
         _check_skipped(finished.details["skipped"], bad_clips, folder / SCORES)
         return finished
-    done = _Done() if restart else _read_partial(folder / PARTIAL, protocol, progress)
+    done = Partial() if restart else read_partial(folder / PARTIAL, protocol, progress)
     _check_skipped(done.skipped, bad_clips, folder / PARTIAL)
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -150,7 +150,13 @@ def _score(model, clips, done, total, save, save_every, progress):
     before, start, scored = done.seconds, done.next, len(done.places)
     try:
         for batch, places in clips:
-            scores = model(tf.reshape(batch, (-1, *batch.shape[-4:])))
+            # In NumPy, so that a device gets what `predict` is given and no more.
+            scores = model(batch.numpy().reshape(-1, *batch.shape[-4:]))
+            if not np.isfinite(scores).all():
+                raise ValueError(
+                    "Scores must be finite. Received: NaN or infinity for a video from number "
+                    f"{int(places[0]) + 1} of the list on"
+                )
             done.rows.extend(scores.reshape(len(batch), -1, scores.shape[-1]).mean(axis=1))
             done.places.extend(places.numpy().tolist())
             now = time.monotonic()
@@ -225,58 +231,14 @@ class _Rest:
         return clips.filter(lambda *clip: clip[-1] >= self.first).map(number)
 
 
-@dataclasses.dataclass
-class _Done:
-    """The part of a pass that is done: places in the list of videos and a row of scores each."""
-
-    places: list = dataclasses.field(default_factory=list)
-    rows: list = dataclasses.field(default_factory=list)
-    skipped: list = dataclasses.field(default_factory=list)
-    seconds: float = 0.0
-
-    @property
-    def next(self):
-        return self.places[-1] + 1 if self.places else 0
-
-    def note_skipped(self, bad_clips):
-        self.skipped = sorted({*self.skipped, *bad_clips.report()})
-
-    def save(self, file, protocol, bad_clips):
-        self.note_skipped(bad_clips)
-        details = {"skipped": self.skipped, "seconds": self.seconds}
-        write_arrays(
-            file,
-            places=np.array(self.places, np.int64),
-            rows=np.stack(self.rows),
-            protocol=json.dumps(protocol),
-            details=json.dumps(details),
-        )
-
-
-def _read_partial(file, protocol, progress):
-    if not file.is_file():
-        return _Done()
-    places, rows, theirs, details = read_arrays(file, ("places", "rows", "protocol", "details"))
-    if not _is_same(json.loads(str(theirs)), protocol, file, progress):
-        return _Done()
-    return _Done(places.tolist(), list(rows), **json.loads(str(details)))
-
-
 def _read_finished(file, protocol, progress):
     if not file.is_file():
         return None
     scores = load_scores(file)
-    if not _is_same(scores.protocol, protocol, file, progress):
+    if not is_same(scores.protocol, protocol, file, progress):
         return None
     progress(f"scores are read from {file}; --restart computes them again")
     return scores
-
-
-def _is_same(theirs, ours, file, progress):
-    changed = [key for key in {**ours, **theirs} if theirs.get(key) != ours.get(key)]
-    if changed:
-        progress(f"{file} is of another {', '.join(changed)}: scored anew")
-    return not changed
 
 
 def _check_skipped(skipped, bad_clips, file):

@@ -227,11 +227,17 @@ def test_batch_that_does_not_fit_is_halved(videos, error, tmp_path):
 
 
 def test_scores_must_be_finite(videos, tmp_path):
-    def broken(clips):
-        return Model()(clips) * np.nan
+    calls = []
 
-    with pytest.raises(ValueError, match="finite. Received: .*'video 0'"):
+    def broken(clips):
+        calls.append(len(clips))
+        return Model()(clips) * (np.nan if len(calls) == 3 else 1)
+
+    with pytest.raises(ValueError, match="finite. Received: .* from number 3 of the list"):
         score(broken, videos, tmp_path)
+    assert len(calls) == 3
+    score(broken, videos, tmp_path)
+    assert len(calls) == 6
 
 
 def test_videos_without_labels(videos, tmp_path):

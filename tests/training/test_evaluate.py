@@ -10,6 +10,7 @@ import sys
 import textwrap
 
 import evaluate
+import keras
 import numpy as np
 import pytest
 
@@ -91,6 +92,17 @@ def test_views_of_another_size_and_length(run, root, capsys):
     assert result["top1"] == pytest.approx(correct.mean())
     last = capsys.readouterr().out.splitlines()[-1]
     assert last == f"top1={correct.mean():.3f} top5=1.000 videos=9"
+
+
+def test_model_of_another_size_keeps_its_precision():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    run = runs.Run(pathlib.Path("run"), make_model.__wrapped__(4, 32), {})
+    keras.config.set_dtype_policy("float32")
+    model = run.model_for(6, 48)
+    assert model.input_shape == (None, 6, 48, 48, 3)
+    assert model.get_layer("classifier").compute_dtype == "bfloat16"
+    assert model.get_layer("predictions").compute_dtype == "float32"
+    assert run.model_for(4, 32) is run.model
 
 
 def test_paper_protocol_and_its_record(run, capsys):
