@@ -19,7 +19,7 @@ class VideoSource:
     """Clips from a list of videos, both files and folders of frames.
 
     `clip_dataset` takes any object with `len()`, the clips of an epoch, `has_labels`, whether
-    all of them have labels, and the method `clips`.
+    all of them have labels, and the method `clips`; evaluation also asks for `ids` and `labels`.
 
     Args:
         videos: list of `Video`.
@@ -33,6 +33,16 @@ class VideoSource:
 
     def __len__(self):
         return len(self.videos)
+
+    @property
+    def ids(self):
+        """list of str. The names of the videos in their data set."""
+        return [video.id for video in self.videos]
+
+    @property
+    def labels(self):
+        """list of int or None. The class ids."""
+        return [video.label for video in self.videos]
 
     @property
     def has_labels(self):
