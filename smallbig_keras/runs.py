@@ -16,6 +16,18 @@ BEST = "best.keras"
 LAST = "last.keras"
 PREVIOUS = "previous.keras"
 
+# What runs did before it could be chosen.
+_DEFAULTS = {
+    "data_options": {},
+    "index": None,
+    "shards": None,
+    "sampling": "segment",
+    "stride": 8,
+    "augmentation": "short_side",
+    "randaugment": None,
+    "mix": "none",
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Run:
@@ -37,10 +49,10 @@ class Run:
         return self.config["class_names"]
 
     def load_clip(self, path):
-        """Reads a video the way the run was validated: segment centres, centre crop.
+        """Reads a video the way the run was validated: its middle clip, the centre crop.
 
         Args:
-            path: str. A video file.
+            path: str or path. A video file.
 
         Returns:
             float32 array `(1, frames, size, size, 3)`, normalised.
@@ -55,6 +67,8 @@ class Run:
             frames=self.config["frames"],
             size=self.config["size"],
             short_side=self.config["test_short_side"],
+            sampling=self.config["sampling"],
+            stride=self.config["stride"],
         )
 
 
@@ -108,7 +122,7 @@ def read_config(path):
             f"Received: {path}{there}"
         )
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        return {**_DEFAULTS, **json.loads(file.read_text(encoding="utf-8"))}
     except ValueError as error:
         raise ValueError(f"{file} must be a whole JSON file. Received: {error}") from None
 

@@ -43,14 +43,28 @@ def make_model(config, steps, load=True):
         optimizer=optimizers.SGDWithL2(
             learning_rate_schedule(config, steps), config["momentum"], config["l2"]
         ),
-        loss="sparse_categorical_crossentropy",
-        metrics=[
-            keras.metrics.SparseCategoricalAccuracy(name="top1"),
-            keras.metrics.SparseTopKCategoricalAccuracy(5, name="top5"),
-        ],
+        **loss_and_metrics(mix(config)),
         jit_compile=jit[config["jit"]],
     )
     return model
+
+
+def mix(config):
+    """Returns how the clips of a batch are mixed, or None."""
+    return None if config["mix"] == "none" else config["mix"]
+
+
+def loss_and_metrics(soft_labels):
+    """Returns the arguments of `compile` for class ids, or for shares of the classes."""
+    metrics = keras.metrics
+    if soft_labels:
+        top1, top5 = metrics.CategoricalAccuracy, metrics.TopKCategoricalAccuracy
+    else:
+        top1, top5 = metrics.SparseCategoricalAccuracy, metrics.SparseTopKCategoricalAccuracy
+    return {
+        "loss": "categorical_crossentropy" if soft_labels else "sparse_categorical_crossentropy",
+        "metrics": [top1(name="top1"), top5(5, name="top5")],
+    }
 
 
 def learning_rate_schedule(config, steps):

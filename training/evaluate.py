@@ -6,6 +6,7 @@ python training/evaluate.py --weights runs/RUN --data-root DIR --skip-bad
 
 import environment  # noqa: F401  # isort: skip
 
+import datasets
 import keras
 
 from smallbig_keras import cli, data, runs
@@ -15,7 +16,7 @@ from smallbig_keras import cli, data, runs
 def main(arguments=None):
     parser = cli.make_parser(__doc__)
     parser.add_argument("--weights", required=True, metavar="RUN", help="folder of a run")
-    parser.add_argument("--data-root", help="folder of the dataset; default that of the run")
+    datasets.add_flags(parser.add_argument_group("Dataset", "default: that of the run"))
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--workers", type=int, help="decoding threads; default one a core")
     parser.add_argument(
@@ -26,16 +27,19 @@ def main(arguments=None):
         parser.error(f"--batch-size must be at least 1. Received: {args.batch_size}")
 
     run = runs.load_run(args.weights)
-    videos, class_names = data.read_sthv2(args.data_root or run.config["data_root"], "validation")
+    bad_clips = data.BadClips("skip" if args.skip_bad else "raise")
+    config = datasets.add_given(run.config, args)
+    videos, class_names = datasets.open_source(config, "validation", bad_clips)
     if class_names != run.class_names:
         parser.error(
             f"the run knows {len(run.class_names)} classes and the dataset has "
             f"{len(class_names)} of other names or order. Received: {args.data_root}"
         )
-    bad_clips = data.BadClips("skip" if args.skip_bad else "raise")
     clips = data.clip_dataset(
         videos,
         frames=run.config["frames"],
+        sampling=run.config["sampling"],
+        stride=run.config["stride"],
         size=run.config["size"],
         short_side=run.config["test_short_side"],
         batch_size=args.batch_size,

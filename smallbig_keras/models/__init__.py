@@ -2,7 +2,12 @@
 
 from smallbig_keras.models.baselines import C2DR23, C2DR50, C2DR101, SlowOnlyR50
 from smallbig_keras.models.inspection import complexity, feature_extractor
-from smallbig_keras.models.registry import get_model_function, list_models, model_spec
+from smallbig_keras.models.registry import (
+    get_model_function,
+    list_models,
+    list_variants,
+    model_spec,
+)
 from smallbig_keras.models.smallbig import (
     SmallBigR23,
     SmallBigR50,
@@ -26,5 +31,6 @@ __all__ = [
     "feature_extractor",
     "get_model_function",
     "list_models",
+    "list_variants",
     "model_spec",
 ]

@@ -149,6 +149,22 @@ def model_spec(name, variant="reference", classes=None, **options):
     return dataclasses.replace(variants[variant], **options)
 
 
+def list_variants(name):
+    """Returns the variants of a model.
+
+    Args:
+        name: str. One of `list_models()`.
+
+    Returns:
+        list of str, the default one first.
+
+    Raises:
+        ValueError: if there is no such model.
+    """
+    get_model_function(name)
+    return list(_VARIANTS[name])
+
+
 def list_models():
     """Returns the names of all model functions, sorted.
 

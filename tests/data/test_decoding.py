@@ -320,11 +320,10 @@ def test_names_that_are_fine(tmp_path, monkeypatch):
         assert numbers(read(name, range(3))) == [0, 1, 2]
 
 
-def test_seeking_in_a_still_is_not_proven(tmp_path, monkeypatch):
-    still = picture(5)
-    monkeypatch.setattr("tests.data.videos.picture", lambda *_: still)
-    path = write_video(tmp_path / "still.mkv", 40, codec="ffv1")
+def test_seeking_in_a_still_is_not_proven(tmp_path):
+    still = {"codec": "ffv1", "paint": lambda *_: picture(5)}
+    path = write_video(tmp_path / "still.mkv", 40, **still)
     assert probe_video(path) == VideoFacts(40, WIDTH, HEIGHT, False, None)
     # So near to the start nothing is sought.
-    path = write_video(tmp_path / "short.mkv", 17, codec="ffv1")
+    path = write_video(tmp_path / "short.mkv", 17, **still)
     assert probe_video(path.read_bytes()) == VideoFacts(17, WIDTH, HEIGHT, True, None)

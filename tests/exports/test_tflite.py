@@ -291,7 +291,8 @@ def test_script(small_model, tmp_path, capsys):
     root = data.make_sample(tmp_path / "data", train_clips=18, val_clips=6)
     for file in (root / "labels").glob("*validation*"):
         file.unlink()
-    config = {"test_short_side": 36, "class_names": NAMES, "data_root": str(root)}
+    config = {"test_short_side": 36, "class_names": NAMES}
+    config.update({"dataset": "sthv2", "data_root": str(root)})
     runs.write_config(tmp_path / "run", config)
     small_model.save(tmp_path / "run" / runs.BEST)
     path = tmp_path / "int8.tflite"

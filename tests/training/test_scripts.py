@@ -13,6 +13,7 @@ import textwrap
 import time
 
 import building
+import command_line
 import evaluate
 import fit
 import keras
@@ -243,7 +244,8 @@ def test_bad_flags(flags, rule, tmp_path):
         ([], "--dataset or --resume is needed"),
         (["--resume", "x", "--epochs", "3"], "no other. Received"),
         (["--dataset", "sthv2", "--epoch", "3"], "unrecognized arguments: --epoch"),
-        (["--dataset", "k400"], "invalid choice: 'k400'"),
+        (["--dataset", "k401"], "invalid choice: 'k401'"),
+        (["--dataset", "k400", "--sample"], "laid out as sthv2. Received: --dataset k400"),
         (["--dataset", "sthv2", "--options", "{units: 3}"], "must be JSON"),
         (["--dataset", "sthv2", "--options", "[1]"], "must be a JSON object"),
     ],
@@ -281,7 +283,8 @@ def test_damaged_configuration(tmp_path):
 def test_options_are_added_to_those_of_the_recipe(monkeypatch, tmp_path):
     monkeypatch.setattr(prepare, "main", lambda arguments: None)
     flags = ["--dataset", "sthv2", "--sample", "--options", '{"dropout": 0.5}']
-    config = fit.resolve(fit.parse([*flags, "--output", str(tmp_path / "run")]))
+    args = command_line.parse("", [*flags, "--output", str(tmp_path / "run")])
+    config = command_line.resolve(args)
     assert config["options"]["dropout"] == 0.5
     assert config["options"]["width"] == SAMPLE["sthv2"].options["width"]
 

@@ -1,0 +1,135 @@
+"""Every data set in its official layout, trained and evaluated by the same two scripts."""
+
+import argparse
+import json
+
+import datasets
+import evaluate
+import fit
+import numpy as np
+import pytest
+from recipes import PAPER, RECIPES, REFERENCE, find_recipe
+
+from smallbig_keras import data, list_models, models, runs
+from tests.data.miniatures import MINIATURES
+
+SMALL = [
+    *("--model", "SmallBigSlowOnlyR50", "--options", '{"blocks": [1, 1, 1, 1], "width": 8}'),
+    *("--weights", "none", "--frames", "4", "--size", "32", "--short-side", "36", "45"),
+    *("--test-short-side", "36", "--batch-size", "4", "--epochs", "1"),
+]
+# What the miniatures need beyond a root.
+FLAGS = {"hmdb51": ["--split-number", "1"]}
+
+
+@pytest.mark.parametrize("name", sorted(MINIATURES))
+def test_training_and_evaluation(name, tmp_path, capsys):
+    root = MINIATURES[name](tmp_path / "data")
+    flags = ["--dataset", name, "--data-root", str(root), *FLAGS.get(name, [])]
+    output = tmp_path / "run"
+    fit.main([*flags, "--output", str(output), *SMALL])
+    config = runs.read_config(output)
+    assert config["sampling"] == PAPER[name].sampling
+    log = runs.read_log(output)
+    assert len(log) == 1 and np.isfinite(log[0]["loss"])
+    result = evaluate.main(["--weights", str(output)])
+    assert result["top1"] == pytest.approx(log[0]["val_top1"])
+    assert capsys.readouterr().out.splitlines()[-1].endswith("videos=3")
+
+
+def test_resume_with_another_number_of_videos(tmp_path):
+    root = MINIATURES["folder"](tmp_path / "data")
+    output = tmp_path / "run"
+    fit.main(["--dataset", "folder", "--data-root", str(root), "--output", str(output), *SMALL])
+    next(path for path in (root / "train").rglob("*") if path.is_file()).unlink()
+    with pytest.raises(SystemExit, match="continues on the 6 videos .* Received: 5"):
+        fit.main(["--resume", str(output)])
+
+
+def test_missing_videos_are_counted_and_named(tmp_path, capsys):
+    root = MINIATURES["csv"](tmp_path / "data")
+    videos, _ = data.read_annotations("csv", root, "train")
+    gone = videos[2].path
+    datasets.pathlib.Path(gone).unlink()
+    flags = ["--dataset", "csv", "--data-root", str(root), *SMALL]
+    with pytest.warns(data.AnnotationWarning, match="1 of 6 listed videos are missing"):
+        fit.main([*flags, "--output", str(tmp_path / "run")])
+    printed = capsys.readouterr().out
+    assert "unreadable videos in training" in printed and gone in printed
+    with (
+        pytest.warns(data.AnnotationWarning),
+        pytest.raises(SystemExit, match="At most 0 bad videos"),
+    ):
+        fit.main([*flags, "--output", str(tmp_path / "strict"), "--max-bad-clips", "0"])
+
+
+@pytest.mark.parametrize("mix", ["mixup", "cutmix"])
+def test_mixed_labels_and_random_operations(mix, tmp_path):
+    """The loss of mixed labels; validation is on plain clips, as evaluation is."""
+    root = MINIATURES["folder"](tmp_path / "data")
+    output = tmp_path / "run"
+    flags = ["--dataset", "folder", "--data-root", str(root), "--output", str(output), *SMALL]
+    fit.main([*flags, "--mix", mix, "--randaugment", "1", "0.3"])
+    assert runs.read_config(output)["randaugment"] == [1, 0.3]
+    log = runs.read_log(output)[0]
+    assert np.isfinite(log["loss"]) and np.isfinite(log["val_loss"])
+    assert evaluate.main(["--weights", str(output)])["top1"] == pytest.approx(log["val_top1"])
+
+
+def test_flags_replace_what_a_run_says():
+    parser = argparse.ArgumentParser()
+    datasets.add_flags(parser)
+    run = {"dataset": "ucf101", "data_root": "/a", "index": "/i", "shards": None}
+    run["data_options"] = {"split_number": 2}
+    assert datasets.add_given(run, parser.parse_args([])) == run
+    moved = datasets.add_given(run, parser.parse_args(["--data-root", "/b"]))
+    assert (moved["data_root"], moved["index"]) == ("/b", None)
+    assert moved["data_options"] == {"split_number": 2}
+    other = datasets.add_given(run, parser.parse_args(["--dataset", "csv", "--data-root", "/b"]))
+    assert other["data_options"] == {}
+    split = datasets.add_given(run, parser.parse_args(["--split-number", "3"]))
+    assert split["data_options"] == {"split_number": 3} and split["index"] == "/i"
+    url = datasets.from_flags(parser.parse_args(["--shards", "s3://bucket/k400"]))
+    assert url["shards"] == "s3://bucket/k400"
+
+
+def test_unknown_option_of_a_dataset(tmp_path):
+    flags = ["--dataset", "k400", "--data-root", str(tmp_path), "--split-number", "2", *SMALL]
+    with pytest.raises(SystemExit, match="options of 'k400' are none. Received: split_number"):
+        fit.main([*flags, "--output", str(tmp_path / "run")])
+    assert not (tmp_path / "run").exists()
+
+
+def test_recipe_of_kinetics_is_the_papers():
+    """Paper, section 6, "Training": dense clips, cosine, a learning rate for each network."""
+    recipe = find_recipe("paper", "k400")
+    assert (recipe.model, recipe.sampling, recipe.stride) == ("SmallBigR50", "dense", 8)
+    assert (recipe.frames, recipe.size, recipe.short_side) == (8, 224, (256, 320))
+    assert (recipe.lr, recipe.lr_batch, recipe.l2) == (0.00625, 128, 1e-4)
+    assert (recipe.epochs, recipe.schedule, recipe.flip) == (110, "cosine", "plain")
+    assert find_recipe("paper", "k400", "SmallBigR23").lr == 0.02
+    assert find_recipe("paper", "k400", "SmallBigR101").lr == 0.00625
+    assert find_recipe("paper", "sthv1", "SmallBigR23").lr == 0.01
+    assert PAPER["sthv1"] == PAPER["sthv2"]
+
+
+def test_recipe_of_the_authors_script():
+    for name, recipe in REFERENCE.items():
+        assert (recipe.epochs, recipe.lr, recipe.batch_size) == (100, 0.01, 64)
+        assert (recipe.schedule, recipe.augmentation) == ("cosine", "multi_scale")
+        assert recipe.variant == "reference"
+        assert (recipe.flip == "none") == name.startswith("sth")
+
+
+@pytest.mark.parametrize("model", list_models())
+def test_every_model_has_a_recipe(model):
+    assert set(PAPER) == set(data.DATASETS)
+    for kind in RECIPES:
+        recipe = find_recipe(kind, "sthv2", model)
+        models.model_spec(model, recipe.variant, **recipe.options)
+
+
+def test_configuration_of_an_older_run(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model": "SmallBigR50"}))
+    config = runs.read_config(tmp_path)
+    assert (config["sampling"], config["stride"], config["mix"]) == ("segment", 8, "none")
