@@ -16,7 +16,8 @@ from smallbig_keras.data.containers import ends_in_zeros, is_matroska, stated_by
 _MAX_FRAMES = 1_000_000
 # OpenCV itself goes as far back before the frame it seeks: up to here seeking gains nothing.
 SHORT_WAY = 16
-_TRIES = 10
+# Calls at the end of a file: of one that is whole, and of one that does not state its length.
+_TRIES, _MANY_TRIES = 10, 1000
 # What must be missing of a film that was regular, in milliseconds and in frames, and of its end,
 # where sound may go on, in milliseconds and as a part.
 _GAP = 500, 10
@@ -192,8 +193,9 @@ class VideoReader:
                 yield self.count, frame
             self.count += 1
             self._times.append(self._capture.get(cv2.CAP_PROP_POS_MSEC))
-        # grab() gives up at a damaged packet, though frames may follow.
-        tries = max(_TRIES, self.stated - self.count)
+        # grab() gives up at a frame that VP9's decoder refuses, and after 64 errors of others,
+        # though frames may follow.
+        tries = max(_TRIES, self.stated - self.count) if self.stated else _MANY_TRIES
         if self.count != end and any(self._capture.grab() for _ in range(tries)):
             raise self.bad(f"a damaged file, it breaks off after {self.count} frames and goes on")
 
