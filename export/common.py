@@ -7,6 +7,7 @@ sys.path.append(str(pathlib.Path(__file__).parents[1] / "training"))
 import environment  # noqa: E402, F401  # isort: skip
 import dataclasses  # noqa: E402
 
+import datasets  # noqa: E402
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 
@@ -58,8 +59,8 @@ def add_output(parser):
 
 def add_clips(parser, count):
     """Adds the flags that name real clips, `count` of them by default."""
+    datasets.add_flags(parser.add_argument_group("Dataset", "default: that of the run"))
     group = parser.add_argument_group("Clips")
-    group.add_argument("--data-root", help="folder of the dataset; default that of the run")
     group.add_argument(
         "--videos", nargs="+", metavar="FILE_OR_FOLDER", help="videos in place of a dataset"
     )
@@ -80,30 +81,44 @@ def load_clips(args, source, split):
         raise ValueError(f"--clips must be at least 1. Received: {args.clips}")
     if args.videos:
         paths = [p for name in args.videos for p in _video_files(pathlib.Path(name))]
-        videos = [data.Video(str(path), None, path.stem) for path in paths]
+        videos = data.VideoSource([data.Video(str(path), None, path.stem) for path in paths])
     else:
-        root = args.data_root or (source.run and source.run.config["data_root"])
-        if root is None:
-            raise ValueError(
-                "Real clips come from the dataset of a run, from --data-root or --videos. "
-                f"Received: --weights {args.weights}, which is no run"
-            )
-        videos, _ = data.read_sthv2(root, split)
-    if not videos:
+        videos = _open_dataset(args, source, split)
+    if not len(videos):
         raise ValueError(f"--videos must name at least one video. Received: {args.videos}")
     count = min(args.clips, len(videos))
-    videos = [videos[i * len(videos) // count] for i in range(count)]
+    if isinstance(videos, data.VideoSource):
+        chosen = [videos.videos[i * len(videos) // count] for i in range(count)]
+        videos = data.VideoSource(chosen, videos.facts)
     _, frames, height, width, _ = source.model.input_shape
+    config = source.run.config if source.run else {}
     clips = data.clip_dataset(
         videos,
         frames=frames,
+        sampling=config.get("sampling", "segment"),
+        stride=config.get("stride", 8),
         size=height,
         short_side=source.short_side,
         batch_size=1,
         training=False,
         normalize=False,
     )
+    # Shards cannot be picked from: all are read, and every so many-th clip kept.
+    clips = clips.shard(len(videos) // count, 0).take(count)
     return np.concatenate([np.rint(clip).astype(np.uint8) for clip, _ in clips.as_numpy_iterator()])
+
+
+def _open_dataset(args, source, split):
+    if source.run:
+        config = datasets.add_given(source.run.config, args)
+    elif args.dataset:
+        config = datasets.from_flags(args)
+    else:
+        raise ValueError(
+            "Real clips come from the dataset of a run, from --dataset or --videos. "
+            f"Received: --weights {args.weights}, which is no run"
+        )
+    return datasets.open_source(config, split, data.BadClips())[0]
 
 
 def _video_files(path):

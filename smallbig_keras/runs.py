@@ -71,6 +71,25 @@ class Run:
             stride=self.config["stride"],
         )
 
+    def model_for(self, frames, size):
+        """Gives the model for clips of another length or size, with the weights of this one.
+
+        Args:
+            frames: int. Frames in a clip.
+            size: int. Height and width of a clip in pixels.
+
+        Returns:
+            `keras.Model`, that of the run if its clips are of that length and size.
+        """
+        shape = (frames, size, size, 3)
+        if self.model.input_shape[1:] == shape:
+            return self.model
+        # Not the model function: layers of a checkpoint keep their precision.
+        clips = keras.Input(shape, name="clips")
+        model = keras.models.clone_model(self.model, input_tensors=clips)
+        model.set_weights(self.model.get_weights())
+        return model
+
 
 def load_run(path, checkpoint=BEST):
     """Opens the folder that `training/fit.py` wrote.

@@ -4,7 +4,10 @@ Clips have shape `(frames, height, width, 3)`. Randomness is stateless: the same
 integer tensor of shape `(2,)`, gives the same view.
 """
 
+import numpy as np
 import tensorflow as tf
+
+from smallbig_keras.labels.preprocessing import MEAN, STD
 
 # Fixed places of a multi-scale crop, (y, x) in quarters of the room: the corners and the centre,
 # the middles of the sides, and the centres of the quadrants.
@@ -35,38 +38,36 @@ def short_side_resize(clip, size, antialias=False):
     )
 
 
-def random_short_side(clip, seed, low=256, high=320):
-    """Resizes a clip to a short side drawn from `low` to `high` pixels, both included.
+def random_crop(clip, size, seed, low, high):
+    """Takes a square at a random place of a clip with a random short side.
+
+    It is the paper's resize of the short side to `low` to `high` pixels, both included, and crop
+    (section 6, "Training") in one step that computes what is kept alone, which takes half the
+    time: the square of `round(size * short / drawn)` pixels of the source at any of its places,
+    the same in every frame, resized to `size`.
 
     Args:
-        clip: tensor of shape `(frames, height, width, 3)`.
+        clip: tensor of shape `(frames, height, width, 3)`, any number type.
+        size: int. Height and width of the result in pixels.
         seed: int tensor of shape `(2,)`.
-        low: int. Least short side. Defaults to `256`.
-        high: int. Greatest short side. Defaults to `320`.
+        low: int. Least short side, at least `size`.
+        high: int. Greatest short side.
 
     Returns:
-        float32 tensor of shape `(frames, new_height, new_width, 3)`.
+        float32 tensor of shape `(frames, size, size, 3)`, bilinear.
     """
-    size = tf.random.stateless_uniform((), seed, low, high + 1, tf.int32)
-    return short_side_resize(clip, size)
-
-
-def random_crop(clip, size, seed):
-    """Takes a square at a random place, the same in every frame.
-
-    Args:
-        clip: tensor of shape `(frames, height, width, 3)`, no side shorter than `size`.
-        size: int. Pixels.
-        seed: int tensor of shape `(2,)`.
-
-    Returns:
-        tensor of shape `(frames, size, size, 3)`.
-    """
-    room = tf.shape(clip)[1:3] - size
+    clip = tf.convert_to_tensor(clip)
+    keys = tf.random.split(seed, 2)
+    sides = tf.shape(clip)[1:3]
+    short = tf.reduce_min(sides)
+    drawn = tf.random.stateless_uniform((), keys[0], low, high + 1, tf.int32)
+    side = tf.maximum((2 * size * short + drawn) // (2 * drawn), 1)
+    room = sides - side
     # One uniform number a side: its product with the number of places never reaches it.
-    place = tf.random.stateless_uniform((2,), seed) * tf.cast(room + 1, tf.float32)
+    place = tf.random.stateless_uniform((2,), keys[1]) * tf.cast(room + 1, tf.float32)
     top, left = tf.unstack(tf.minimum(tf.cast(place, tf.int32), room))
-    return _crop(clip, top, left, (size, size))
+    window = clip[:, top : top + side, left : left + side]
+    return tf.image.resize(window, (size, size))
 
 
 def centre_crop(clip, size):
@@ -150,11 +151,28 @@ def horizontal_flip(clip, label, seed, label_map=None):
         `(clip, label)`.
     """
     mirrored = tf.random.stateless_uniform((), seed) < 0.5
-    clip = tf.cond(mirrored, lambda: clip[:, :, ::-1], lambda: clip)
+    # Slicing backwards takes five times as long.
+    clip = tf.cond(mirrored, lambda: tf.reverse(clip, [2]), lambda: clip)
     if label_map is not None:
         other = tf.gather(tf.constant(label_map, label.dtype), tf.maximum(label, 0))
         label = tf.where(mirrored & (label >= 0), other, label)
     return clip, label
+
+
+def normalize(clip):
+    """Does what `smallbig_keras.preprocess_input` does to a clip, five times as fast.
+
+    Args:
+        clip: float32 tensor of shape `(..., width, 3)`, from 0 to 255, of a known width.
+
+    Returns:
+        float32 tensor of the same shape.
+    """
+    # TensorFlow broadcasts along rows of pixels, not along an axis of three, at full speed.
+    width = clip.shape[-2]
+    mean, std = (np.tile(np.array(value, np.float32) * 255, width) for value in (MEAN, STD))
+    rows = tf.reshape(clip, (-1, width * 3))
+    return tf.ensure_shape(tf.reshape((rows - mean) / std, tf.shape(clip)), clip.shape)
 
 
 def left_right_label_map(class_names):

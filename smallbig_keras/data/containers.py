@@ -1,4 +1,33 @@
-"""How long a video file says it is: RIFF (avi), Matroska (webm, mkv) and mp4."""
+"""What a video file says of itself: RIFF (avi), Matroska (webm, mkv) and mp4."""
+
+_MATROSKA = b"\x1aE\xdf\xa3"
+_BLOCK = 4096
+
+
+def is_matroska(file):
+    """Whether a file is a webm or mkv, whose readers pass over damage without a word.
+
+    Args:
+        file: binary file, seekable.
+
+    Returns:
+        bool.
+    """
+    file.seek(0)
+    return file.read(4) == _MATROSKA
+
+
+def ends_in_zeros(file):
+    """Whether the last block of a file is empty, as where space was set aside and not filled.
+
+    Args:
+        file: binary file, seekable.
+
+    Returns:
+        bool.
+    """
+    file.seek(max(0, file.seek(0, 2) - _BLOCK))
+    return file.read() == bytes(_BLOCK)
 
 
 def stated_bytes(file):
@@ -10,10 +39,11 @@ def stated_bytes(file):
     Returns:
         int, 0 where the container does not say (MPEG-TS, live webm).
     """
-    head = file.read(4096)
+    file.seek(0)
+    head = file.read(_BLOCK)
     if head[:4] == b"RIFF":
         return 8 + int.from_bytes(head[4:8], "little")
-    if head[:4] == b"\x1aE\xdf\xa3":
+    if head[:4] == _MATROSKA:
         return _matroska_bytes(head)
     if head[4:8] == b"ftyp":
         return _mp4_bytes(file)

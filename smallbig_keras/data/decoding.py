@@ -10,13 +10,18 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 
-from smallbig_keras.data.containers import stated_bytes  # noqa: E402
+from smallbig_keras.data.containers import ends_in_zeros, is_matroska, stated_bytes  # noqa: E402
 
 # Containers without an index report numbers up to 1e18, positive and negative.
 _MAX_FRAMES = 1_000_000
 # OpenCV itself goes as far back before the frame it seeks: up to here seeking gains nothing.
 SHORT_WAY = 16
-_TRIES = 10
+# Calls at the end of a file: of one that is whole, and of one that does not state its length.
+_TRIES, _MANY_TRIES = 10, 1000
+# What must be missing of a film that was regular, in milliseconds and in frames, and of its end,
+# where sound may go on, in milliseconds and as a part.
+_GAP = 500, 10
+_END = 1000, 0.2
 
 
 class BadVideoError(ValueError):
@@ -135,6 +140,7 @@ class VideoReader:
             video = check_video_file(video)
         self.video = video
         self.count = 0
+        self._times = []
         stream = io.BytesIO(video) if isinstance(video, bytes) else None
         # A thread for each of many captures only makes them wait for each other.
         options = [cv2.CAP_PROP_N_THREADS, 1]
@@ -186,8 +192,11 @@ class VideoReader:
                     raise self.bad(f"a damaged file, frame {self.count} cannot be decoded")
                 yield self.count, frame
             self.count += 1
-        # grab() gives up after 64 errors in a row, though frames may follow.
-        if self.count != end and any(self._capture.grab() for _ in range(_TRIES)):
+            self._times.append(self._capture.get(cv2.CAP_PROP_POS_MSEC))
+        # grab() gives up at a frame that VP9's decoder refuses, and after 64 errors of others,
+        # though frames may follow.
+        tries = max(_TRIES, self.stated - self.count) if self.stated else _MANY_TRIES
+        if self.count != end and any(self._capture.grab() for _ in range(tries)):
             raise self.bad(f"a damaged file, it breaks off after {self.count} frames and goes on")
 
     def check_whole(self):
@@ -201,16 +210,37 @@ class VideoReader:
         """
         if self.count == 0:
             raise self.bad("a file without a frame that can be decoded")
-        if self.count < self._header and self._is_cut():
-            raise self.bad(f"a truncated file, {self.count} of {self._header} frames")
+        if self.count < self._header:
+            memory = isinstance(self.video, bytes)
+            with io.BytesIO(self.video) if memory else open(self.video, "rb") as file:
+                if stated_bytes(file) > file.seek(0, os.SEEK_END) or ends_in_zeros(file):
+                    raise self.bad(f"a truncated file, {self.count} of {self._header} frames")
+                if is_matroska(file):
+                    self._check_times()
         if self.count == 1 and self._header <= 0:
             raise self.bad("a picture")
         return self.count
 
-    def _is_cut(self):
-        memory = isinstance(self.video, bytes)
-        with io.BytesIO(self.video) if memory else open(self.video, "rb") as file:
-            return stated_bytes(file) > file.seek(0, os.SEEK_END)
+    def _check_times(self):
+        """Tells lost frames from a variable rate: the others come regularly."""
+        times = np.array(self._times)
+        gaps = np.diff(times)
+        if len(gaps) < 2:
+            return
+        usual = np.median(gaps)
+        # Times are in whole milliseconds.
+        if np.mean(np.abs(gaps - usual) < 2) < 0.9:
+            return
+        lost = gaps.argmax()
+        stop = 1000 * self._header / self._capture.get(cv2.CAP_PROP_FPS)
+        if gaps[lost] > max(_GAP[0], _GAP[1] * usual):
+            missing = times[lost], times[lost + 1]
+        elif stop - times[-1] > max(_END[0], _END[1] * stop):
+            missing = times[-1], stop
+        else:
+            return
+        start, stop = (value / 1000 for value in missing)
+        raise self.bad(f"a damaged file, no frame from {start:.1f} s to {stop:.1f} s")
 
 
 def _collect(found, indices):

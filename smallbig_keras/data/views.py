@@ -10,7 +10,6 @@ import tensorflow as tf
 
 from smallbig_keras.data import augmentation
 from smallbig_keras.data.batch_augmentation import RandAugment
-from smallbig_keras.labels import preprocess_input
 
 AUGMENTATIONS = ("short_side", "multi_scale")
 
@@ -55,18 +54,17 @@ class TrainView:
         """Returns `(clip, label)`, the clip `(frames, size, size, 3)`; the key is the chance."""
         count = places.shape[1]
         clip = tf.ensure_shape(frames, (count, None, None, 3))
-        keys = tf.random.split(key, 3)
+        keys = tf.random.split(key, 2)
         if self.augmentation == "short_side":
-            clip = augmentation.random_short_side(clip, keys[0], *self.short_side)
-            clip = augmentation.random_crop(clip, self.size, keys[1])
+            clip = augmentation.random_crop(clip, self.size, keys[0], *self.short_side)
         else:
             clip = augmentation.multi_scale_crop(clip, self.size, keys[0])
         if self.flip:
-            clip, label = augmentation.horizontal_flip(clip, label, keys[2], self.label_map)
+            clip, label = augmentation.horizontal_flip(clip, label, keys[1], self.label_map)
         clip = tf.ensure_shape(clip, (count, self.size, self.size, 3))
         if self.randaugment:
-            clip = self.randaugment(clip, tf.random.fold_in(key, 3))
-        return preprocess_input(clip) if self.normalize else clip, label
+            clip = self.randaugment(clip, tf.random.fold_in(key, 2))
+        return augmentation.normalize(clip) if self.normalize else clip, label
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,7 @@ class EvaluationView:
             crops = augmentation.centre_crop(frames, self.size)[None]
         else:
             crops = augmentation.three_crops(frames, self.size)
-        crops = preprocess_input(crops) if self.normalize else crops
+        crops = augmentation.normalize(crops) if self.normalize else crops
         shape = (count, self.size, self.size, 3)
         if clips * self.crops == 1:
             return tf.ensure_shape(crops[0], shape), label

@@ -73,7 +73,7 @@ def compute_scores(model, clips, include_preprocessing=True):
             # Nodes are named by their layer, as far as TensorFlow allows its characters.
             with tf.name_scope(re.sub(r"^_|[^A-Za-z0-9_.-]", ".", layer.name)):
                 inputs = [values[id(source)] for source in sources]
-                values[id(layer.output)] = _HANDLERS[type(layer)](layer, *inputs)
+                values[id(layer.output)] = _handler(layer)(layer, *inputs)
 
     predictions = model.get_layer("predictions")
     probabilities = values[id(predictions.output)]
@@ -95,12 +95,17 @@ def check_layers(model):
         ValueError: if it has a layer that no function is registered for.
     """
     for layer in model.operations:
-        if type(layer) not in _HANDLERS and not isinstance(layer, keras.layers.InputLayer):
+        if _handler(layer) is None and not isinstance(layer, keras.layers.InputLayer):
             known = ", ".join(sorted(known.__name__ for known in _HANDLERS))
             raise ValueError(
                 f"The channels-first export knows layers of the types {known}. "
                 f"Received: {type(layer).__name__} {layer.name!r}"
             )
+
+
+def _handler(layer):
+    # Older Keras records casts, of a type that is not public; here all is computed in float32.
+    return _unchanged if type(layer).__name__ == "Cast" else _HANDLERS.get(type(layer))
 
 
 def _weight(variable):
@@ -277,7 +282,7 @@ def _activation(layer, value):
 
 
 @handles(keras.layers.Dropout)
-def _dropout(layer, value):
+def _unchanged(layer, value):
     return value
 
 

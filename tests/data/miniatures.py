@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from smallbig_keras import class_names
-from smallbig_keras.data.sample import _footage_folder
+from smallbig_keras.data.sample import find_footage
 
 WIDTH, HEIGHT = 64, 48
 COUNTS = {"train": 6, "validation": 3, "test": 1}
@@ -25,7 +25,7 @@ _DIRECTIONS = ((1, 0, 0), (-1, 0, 0), (0, 0, 1))
 
 @functools.cache
 def _footage(name, count=60):
-    capture = cv2.VideoCapture(str(_footage_folder() / name), cv2.CAP_FFMPEG)
+    capture = cv2.VideoCapture(str(find_footage() / name), cv2.CAP_FFMPEG)
     frames = [capture.read()[1] for _ in range(count)]
     capture.release()
     return np.stack(frames)

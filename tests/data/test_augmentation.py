@@ -45,16 +45,9 @@ def test_antialias_averages():
     assert np.abs(augmentation.short_side_resize(stripes, 8).numpy() - 50).max() > 40
 
 
-def test_random_short_side_draws_every_size():
-    draw = tf.function(lambda seed: tf.shape(augmentation.random_short_side(clip(), seed, 5, 8))[1])
-    sizes = [int(draw(tf.constant(seed))) for seed in SEEDS]
-    assert set(sizes) == {5, 6, 7, 8}
-    assert sizes == [int(draw(tf.constant(seed))) for seed in SEEDS]
-
-
 def test_random_crop_draws_every_place():
     source = clip(6, 8)
-    draw = tf.function(lambda seed: augmentation.random_crop(source, 4, seed))
+    draw = tf.function(lambda seed: augmentation.random_crop(source, 4, seed, 6, 6))
     places = set()
     for seed in SEEDS:
         view = draw(tf.constant(seed)).numpy()
@@ -67,6 +60,36 @@ def test_random_crop_draws_every_place():
         assert len(found) == 1
         places.update(found)
     assert len(places) == 15
+
+
+@pytest.mark.parametrize("height, width", [(100, 133), (133, 100)])
+def test_random_crop_draws_every_short_side(height, width):
+    """Two ramps: their slopes and where they stand tell the square of the source."""
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    source = np.stack([np.stack([y, x, x], axis=-1)] * 2)
+    draw = tf.function(lambda seed: augmentation.random_crop(source, 40, seed, 50, 64))
+    sides = set()
+    for seed in SEEDS:
+        view = draw(tf.constant(seed)).numpy()
+        assert view.shape == (2, 40, 40, 3) and np.array_equal(view[0], view[1])
+        middle = view[0, 5:-5, 5:-5].astype(np.float64)
+        for ramp, extent in ((middle[:, 0, 0], height), (middle[0, :, 1], width)):
+            step = (ramp[-1] - ramp[0]) / (len(ramp) - 1)
+            start = ramp[0] + 0.5 - 5.5 * step
+            assert -1e-3 < start and start + 40 * step < extent + 1e-3
+            sides.add(round(step * 40, 2))
+    assert sides == {np.floor(40 * 100 / short + 0.5) for short in range(50, 65)}
+
+
+def test_normalize_is_preprocess_input():
+    views = np.float32(clip())
+    normalized = augmentation.normalize(tf.constant(views))
+    np.testing.assert_array_equal(normalized, smallbig_keras.preprocess_input(views))
+    dynamic = tf.function(
+        augmentation.normalize, input_signature=[tf.TensorSpec((None, None, 41, 3))]
+    )
+    # A graph multiplies by the inverse instead of dividing.
+    np.testing.assert_allclose(dynamic(views), normalized, rtol=3e-7)
 
 
 def test_centre_crop():
@@ -138,13 +161,10 @@ def test_multi_scale_crop_stays_inside():
     assert augmentation.multi_scale_crop(clip(1, 1), 4, (0, 0)).shape == (2, 4, 4, 3)
 
 
-@pytest.mark.parametrize(
-    "crop", [augmentation.centre_crop, augmentation.random_crop, augmentation.three_crops]
-)
+@pytest.mark.parametrize("crop", [augmentation.centre_crop, augmentation.three_crops])
 def test_crop_must_fit(crop):
-    seed = ((0, 0),) if crop is augmentation.random_crop else ()
     with pytest.raises(tf.errors.InvalidArgumentError, match="Received: size=8"):
-        crop(clip(7, 10), 8, *seed)
+        crop(clip(7, 10), 8)
 
 
 def test_horizontal_flip():

@@ -54,6 +54,11 @@ def test_frames_are_those_of_opencv(tmp_path):
 def test_other_pictures_named_jpg(tmp_path, kind):
     folder = write_frames(tmp_path / "a", 3)
     (folder / "img_00002.jpg").write_bytes(cv2.imencode(kind, picture(1))[1].tobytes())
+    if kind == ".webp" and not hasattr(tf.io, "decode_webp"):
+        # Before TensorFlow 2.20.
+        with pytest.raises(BadVideoError, match="img_00002.jpg': Unknown image file format"):
+            read(folder, [1, 2])
+        return
     ways = [read(folder, [1, 2]), read_graph(folder, [1, 2])]
     # TensorFlow's graph has no place for the axis that it gives to WebP: the other way is taken.
     assert kind != ".webp" or len(ways.pop()) == 0

@@ -14,6 +14,7 @@ from smallbig_keras.data import (
 )
 from smallbig_keras.data import bad_clips as policies
 from smallbig_keras.labels import preprocess_input
+from tests.data.test_batch_augmentation import needs_keras_layers
 from tests.data.videos import numbers, picture, write_frames, write_video
 
 
@@ -192,9 +193,9 @@ def test_flip_swaps_labels(videos):
     "options",
     [
         dict(augmentation="multi_scale"),
-        dict(randaugment=(2, 0.2)),
-        dict(mix="mixup", class_names=list("abcdefghij")),
-        dict(mix="cutmix", class_names=list("abcdefghij")),
+        pytest.param(dict(randaugment=(2, 0.2)), marks=needs_keras_layers),
+        pytest.param(dict(mix="mixup", class_names=list("abcdefghij")), marks=needs_keras_layers),
+        pytest.param(dict(mix="cutmix", class_names=list("abcdefghij")), marks=needs_keras_layers),
     ],
 )
 def test_augmentations_depend_on_seed_epoch_and_place_only(videos, options):
@@ -206,6 +207,7 @@ def test_augmentations_depend_on_seed_epoch_and_place_only(videos, options):
     assert not np.array_equal(whole[0][0], stream(videos, epochs=1, seed=2)[0][0])
 
 
+@needs_keras_layers
 def test_mixed_labels_train(videos):
     import keras
 

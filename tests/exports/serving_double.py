@@ -12,6 +12,7 @@ classify and regress, and it says nothing on how fast or how stable the server i
 import base64
 import concurrent.futures
 import http.server
+import inspect
 import json
 import pathlib
 import re
@@ -37,6 +38,10 @@ PREDICT = re.compile(r"/v1/models/([^/:]+)(?:/versions/(\d+))?:predict")
 MODEL = re.compile(r"/v1/models/([^/:]+)(?:/versions/(\d+))?(/metadata)?")
 HTTP_STATUS = {3: 400, 4: 504, 5: 404, 9: 400, 11: 400, 12: 501, 14: 503}  # By error code.
 GRPC_STATUS = {code.value[0]: code for code in grpc.StatusCode}
+# The name that the flag has until protobuf 4.
+WITH_DEFAULTS = "including_default_value_fields"
+if WITH_DEFAULTS not in inspect.signature(json_format.MessageToDict).parameters:
+    WITH_DEFAULTS = "always_print_fields_with_no_presence"
 
 
 class ServingDouble:
@@ -215,7 +220,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 def _fields(message):
     return json_format.MessageToDict(
-        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+        message, preserving_proto_field_name=True, **{WITH_DEFAULTS: True}
     )
 
 

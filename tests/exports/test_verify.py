@@ -27,6 +27,7 @@ def run(small_model, tmp_path_factory):
         "size": SHAPE[1],
         "test_short_side": 36,
         "class_names": NAMES,
+        "dataset": "sthv2",
         "data_root": str(data.make_sample(root / "data", train_clips=18, val_clips=6)),
     }
     runs.write_config(root / "run", config)

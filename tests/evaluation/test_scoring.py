@@ -1,0 +1,247 @@
+"""The pass over videos: each gets the mean of its own views, whatever happens on the way."""
+
+import dataclasses
+import functools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from smallbig_keras.data import BadClips, Video, VideoSource, clip_dataset
+from smallbig_keras.evaluation import Views, load_scores, score_videos
+from tests.data.miniatures import write_video
+
+NAMES = ["a", "b", "c", "d"]
+VIEWS = Views(frames=4, size=16, short_side=20, clips=2, crops=3)
+COUNT = 5
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    """Videos of random grey levels, of different lengths."""
+    folder = tmp_path_factory.mktemp("videos")
+    rng = np.random.default_rng(0)
+    videos = []
+    for index in range(COUNT):
+        levels = rng.integers(256, size=(9 + index, 1, 2, 3), dtype=np.uint8)
+        frames = np.ascontiguousarray(levels.repeat(48, axis=1).repeat(32, axis=2))
+        path = folder / f"{index}.avi"
+        write_video(path, frames, "mpeg4")
+        videos.append(Video(str(path), index % 4, f"video {index}"))
+    return videos
+
+
+@dataclasses.dataclass
+class Model:
+    """Probabilities from the colours of a clip, and the sizes of the batches it was given."""
+
+    limit: int | None = None
+    error: type = MemoryError
+    stop: int | None = None
+    sizes: list = dataclasses.field(default_factory=list)
+
+    def __call__(self, clips):
+        if self.limit is not None and len(clips) > self.limit:
+            if self.error is tf.errors.ResourceExhaustedError:
+                raise self.error(None, None, "OOM when allocating tensor")
+            raise self.error("no more")
+        self.sizes.append(len(clips))
+        if len(self.sizes) == self.stop:
+            raise KeyboardInterrupt
+        assert clips.shape[1:] == (4, 16, 16, 3)
+        weights = np.random.default_rng(1).standard_normal((4 * 16 * 16 * 3, 4)) / 40
+        logits = tf.reshape(clips, (len(clips), -1)) @ weights.astype(np.float32)
+        return tf.nn.softmax(logits)
+
+
+def one_by_one(videos, views=VIEWS):
+    return np.stack([_scores_of(video.path, views) for video in videos])
+
+
+@functools.cache
+def _scores_of(path, views):
+    """The expected scores of a video: in a data set of its own, all its views at once."""
+    clips = clip_dataset(
+        [Video(path, 0, "")],
+        frames=views.frames,
+        size=views.size,
+        short_side=views.short_side,
+        views=(views.clips, views.crops),
+        sampling=views.sampling,
+        stride=views.stride,
+        batch_size=1,
+        training=False,
+    )
+    ((batch, _),) = list(clips)
+    return Model()(tf.reshape(batch, (-1, 4, 16, 16, 3))).numpy().astype(float).mean(axis=0)
+
+
+def score(model, videos, folder, views=VIEWS, **arguments):
+    source = videos if hasattr(videos, "clips") else VideoSource(videos)
+    arguments = {"protocol": {"weights": "w"}, "progress": lambda line: None, **arguments}
+    return score_videos(model, source, views, NAMES, folder, **arguments)
+
+
+ONE = dataclasses.replace(VIEWS, clips=1, crops=1)
+
+
+@pytest.mark.parametrize("views, batch_size", [(VIEWS, 4), (VIEWS, 13), (ONE, 1), (ONE, 2)])
+def test_mean_of_the_views(videos, views, batch_size, tmp_path):
+    model = Model()
+    scores = score(model, videos, tmp_path, views, batch_size=batch_size)
+    np.testing.assert_allclose(scores.scores, one_by_one(videos, views), rtol=1e-5)
+    assert scores.ids == [video.id for video in videos]
+    assert scores.labels.tolist() == [video.label for video in videos]
+    assert sum(model.sizes) == COUNT * views.clips * views.crops
+    assert max(model.sizes) <= batch_size
+    assert [file.name for file in tmp_path.iterdir()] == ["scores.npz"]
+
+
+def test_dense_sampling_is_another_protocol(videos, tmp_path):
+    views = dataclasses.replace(VIEWS, sampling="dense", stride=2)
+    scores = score(Model(), videos, tmp_path, views)
+    np.testing.assert_allclose(scores.scores, one_by_one(videos, views), rtol=1e-5)
+    assert scores.protocol["sampling"] == "dense"
+    assert np.abs(scores.scores - one_by_one(videos)).max() > 1e-3
+
+
+@pytest.mark.parametrize("batch_size", [6, 20])
+def test_bad_videos_shift_no_scores(videos, batch_size, tmp_path):
+    bad = [tmp_path / "empty.mp4", tmp_path / "missing.mp4", tmp_path / "text.mp4"]
+    bad[0].write_bytes(b"")
+    bad[2].write_text("no video")
+    odd = [Video(str(path), 3, path.name) for path in bad]
+    mixed = [odd[0], *videos[:2], odd[1], *videos[2:], odd[2]]
+    folder = tmp_path / "scores"
+    scores = score(
+        Model(), mixed, folder, batch_size=batch_size, bad_clips=BadClips("skip"), save_every=0
+    )
+    assert scores.ids == [video.id for video in videos]
+    assert scores.labels.tolist() == [video.label for video in videos]
+    np.testing.assert_allclose(scores.scores, one_by_one(videos), rtol=1e-5)
+    assert len(scores.details["skipped"]) == 3
+    for path, line in zip(bad, scores.details["skipped"], strict=True):
+        assert str(path) in line
+    with pytest.raises(ValueError, match="(?s)--skip-bad.*Received: .*without.*missing.mp4"):
+        score(Model(), mixed, folder)
+    with pytest.raises(Exception, match="BadVideoError(?s:.*)empty.mp4"):
+        score(Model(), mixed, tmp_path / "other")
+    with pytest.raises(ValueError, match="(?s)must be readable. Received:.*empty.mp4"):
+        score(Model(), odd, tmp_path / "other", bad_clips=BadClips("skip"))
+
+
+class Delegate:
+    """A source that is no list of videos, as one of shards."""
+
+    has_labels = True
+
+    def __init__(self, videos):
+        self.source = VideoSource(videos)
+        self.ids, self.labels = self.source.ids, self.source.labels
+        self.clips = self.source.clips
+
+    def __len__(self):
+        return len(self.source)
+
+
+@pytest.mark.parametrize("kind", [VideoSource, Delegate])
+def test_interrupted_pass_goes_on_to_the_same_scores(videos, kind, tmp_path):
+    damaged = [videos[0], dataclasses.replace(videos[1], path="missing.avi"), *videos[2:]]
+    arguments = {"batch_size": 4}
+    expected = score(
+        Model(), kind(damaged), tmp_path / "whole", bad_clips=BadClips("skip"), **arguments
+    )
+    folder, lines = tmp_path / "stopped", []
+    # A video has two batches, of four and of two views: stopped within the third one.
+    with pytest.raises(KeyboardInterrupt):
+        score(Model(stop=6), kind(damaged), folder, bad_clips=BadClips("skip"), **arguments)
+    assert [file.name for file in folder.iterdir()] == ["partial.npz"]
+    model = Model()
+    scores = score(
+        model,
+        kind(damaged),
+        folder,
+        bad_clips=BadClips("skip"),
+        progress=lines.append,
+        **arguments,
+    )
+    assert lines[0] == "continued after 3 of 5 videos" and sum(model.sizes) == 2 * 6
+    assert scores.ids == expected.ids and len(scores.ids) == 4
+    np.testing.assert_array_equal(scores.scores, expected.scores)
+    assert scores.details["skipped"] == expected.details["skipped"]
+    assert [file.name for file in folder.iterdir()] == ["scores.npz"]
+
+
+def test_what_is_scored_is_read_or_scored_anew(videos, tmp_path):
+    first = score(Model(), videos, tmp_path)
+    lines, model = [], Model()
+    again = score(model, videos, tmp_path, progress=lines.append)
+    assert not model.sizes and "read from" in lines[0]
+    np.testing.assert_array_equal(again.scores, first.scores)
+    assert again.details == first.details
+
+    for change, arguments in (
+        ("short_side", {"views": dataclasses.replace(VIEWS, short_side=24)}),
+        ("weights, short_side", {"protocol": {"weights": "others"}}),
+        ("weights, videos", {"videos": videos[::-1]}),
+    ):
+        lines, model = [], Model()
+        score(
+            model,
+            arguments.pop("videos", videos),
+            tmp_path,
+            arguments.pop("views", VIEWS),
+            progress=lines.append,
+            **arguments,
+        )
+        assert len(model.sizes) == COUNT
+        assert lines[0].endswith(f"is of another {change}: scored anew")
+    model = Model()
+    score(model, videos[::-1], tmp_path, restart=True)
+    assert len(model.sizes) == COUNT
+    assert load_scores(tmp_path / "scores.npz").ids == first.ids[::-1]
+
+
+def test_partial_scores_of_another_protocol_are_not_continued(videos, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        score(Model(stop=3), videos, tmp_path)
+    lines, model = [], Model()
+    scores = score(model, videos, tmp_path, protocol={"weights": "others"}, progress=lines.append)
+    assert lines == [f"{tmp_path / 'partial.npz'} is of another weights: scored anew"]
+    assert len(model.sizes) == COUNT
+    np.testing.assert_allclose(scores.scores, one_by_one(videos), rtol=1e-5)
+
+
+@pytest.mark.parametrize("error", [MemoryError, tf.errors.ResourceExhaustedError])
+def test_batch_that_does_not_fit_is_halved(videos, error, tmp_path):
+    lines, model = [], Model(limit=2, error=error)
+    scores = score(model, videos, tmp_path, batch_size=6, progress=lines.append)
+    np.testing.assert_allclose(scores.scores, one_by_one(videos), rtol=1e-5)
+    assert lines == [
+        "6 clips at once do not fit into memory: from here on 3",
+        "3 clips at once do not fit into memory: from here on 1",
+    ]
+    assert set(model.sizes) == {1}
+    with pytest.raises(ValueError, match=r"One clip must fit into memory. Received: \(1, 4, 16"):
+        score(Model(limit=0, error=error), videos, tmp_path / "none")
+
+
+def test_scores_must_be_finite(videos, tmp_path):
+    calls = []
+
+    def broken(clips):
+        calls.append(len(clips))
+        return Model()(clips) * (np.nan if len(calls) == 3 else 1)
+
+    with pytest.raises(ValueError, match="finite. Received: .* from number 3 of the list"):
+        score(broken, videos, tmp_path)
+    assert len(calls) == 3
+    score(broken, videos, tmp_path)
+    assert len(calls) == 6
+
+
+def test_videos_without_labels(videos, tmp_path):
+    unknown = [dataclasses.replace(video, label=None) for video in videos]
+    scores = score(Model(), unknown, tmp_path)
+    assert not scores.has_labels and set(scores.labels.tolist()) == {-1}
+    np.testing.assert_allclose(scores.scores, one_by_one(videos), rtol=1e-5)

@@ -1,0 +1,265 @@
+"""The script that evaluates: protocols, files, resumption after a kill, ensembles."""
+
+import csv
+import functools
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+import textwrap
+
+import evaluate
+import keras
+import numpy as np
+import pytest
+
+import smallbig_keras
+from smallbig_keras import runs
+from smallbig_keras.evaluation import load_scores
+from tests.conftest import randomize
+from tests.data.miniatures import clips, write_text, write_video
+
+TRAINING = pathlib.Path(evaluate.__file__).parent
+CLASSES = ["camera left", "camera right", "nearer"]
+OPTIONS = {"blocks": [1, 1, 1, 1], "width": 4, "temporal_stages": [4, 5]}
+FILES = {"scores.npz", "videos.csv", "classes.csv", "confusion.csv", "confusion.png"}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Nine videos to validate, one of them to test, in csv files."""
+    root = tmp_path_factory.mktemp("data")
+    lines = {"val": ["path,label"], "test": ["path"]}
+    for number, (class_id, frames) in enumerate([*clips("train"), *clips("validation")]):
+        write_video(root / f"{number}.mp4", frames, "libx264")
+        lines["val"].append(f"{number}.mp4,{CLASSES[class_id]}")
+    lines["test"] += ["3.mp4", "5.mp4"]
+    for name in lines:
+        write_text(root / f"{name}.csv", "\n".join(lines[name]) + "\n")
+    write_text(root / "train.csv", "\n".join(lines["val"]) + "\n")
+    return root
+
+
+def make_run(path, root, seed, **changes):
+    """A run whose weights are random."""
+    config = {
+        "model": "SmallBigSlowOnlyR50",
+        **{"variant": "paper", "options": OPTIONS, "frames": 4, "size": 32},
+        **{"test_short_side": 36, "sampling": "segment", "stride": 8, "class_names": CLASSES},
+        **{"dataset": "csv", "data_root": str(root), "data_options": {}},
+        **{"index": None, "shards": None, **changes},
+    }
+    runs.write_config(path, config)
+    model = randomize(make_model(config["frames"], config["size"]), seed)
+    runs.save_checkpoint(model, path / runs.BEST)
+    return path
+
+
+@functools.cache
+def make_model(frames, size):
+    return smallbig_keras.SmallBigSlowOnlyR50(
+        input_shape=(frames, size, size, 3), classes=3, variant="paper", **OPTIONS
+    )
+
+
+@pytest.fixture
+def run(root, tmp_path):
+    return make_run(tmp_path / "first", root, seed=1)
+
+
+def only_folder(run):
+    (folder,) = (run / "evaluation").iterdir()
+    return folder
+
+
+def test_views_of_another_size_and_length(run, root, capsys):
+    """Against clips that the package loads one by one, through a model built for their size."""
+    flags = ["--frames", "6", "--size", "48", "--batch-size", "4"]
+    result = evaluate.main(["--weights", str(run), *flags])
+    folder = only_folder(run)
+    assert folder.name == "csv-validation-6x1x1-48"
+    assert {file.name for file in folder.iterdir()} == {*FILES, "results.json"}
+    opened = runs.load_run(run)
+    model = make_model(6, 48)
+    model.set_weights(opened.model.get_weights())
+    scores = load_scores(folder / "scores.npz")
+    assert scores.ids == [f"{number}.mp4" for number in range(9)]
+    for name, row in zip(scores.ids, scores.scores, strict=True):
+        clip = smallbig_keras.data.load_clip(root / name, frames=6, size=48, short_side=54)
+        np.testing.assert_allclose(row, model(clip)[0], rtol=1e-4, atol=1e-6)
+    correct = scores.scores.argmax(axis=1) == scores.labels
+    assert result["top1"] == pytest.approx(correct.mean())
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == f"top1={correct.mean():.3f} top5=1.000 videos=9"
+
+
+def test_model_of_another_size_keeps_its_precision():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    run = runs.Run(pathlib.Path("run"), make_model.__wrapped__(4, 32), {})
+    keras.config.set_dtype_policy("float32")
+    model = run.model_for(6, 48)
+    assert model.input_shape == (None, 6, 48, 48, 3)
+    assert model.get_layer("classifier").compute_dtype == "bfloat16"
+    assert model.get_layer("predictions").compute_dtype == "float32"
+    assert run.model_for(4, 32) is run.model
+
+
+def test_paper_protocol_and_its_record(run, capsys):
+    flags = ["--clips", "2", "--crops", "3", "--size", "48", "--sampling", "dense", "--stride", "2"]
+    evaluate.main(["--weights", str(run), *flags, "--checkpoint", runs.BEST])
+    folder = only_folder(run)
+    assert folder.name == "csv-validation-4x2x3-48-dense-stride2"
+    results = json.loads((folder / "results.json").read_text())
+    protocol = results["protocol"]
+    assert (protocol["clips"], protocol["crops"], protocol["size"]) == (2, 3, 48)
+    assert (protocol["short_side"], protocol["sampling"], protocol["stride"]) == (48, "dense", 2)
+    assert results["weights"] == str(run / runs.BEST) and len(protocol["weights_sha256"]) == 64
+    assert results["versions"]["smallbig_keras"] == smallbig_keras.__version__
+    assert results["skipped"] == [] and results["seconds"] > 0
+    assert "9 videos, 2 clips x 3 crops of 4 x 48 x 48, dense" in capsys.readouterr().out
+
+
+def test_run_that_names_no_sampling(run):
+    """Runs of earlier versions."""
+    config = json.loads((run / runs.CONFIG).read_text())
+    for name in ("sampling", "stride", "data_options", "index", "shards"):
+        del config[name]
+    runs.write_config(run, config)
+    evaluate.main(["--weights", str(run)])
+    results = json.loads((only_folder(run) / "results.json").read_text())
+    assert (results["protocol"]["sampling"], results["protocol"]["stride"]) == ("segment", 8)
+
+
+def test_killed_evaluation_continues_to_the_same_scores(run, tmp_path, capsys):
+    """The process kills itself after the sixth call of the model, before the end of video 3."""
+    flags = ["--weights", str(run), "--clips", "2", "--crops", "3", "--batch-size", "4"]
+    evaluate.main([*flags, "--output", str(tmp_path / "whole")])
+    script = """
+        import os, signal, sys
+        sys.path.insert(0, sys.argv[1])
+        import evaluate
+        from smallbig_keras import evaluation
+        score, calls = evaluation.score_videos, []
+
+        def score_until_killed(predict, *args, **options):
+            def dying(clips):
+                calls.append(len(clips))
+                if len(calls) == 6:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return predict(clips)
+            return score(dying, *args, **options)
+
+        evaluation.score_videos = score_until_killed
+        evaluate.main(sys.argv[2:])
+    """
+    output = tmp_path / "killed"
+    flags += ["--output", str(output), "--save-every", "0"]
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script), str(TRAINING), *flags],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        timeout=300,
+    )
+    assert result.returncode == -signal.SIGKILL
+    assert [file.name for file in output.iterdir()] == ["partial.npz"]
+    capsys.readouterr()
+    evaluate.main(flags)
+    assert "continued after 2 of 9 videos" in capsys.readouterr().out
+    whole, continued = (load_scores(path / "scores.npz") for path in (tmp_path / "whole", output))
+    np.testing.assert_array_equal(continued.scores, whole.scores)
+    assert continued.ids == whole.ids
+    for name in ("videos.csv", "classes.csv", "confusion.csv"):
+        assert (output / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+    evaluate.main(flags)
+    assert "scores are read from" in capsys.readouterr().out
+
+
+def test_videos_without_labels(run, capsys):
+    result = evaluate.main(["--weights", str(run), "--split", "test"])
+    assert "top1" not in result
+    printed = capsys.readouterr().out
+    assert "no accuracy" in printed and printed.splitlines()[-1] == "videos=2"
+    with (only_folder(run) / "videos.csv").open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    assert [row["id"] for row in rows] == ["3.mp4", "5.mp4"]
+    assert all(row["prediction"] in CLASSES and row["label"] == "" for row in rows)
+
+
+def test_ensemble_of_a_run_and_of_scores(run, root, tmp_path, capsys):
+    second = make_run(tmp_path / "second", root, seed=2, frames=6, size=40, test_short_side=45)
+    third = make_run(tmp_path / "third", root, seed=3)
+    evaluate.main(["--weights", str(third), "--crops", "3"])
+    file = only_folder(third) / "scores.npz"
+    capsys.readouterr()
+    result = evaluate.main(["--weights", str(run), "--ensemble", str(second), str(file)])
+    lines = capsys.readouterr().out.splitlines()
+    figures = [line for line in lines if line.startswith("top1=")]
+    assert len(figures) == 4 and "ensemble of 3:" in lines
+    assert only_folder(second).name == "csv-validation-6x1x1-40"
+    folder = run / "evaluation" / "csv-validation-4x1x1-32-with-second-third"
+    members = [run / "evaluation" / "csv-validation-4x1x1-32", only_folder(second), file.parent]
+    rows = [load_scores(member / "scores.npz").scores for member in members]
+    expected = np.mean(np.array(rows, float), axis=0)
+    np.testing.assert_allclose(load_scores(folder / "scores.npz").scores, expected, rtol=1e-5)
+    with (folder / "videos.csv").open(newline="") as lines:
+        table = list(csv.DictReader(lines))
+    assert [row["prediction"] for row in table] == [CLASSES[i] for i in expected.argmax(axis=1)]
+    np.testing.assert_allclose(
+        [float(row["probability"]) for row in table], expected.max(axis=1), atol=1e-6
+    )
+    assert result["videos"] == 9 and len(result["protocol"]["ensemble"]) == 3
+
+    evaluate.main(["--weights", str(third), "--split", "test"])
+    other = run.parent / "third" / "evaluation" / "csv-test-4x1x1-32" / "scores.npz"
+    with pytest.raises(SystemExit, match="same videos. Received: member 2 with 2 .*'0.mp4'"):
+        evaluate.main(["--weights", str(run), "--ensemble", str(other)])
+
+
+def test_unreadable_and_missing_videos(root, tmp_path, capsys):
+    damaged = tmp_path / "data"
+    damaged.mkdir()
+    for file in root.iterdir():
+        (damaged / file.name).write_bytes(file.read_bytes())
+    (damaged / "2.mp4").write_bytes(b"no video")
+    run = make_run(tmp_path / "run", damaged, seed=1)
+    whole = make_run(tmp_path / "whole", root, seed=1)
+    evaluate.main(["--weights", str(whole)])
+    with pytest.raises(SystemExit, match="Received: .*2.mp4"):
+        evaluate.main(["--weights", str(run)])
+    (damaged / "7.mp4").unlink()
+    with pytest.raises(SystemExit, match="1 of 9 listed videos are missing: .*7.mp4"):
+        evaluate.main(["--weights", str(run)])
+    capsys.readouterr()
+    with pytest.warns(smallbig_keras.data.AnnotationWarning, match="7.mp4"):
+        result = evaluate.main(["--weights", str(run), "--skip-bad"])
+    printed = capsys.readouterr().out
+    assert "2 unreadable videos are left out" in printed
+    assert printed.splitlines()[-1].endswith("videos=7")
+    assert ["2.mp4" in line for line in result["skipped"]] == [True, False]
+    left, every = (load_scores(only_folder(path) / "scores.npz") for path in (run, whole))
+    kept = [0, 1, 3, 4, 5, 6, 8]
+    assert left.ids == [f"{number}.mp4" for number in kept]
+    np.testing.assert_array_equal(left.labels, every.labels[kept])
+    # Other batches round otherwise.
+    np.testing.assert_allclose(left.scores, every.scores[kept], rtol=1e-4)
+
+
+@pytest.mark.parametrize("flag", ["--clips", "--frames", "--size", "--batch-size", "--workers"])
+def test_numbers_are_checked(flag, capsys):
+    with pytest.raises(SystemExit):
+        evaluate.main(["--weights", "none", flag, "0"])
+    assert f"{flag} must be at least 1. Received: 0" in capsys.readouterr().err
+
+
+def test_errors(run, root, tmp_path):
+    with pytest.raises(SystemExit, match="has a checkpoint last.keras.*Received: .*first"):
+        evaluate.main(["--weights", str(run), "--checkpoint", runs.LAST])
+    with pytest.raises(SystemExit, match="`short_side` must be at least `size`.*short_side=30"):
+        evaluate.main(["--weights", str(run), "--short-side", "30"])
+    with pytest.raises(SystemExit, match="A run is a folder.*Received: .*nowhere"):
+        evaluate.main(["--weights", str(run), "--ensemble", str(tmp_path / "nowhere")])
+    other = make_run(tmp_path / "other", root, seed=1, class_names=CLASSES[::-1])
+    with pytest.raises(SystemExit, match="3 classes .* other names or order. Received: .*other"):
+        evaluate.main(["--weights", str(other)])

@@ -1,0 +1,56 @@
+"""What training does with odd files and what evaluation says: the tables of `docs/odd_files.md`."""
+
+import pathlib
+import re
+
+import evaluate
+import fit
+import pytest
+
+from tests.data.odd_files import FILES, FOLDERS, GOOD, TEMPLATE, make_dataset
+
+DOCUMENT = pathlib.Path(fit.__file__).parents[1] / "docs" / "odd_files.md"
+MODEL = [
+    *("--model", "C2DR23", "--options", '{"blocks": [1, 1, 1, 1], "width": 8}'),
+    *("--weights", "none", "--frames", "4", "--size", "32", "--short-side", "32", "40"),
+    *("--test-short-side", "32", "--epochs", "1", "--batch-size", "8"),
+]
+
+
+def reasons(printed, root):
+    """What was said of each file, by name: the end of its line."""
+    lines = re.findall(rf"^'{re.escape(str(root))}.*$", printed, re.MULTILINE)
+    found = {}
+    for line in lines:
+        name = re.match(r"'.*?/odd/([^/']+)", line)[1]
+        found[name] = re.sub(r"\d+(\.\d+)?", "N", line.rpartition("': ")[2])
+    return found
+
+
+def row(kind, name, training, evaluation):
+    name = "bad\\udcff.webm" if kind == "name that is not UTF-8" else name
+    if name in training:
+        assert training[name] == evaluation[name]
+        return f"| {kind} | replaced, listed | error: {training[name]} |"
+    assert name not in evaluation
+    return f"| {kind} | read | read |"
+
+
+@pytest.mark.parametrize("kinds, flags", [(FILES, []), (FOLDERS, ["--image-template", TEMPLATE])])
+def test_odd_files(kinds, flags, tmp_path, capsys):
+    root = make_dataset(tmp_path / "data", kinds)
+    flags = ["--dataset", "folder", "--data-root", str(root), *flags]
+    fit.main([*flags, *MODEL, "--output", str(tmp_path / "run")])
+    training, validation = capsys.readouterr().out.split("unreadable videos in validation")
+    with pytest.raises(SystemExit, match="Received: "):
+        evaluate.main(["--weights", str(tmp_path / "run")])
+    capsys.readouterr()
+    evaluate.main(["--weights", str(tmp_path / "run"), "--skip-bad"])
+    printed = capsys.readouterr().out
+    training, evaluation = reasons(training, root), reasons(printed, root)
+    assert reasons(validation, root) == evaluation
+    rows = [row(kind, name, training, evaluation) for kind, (name, _) in kinds.items()]
+    count = GOOD + len(kinds) - len(evaluation)
+    assert printed.splitlines()[-1].endswith(f"videos={count}")
+    expected = "\n".join(rows)
+    assert expected in DOCUMENT.read_text(encoding="utf-8"), f"docs/odd_files.md:\n{expected}"
