@@ -88,8 +88,7 @@ def load_clips(args, source, split):
         raise ValueError(f"--videos must name at least one video. Received: {args.videos}")
     count = min(args.clips, len(videos))
     if isinstance(videos, data.VideoSource):
-        chosen = [videos.videos[i * len(videos) // count] for i in range(count)]
-        videos = data.VideoSource(chosen, videos.facts)
+        videos = videos.select(i * len(videos) // count for i in range(count))
     _, frames, height, width, _ = source.model.input_shape
     config = source.run.config if source.run else {}
     clips = data.clip_dataset(

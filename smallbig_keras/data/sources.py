@@ -1,5 +1,6 @@
 """Where the frames of clips come from."""
 
+import copy
 import os
 
 import numpy as np
@@ -54,6 +55,19 @@ class VideoSource:
     def has_labels(self):
         """bool. Whether all videos have labels."""
         return all(video.label is not None for video in self.videos)
+
+    def select(self, places):
+        """Takes some of the videos.
+
+        Args:
+            places: iterable of ints. Their places in the list, in the order wanted.
+
+        Returns:
+            `VideoSource` that knows what this one knows of them.
+        """
+        source = copy.copy(self)
+        source.videos = [self.videos[place] for place in places]
+        return source
 
     def facts_of(self, video):
         """Looks up what is known of a video.

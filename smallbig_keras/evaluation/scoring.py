@@ -1,6 +1,5 @@
 """A pass over videos that gives each its scores, and goes on where it was stopped."""
 
-import copy
 import dataclasses
 import functools
 import hashlib
@@ -216,9 +215,7 @@ class _Rest:
         # What a list does not have is not decoded; of another source it is passed over.
         self.shift = start if isinstance(source, VideoSource) else 0
         self.first = start - self.shift
-        self.source = copy.copy(source)
-        if self.shift:
-            self.source.videos = source.videos[start:]
+        self.source = source.select(range(start, len(source))) if self.shift else source
 
     def __len__(self):
         return self.count

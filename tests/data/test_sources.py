@@ -45,6 +45,15 @@ def assert_same(one, other):
         np.testing.assert_array_equal(clips, other_clips)
 
 
+def test_selected_videos(videos):
+    facts = {video.path: probe_video(video.path) for video in videos}
+    source = VideoSource(videos, facts)
+    part = source.select([3, 1])
+    assert (part.ids, part.labels, len(part)) == (["3", "1"], [3, 1], 2)
+    assert part.facts_of(videos[3]) == facts[videos[3].path]
+    assert source.videos == videos
+
+
 def test_probed_videos_give_the_same_clips(videos, tmp_path):
     (tmp_path / "bad.webm").write_bytes(b"bad")
     bad = Video(str(tmp_path / "bad.webm"), 9, "bad")

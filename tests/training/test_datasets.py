@@ -2,11 +2,13 @@
 
 import argparse
 import json
+import shutil
 
 import datasets
 import evaluate
 import fit
 import numpy as np
+import prepare
 import pytest
 from recipes import PAPER, RECIPES, REFERENCE, find_recipe
 
@@ -35,6 +37,23 @@ def test_training_and_evaluation(name, tmp_path, capsys):
     result = evaluate.main(["--weights", str(output)])
     assert result["top1"] == pytest.approx(log[0]["val_top1"])
     assert capsys.readouterr().out.splitlines()[-1].endswith("videos=3")
+
+
+def test_training_on_shards(tmp_path, capsys):
+    """Made, checked, trained on and evaluated, by the flags of the README."""
+    root = MINIATURES["sthv1"](tmp_path / "data")
+    shards, output = str(tmp_path / "shards"), tmp_path / "run"
+    prepare.main(["shards", "--dataset", "sthv1", "--data-root", str(root), "--out", shards])
+    prepare.main(["check", shards])
+    fit.main(["--dataset", "sthv1", "--shards", shards, "--output", str(output), *SMALL])
+    log = runs.read_log(output)[0]
+    assert np.isfinite(log["loss"])
+    result = evaluate.main(["--weights", str(output)])
+    assert result["top1"] == pytest.approx(log["val_top1"])
+    shutil.rmtree(root)
+    result = evaluate.main(["--weights", str(output), "--clips", "2", "--crops", "3"])
+    assert result["videos"] == 3
+    capsys.readouterr()
 
 
 def test_resume_with_another_number_of_videos(tmp_path):
