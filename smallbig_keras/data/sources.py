@@ -13,7 +13,7 @@ from smallbig_keras.data.frame_folders import (
     read_frame_folder,
     read_images,
 )
-from smallbig_keras.data.probing import file_bytes
+from smallbig_keras.data.probing import VideoFacts, file_bytes
 from smallbig_keras.data.records import warn
 from smallbig_keras.data.sampling import frames_to_read
 
@@ -36,6 +36,7 @@ class VideoSource:
     def __init__(self, videos, facts=None):
         self.videos = list(videos)
         self._facts = {os.path.abspath(path): known for path, known in (facts or {}).items()}
+        self._counted = {}
         self._warned = False
 
     def __len__(self):
@@ -78,19 +79,32 @@ class VideoSource:
         Returns:
             `VideoFacts`, or None where nothing is known of the file that is there now.
         """
-        facts = self._facts.get(os.path.abspath(video.path))
+        path, size = os.path.abspath(video.path), file_bytes(video.path)
+        facts, counted = self._facts.get(path), self._counted.get(path)
         # No size: nothing cheap tells whether the frames of a folder are still the same.
-        if facts is None or facts.bytes is None:
-            return None
-        if facts.bytes == file_bytes(video.path):
-            return facts
-        if not self._warned:
-            self._warned = True
-            warn(
-                "Videos that changed since they were indexed are read as if they were not; "
-                f"`prepare.py index` brings the index up to date. Received: {video.path!r}"
-            )
-        return None
+        if facts is not None and facts.bytes is not None:
+            if facts.bytes == size:
+                return facts
+            if not self._warned:
+                self._warned = True
+                warn(
+                    "Videos that changed since they were indexed are read as if they were not; "
+                    f"`prepare.py index` brings the index up to date. Received: {video.path!r}"
+                )
+        return counted if counted is not None and counted.bytes == size else None
+
+    def learn(self, video, num_frames, frames):
+        """Notes what decoding a file to its end has shown: later epochs need not go so far.
+
+        Args:
+            video: `Video`, a file.
+            num_frames: int. Frames that decoding gave.
+            frames: array `(n, height, width, 3)`. Some of them.
+        """
+        height, width = frames.shape[1:3]
+        size = file_bytes(video.path)
+        known = VideoFacts(num_frames, width, height, False, None, size)
+        self._counted[os.path.abspath(video.path)] = known
 
     def clips(self, epoch, sampler, bad_clips, num_parallel_calls):
         """Makes the clips of one epoch: in training in random order, else in that of the list.
@@ -176,8 +190,8 @@ class _Reader:
     """Reads the clips of the video at `(epoch, index)`."""
 
     def __init__(self, source, sampler, bad_clips):
+        self.source = source
         self.videos = source.videos
-        self.facts_of = source.facts_of
         self.sampler = sampler
         self.bad_clips = bad_clips
         self.no_places = np.zeros((sampler.clips, sampler.frames), np.int64)
@@ -200,16 +214,20 @@ class _Reader:
         """`(frames, places, label, whether they are good)`, by the policy for bad clips."""
         choice = np.random.default_rng((self.sampler.seed, int(epoch), int(index), 1))
         video = self.videos[index]
-        places = self.no_places
+        places, count = self.no_places, 0
 
         def sample(num_frames):
-            nonlocal places
+            nonlocal places, count
             wanted, places = frames_to_read(self.sampler(num_frames, epoch, index))
+            count = num_frames
             return wanted
 
         for _ in range(_MAX_REPLACEMENTS):
             try:
-                frames = read_video(video, sample, self.facts_of(video))
+                facts = self.source.facts_of(video)
+                frames = read_video(video, sample, facts)
+                if facts is None and video.template is None:
+                    self.source.learn(video, count, frames)
                 return frames, places, _label(video), np.True_
             except BadVideoError as error:
                 self.bad_clips.add(video.path, str(error))

@@ -54,6 +54,27 @@ def test_selected_videos(videos):
     assert source.videos == videos
 
 
+def test_a_file_is_decoded_to_its_end_once(tmp_path, monkeypatch):
+    """Later epochs give what they would without the first; a file that changed begins anew."""
+    path = write_video(tmp_path / "a.webm", 60)
+    videos = [Video(str(path), 0, "a")]
+    asked = []
+
+    def spy(video, sampler, num_frames=None, exact_seek=False):
+        asked.append(num_frames)
+        return read_frames(video, sampler, num_frames, exact_seek)
+
+    monkeypatch.setattr("smallbig_keras.data.sources.read_frames", spy)
+    options = dict(training=True, batch_size=1, size=48, sampling="dense", stride=2)
+    source = VideoSource(videos)
+    first, second = stream(source, epochs=2, **options)
+    assert asked == [None, 60]
+    assert_same([second], stream(videos, initial_epoch=1, epochs=2, **options))
+    write_video(path, 20)
+    assert_same(stream(videos, **options), stream(source, **options))
+    assert asked == [None, 60, None, None, None]
+
+
 def test_probed_videos_give_the_same_clips(videos, tmp_path):
     (tmp_path / "bad.webm").write_bytes(b"bad")
     bad = Video(str(tmp_path / "bad.webm"), 9, "bad")
