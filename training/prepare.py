@@ -50,7 +50,9 @@ def _add_index(commands):
 
 def _add_shards(commands):
     defaults = data.ShardOptions(dataset="")
-    command = commands.add_parser("shards", help="TFRecord files, ten times as fast to read")
+    command = commands.add_parser(
+        "shards", help="TFRecord files of a data set, which are read faster"
+    )
     command.set_defaults(run_command=make_shards)
     datasets.add_flags(command)
     _add_splits(command)
