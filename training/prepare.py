@@ -50,7 +50,7 @@ def _add_index(commands):
 
 def _add_shards(commands):
     defaults = data.ShardOptions(dataset="")
-    command = commands.add_parser("shards", help="TFRecord files, ten times as fast to read")
+    command = commands.add_parser("shards", help="TFRecord files, which are read faster")
     command.set_defaults(run_command=make_shards)
     datasets.add_flags(command)
     _add_splits(command)
