@@ -10,12 +10,27 @@ FREEZABLE = (*STAGES, "norm")
 
 
 def make_strategy(name):
-    """Returns the `tf.distribute` strategy: all GPUs of the machine, or one device."""
+    """Returns the `tf.distribute` strategy: all GPUs of the machine, or one device.
+
+    Raises `ImportError` for several devices with a Keras that trains wrongly on them.
+    """
     gpus = tf.config.list_logical_devices("GPU")
     devices = [d.name for d in gpus or tf.config.list_logical_devices("CPU")]
     if name == "mirrored" or (name == "auto" and len(gpus) > 1):
+        # Until 3.7 it adds the devices' gradients up where their mean is meant, and until 3.9 its
+        # losses and metrics are those of the first device.
+        if len(devices) > 1 and keras_version() < (3, 10):
+            raise ImportError(
+                "Training on several devices needs Keras 3.10: pip install -U keras, or take "
+                f"--strategy one. Received: Keras {keras.__version__}"
+            )
         return tf.distribute.MirroredStrategy(devices)
     return tf.distribute.get_strategy()
+
+
+def keras_version():
+    """Returns the version of Keras, `(major, minor)`."""
+    return tuple(int(part) for part in keras.__version__.split(".")[:2])
 
 
 def make_model(config, steps, load=True):

@@ -14,6 +14,7 @@ from recipes import PAPER, RECIPES, REFERENCE, find_recipe
 
 from smallbig_keras import data, list_models, models, runs
 from tests.data.miniatures import MINIATURES
+from tests.data.test_batch_augmentation import needs_keras_layers
 
 SMALL = [
     *("--model", "SmallBigSlowOnlyR50", "--options", '{"blocks": [1, 1, 1, 1], "width": 8}'),
@@ -82,6 +83,7 @@ def test_missing_videos_are_counted_and_named(tmp_path, capsys):
         fit.main([*flags, "--output", str(tmp_path / "strict"), "--max-bad-clips", "0"])
 
 
+@needs_keras_layers
 @pytest.mark.parametrize("mix", ["mixup", "cutmix"])
 def test_mixed_labels_and_random_operations(mix, tmp_path):
     """The loss of mixed labels; validation is on plain clips, as evaluation is."""

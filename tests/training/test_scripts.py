@@ -21,6 +21,7 @@ import numpy as np
 import predict
 import prepare
 import pytest
+import tensorflow as tf
 from recipes import PAPER, SAMPLE, Recipe
 
 from smallbig_keras import data, runs
@@ -140,6 +141,19 @@ def test_half_written_checkpoint_is_never_loaded(run, sample, tmp_path, capsys):
         open_last(output)
 
 
+def test_several_devices_with_an_older_keras(monkeypatch):
+    monkeypatch.setattr(keras, "__version__", "3.9.2")
+    devices = 2 * tf.config.list_logical_devices("CPU")
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: devices)
+    for strategy in ("auto", "mirrored"):
+        with pytest.raises(ImportError, match="needs Keras 3.10:.*Received: Keras 3.9.2"):
+            building.make_strategy(strategy)
+    assert building.make_strategy("one").num_replicas_in_sync == 1
+
+
+@pytest.mark.skipif(
+    building.keras_version() < (3, 10), reason="needs Keras 3.10, older ones are refused"
+)
 def test_two_devices_reach_the_loss_of_one(sample, tmp_path):
     """Two logical CPU devices, same global batches, normalised over both devices."""
     script = """
