@@ -16,6 +16,7 @@ from recipes import RECIPES, find_recipe
 
 import smallbig_keras
 from smallbig_keras import cli, data, models, runs
+from smallbig_keras.data import batch_augmentation
 
 
 def parse(documentation, arguments=None):
@@ -191,12 +192,11 @@ def check(config):
             "--lr must be above 0, --l2 at least 0 and --momentum from 0 to below 1. Received: "
             f"lr={config['lr']}, l2={config['l2']}, momentum={config['momentum']}"
         )
+    # Older versions of Keras lack these layers.
     if config["randaugment"]:
         number, strength = config["randaugment"]
-        if number < 1 or number % 1 or not 0 < strength <= 1:
-            raise SystemExit(
-                "--randaugment takes a whole number of at least 1 and a strength above 0, up to 1. "
-                f"Received: {number:g} {strength:g}"
-            )
-        config["randaugment"] = int(number), strength
+        config["randaugment"] = int(number) if number % 1 == 0 else number, strength
+        batch_augmentation.RandAugment(*config["randaugment"])
+    if building.mix(config):
+        batch_augmentation.Mix(config["mix"], classes=1)
     models.model_spec(config["model"], config["variant"], **config["options"])

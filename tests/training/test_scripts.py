@@ -245,6 +245,7 @@ def test_prepare_sample_and_its_errors(tmp_path):
         (["--data-root", "x", "--momentum", "1"], "--momentum from 0"),
         (["--data-root", "x", "--options", '{"units": [4]}'], "convolutions among"),
         (["--data-root", "x", "--variant", "published"], "`variant` must be one of"),
+        (["--data-root", "x", "--randaugment", "1.5", "0.5"], "`randaugment` must be"),
     ],
 )
 def test_bad_flags(flags, rule, tmp_path):
