@@ -11,26 +11,26 @@ opens a file with OpenCV and decodes: to its end, to the last frame of the clip,
 It keeps the frames as they come, without augmentation and batches.
 """
 
-import argparse
-import itertools
-import os
 import pathlib
-import resource
-import shutil
-import statistics
 import sys
-import tempfile
-import time
-from concurrent.futures import ThreadPoolExecutor
 
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+sys.path.append(str(pathlib.Path(__file__).parents[1] / "training"))
+import environment  # noqa: E402, F401  # isort: skip
+import argparse  # noqa: E402
+import itertools  # noqa: E402
+import os  # noqa: E402
+import resource  # noqa: E402
+import shutil  # noqa: E402
+import statistics  # noqa: E402
+import tempfile  # noqa: E402
+import time  # noqa: E402
+from concurrent.futures import ThreadPoolExecutor  # noqa: E402
 
-import cv2
-import numpy as np
+import cv2  # noqa: E402
+import numpy as np  # noqa: E402
 
-from smallbig_keras import data
-from smallbig_keras.data.sample import find_footage
+from smallbig_keras import data  # noqa: E402
+from smallbig_keras.data.sample import find_footage  # noqa: E402
 
 FRAMES, STRIDE, SIZE, WIDTH, HEIGHT, LENGTH = 8, 8, 224, 320, 256, 300
 TEMPLATE = "img_{:05d}.jpg"
@@ -191,8 +191,8 @@ def loader_clips(source, epoch, workers):
         epochs=epoch + 1000,
         num_parallel_calls=workers,
     )
-    for batch, _ in clips:
-        yield from batch
+    for _, labels in clips:
+        yield from range(len(labels))
 
 
 def clips_per_second(clips, count, start):
