@@ -3,17 +3,23 @@
 import argparse
 import functools
 import json
+import os
 import re
+import sys
+import warnings
 
 # Messages about what the user gave end in one of these, by the rule of this package.
 _READABLE = ("Received: ", "pip install")
+# What shells report of a process that Ctrl-C ended.
+_INTERRUPTED = 130
 _IN_GRAPH = re.compile(r"BadVideoError: (.*?)(?=\nTraceback|\n\n\t|\Z)", re.DOTALL)
 
 
 def readable_errors(main):
     """Makes a script's `main` end with the message of an error in its input, no traceback.
 
-    Errors of other kinds, which are faults of the program, keep their traceback.
+    Errors of other kinds, which are faults of the program, keep their traceback. Warnings are
+    lines, and an interruption from the keyboard ends the process at once.
 
     Args:
         main: function.
@@ -24,8 +30,15 @@ def readable_errors(main):
 
     @functools.wraps(main)
     def wrapped(*args, **kwargs):
+        warnings.formatwarning = _one_line
         try:
             return main(*args, **kwargs)
+        except KeyboardInterrupt:
+            print("\nstopped; what is done is kept", file=sys.stderr)
+            sys.stdout.flush()
+            sys.stderr.flush()
+            # Threads that decode would abort a process that ends in any other way.
+            os._exit(_INTERRUPTED)
         except (OSError, ImportError, TypeError, ValueError) as error:
             if not any(sign in str(error) for sign in _READABLE):
                 raise
@@ -38,6 +51,10 @@ def readable_errors(main):
             raise SystemExit(f"error: {message[1]}") from error
 
     return wrapped
+
+
+def _one_line(message, *_, **__):
+    return f"warning: {message}\n"
 
 
 def make_parser(documentation):

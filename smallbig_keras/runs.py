@@ -136,6 +136,7 @@ def read_config(path):
     file = pathlib.Path(path) / CONFIG
     if not file.is_file():
         there = "" if pathlib.Path(path).exists() else ", which is not there"
+        there = ", a file: name its folder" if pathlib.Path(path).is_file() else there
         raise FileNotFoundError(
             f"A run is a folder that training/fit.py wrote, with a file {CONFIG}. "
             f"Received: {path}{there}"

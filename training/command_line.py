@@ -55,8 +55,17 @@ def parse(documentation, arguments=None):
     )
     group.add_argument("--stride", type=int, metavar="FRAMES", **recipe)
     group.add_argument("--size", type=int, help="pixels of the square crop", **recipe)
-    group.add_argument("--short-side", type=int, nargs=2, metavar=("MIN", "MAX"), **recipe)
-    group.add_argument("--test-short-side", type=int, metavar="PIXELS", **recipe)
+    group.add_argument(
+        "--short-side",
+        type=int,
+        nargs=2,
+        metavar=("MIN", "MAX"),
+        help="pixels before the crop; default: in the recipe's ratio to --size",
+        **recipe,
+    )
+    group.add_argument(
+        "--test-short-side", type=int, metavar="PIXELS", help="the same in validation", **recipe
+    )
     group.add_argument("--augmentation", choices=("short_side", "multi_scale"), **recipe)
     group.add_argument("--flip", choices=("none", "plain", "swap"), **recipe)
     group.add_argument(
@@ -76,7 +85,7 @@ def parse(documentation, arguments=None):
         "--options",
         type=cli.json_object,
         metavar="JSON",
-        help="e.g. '{\"dropout\": 0.5}'",
+        help='e.g. \'{"dropout": 0.5, "blocks": [1, 1, 1, 1], "width": 16}\'',
         **recipe,
     )
     group.add_argument(
@@ -136,6 +145,11 @@ def resolve(args):
     recipe = find_recipe(kind, args.dataset, getattr(args, "model", None))
     given = {f.name for f in dataclasses.fields(recipe)} & set(vars(args)) - {"lr"}
     given = {name: getattr(args, name) for name in given}
+    # Another crop keeps its part of the frame.
+    scale = given.get("size", recipe.size) / recipe.size
+    short_side = tuple(round(side * scale) for side in recipe.short_side)
+    test_short_side = round(recipe.test_short_side * scale)
+    given = {"short_side": short_side, "test_short_side": test_short_side, **given}
     if "options" in given:
         given["options"] = {**recipe.options, **args.options}
     recipe = dataclasses.replace(recipe, **given)

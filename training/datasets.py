@@ -73,11 +73,15 @@ def open_source(config, split, bad_clips):
     if config["shards"]:
         source = data.ShardSource(config["shards"], split)
         return source, source.class_names
-    # Without a folder the reader's error draws what is expected.
-    root = config["data_root"] or "(--data-root is missing)"
-    videos, class_names = data.read_annotations(
-        config["dataset"], root, split, **config["data_options"]
-    )
+    try:
+        videos, class_names = data.read_annotations(
+            config["dataset"], config["data_root"] or "DIR", split, **config["data_options"]
+        )
+    except data.DatasetNotFoundError as error:
+        if config["data_root"]:
+            raise
+        drawn = str(error).rpartition("Received: ")[0]
+        raise data.DatasetNotFoundError(f"{drawn}Received: no --data-root DIR") from None
     there = data.drop_missing(videos, "raise" if bad_clips.policy == "raise" else "skip")
     for video in set(videos) - set(there):
         bad_clips.add(video.path, "a file that is missing")

@@ -21,6 +21,7 @@ import smallbig_keras
 from smallbig_keras import cli, data, evaluation, runs
 from smallbig_keras.weights.files import sha256
 
+_HINT = "--skip-bad leaves unreadable videos out; prepare.py index finds all of them."
 _DATA = ("dataset", "data_root", "data_options", "shards")
 
 
@@ -108,12 +109,14 @@ def evaluate_run(path, config, args, output=None):
     """Scores the videos that `config` names; returns the scores and the folder of their files."""
     run = runs.load_run(path, args.checkpoint)
     views = make_views(run.config, args)
-    bad_clips = data.BadClips("skip" if args.skip_bad else "raise")
+    bad_clips = data.BadClips("skip" if args.skip_bad else "raise", hint=_HINT)
     source, class_names = datasets.open_source(config, args.split, bad_clips)
     if class_names != run.class_names:
         raise ValueError(
             f"The run knows {len(run.class_names)} classes and the dataset has "
-            f"{len(class_names)} of other names or order. Received: {path}, {config['data_root']}"
+            f"{len(class_names)} of other names or order; --dataset and --data-root name another. "
+            f"Received: {path} with {run.class_names[:2]}, ..., "
+            f"{config['shards'] or config['data_root']} with {class_names[:2]}, ..."
         )
     print(
         f"{path}/{args.checkpoint}: {len(source)} videos, {views.clips} clips x {views.crops} "

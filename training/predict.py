@@ -6,6 +6,7 @@ python training/predict.py video.webm --weights runs/RUN
 import environment  # noqa: F401  # isort: skip
 
 from smallbig_keras import cli, decode_predictions, runs
+from smallbig_keras.data import BadVideoError
 
 
 @cli.readable_errors
@@ -19,11 +20,19 @@ def main(arguments=None):
         parser.error(f"--top must be at least 1. Received: {args.top}")
 
     run = runs.load_run(args.weights)
+    errors = []
     for video in args.videos:
-        scores = run.model.predict(run.load_clip(video), verbose=0)
+        try:
+            clip = run.load_clip(video)
+        except BadVideoError as error:
+            errors.append(str(error))
+            continue
+        scores = run.model.predict(clip, verbose=0)
         print(video)
         for name, score in decode_predictions(scores, args.top, labels=run.class_names)[0]:
             print(f"  {score:6.1%}  {name}")
+    if errors:
+        raise BadVideoError("\n".join(errors))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import os
 import pathlib
 import statistics
 import sys
+import time
 
 import datasets
 import keras
@@ -23,6 +24,8 @@ from smallbig_keras import cli, data, runs, weights
 
 SPLITS = ("train", "validation", "test")
 _SHOWN = 10
+# Seconds.
+_LINE_EVERY = 10
 
 
 @cli.readable_errors
@@ -161,7 +164,8 @@ def make_shards(args):
     (class_names, *others) = [names for _, names in splits.values()]
     if any(names != class_names for names in others):
         raise SystemExit(f"error: all splits must have the same classes. Received: {list(splits)}")
-    manifest = data.make_shards(
+    make = functools.partial(
+        data.make_shards,
         {split: videos for split, (videos, _) in splits.items()},
         class_names,
         args.out,
@@ -171,6 +175,11 @@ def make_shards(args):
         args.workers,
         progress_bar("video"),
     )
+    try:
+        manifest = make()
+    except data.BadVideoError as error:
+        hint = "--skip-bad leaves unreadable videos out; prepare.py index finds all of them."
+        raise data.BadVideoError(f"{error}\n{hint}") from None
     for split, made in manifest["splits"].items():
         size = sum(shard["bytes"] for shard in made["shards"])
         count = len(made["shards"])
@@ -243,18 +252,23 @@ def publish_run(args):
 
 
 def progress_bar(unit):
-    """Returns a function of `(done, total)` that draws a bar, or one line where none can be.
+    """Returns a function of `(done, total)` that draws a bar, or where none can be prints lines.
 
     Args:
         unit: str. What is counted.
     """
-    bars = []
+    bars, start, printed = [], time.monotonic(), [time.monotonic()]
 
     def show(done, total):
-        if not bars:
-            verbose = 1 if sys.stdout.isatty() else 2
-            bars.append(keras.utils.Progbar(total, verbose=verbose, unit_name=unit))
-        bars[0].update(done)
+        now = time.monotonic()
+        if sys.stdout.isatty():
+            if not bars:
+                bars.append(keras.utils.Progbar(total, unit_name=unit))
+            bars[0].update(done)
+        elif done == total or now - printed[0] > _LINE_EVERY:
+            printed[0] = now
+            left = (now - start) / done * (total - done)
+            print(f"{done}/{total} {unit}s, {left:.0f} s left", flush=True)
 
     return show
 

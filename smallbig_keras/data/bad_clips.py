@@ -17,18 +17,20 @@ class BadClips:
             out, `"raise"` stops. Defaults to `"raise"`.
         limit: int. Different bad files that are tolerated; one more stops. Defaults to `None`,
             any number.
+        hint: str. What the error of `"raise"` adds. Defaults to `None`.
 
     Raises:
         ValueError: `policy` is another word or `limit` is negative.
     """
 
-    def __init__(self, policy="raise", limit=None):
+    def __init__(self, policy="raise", limit=None, hint=None):
         if policy not in POLICIES:
             raise ValueError(f"`policy` must be one of {POLICIES}. Received: policy={policy!r}")
         if limit is not None and limit < 0:
             raise ValueError(f"`limit` must be at least 0 or None. Received: limit={limit}")
         self.policy = policy
         self.limit = limit
+        self.hint = hint
         self._lock = threading.Lock()
         self._clips = {}
 
@@ -47,7 +49,7 @@ class BadClips:
             self._clips[path] = reason, count + 1
             files = len(self._clips)
         if self.policy == "raise":
-            raise BadVideoError(reason)
+            raise BadVideoError(f"{reason}\n{self.hint}" if self.hint else reason)
         if self.limit is not None and files > self.limit:
             lines = "\n".join(self.report())
             raise BadVideoError(

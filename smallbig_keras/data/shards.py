@@ -242,7 +242,8 @@ def _check_same(out, wanted, begun):
     names = [name for name in wanted if begun.get(name) != wanted[name]]
     if names:
         raise ValueError(
-            "A folder of shards is made with the same options and lists from beginning to end. "
+            "A folder of shards is made with the same options and lists from beginning to end; "
+            "delete the folder, or name another. "
             f"Received: {out} with {', '.join(f'{n}={wanted[n]}' for n in names)}, begun with "
             f"{', '.join(f'{n}={begun.get(n)}' for n in names)}"
         )

@@ -13,6 +13,8 @@ import prepare
 import pytest
 from recipes import PAPER, SAMPLE, Recipe
 
+from smallbig_keras import cli
+
 
 @pytest.mark.parametrize(
     "flags, rule",
@@ -22,7 +24,7 @@ from recipes import PAPER, SAMPLE, Recipe
             r"(?s)20bn-something.*--sample.*Received: .*nowhere",
         ),
         ([], r"(?s)20bn-something.*--sample"),
-        (["--data-root", "x", "--size", "300"], "must fit into the short side"),
+        (["--data-root", "x", "--test-short-side", "200"], "must fit into the short side"),
         (["--data-root", "x", "--epochs", "0"], "--epochs must be at least 1"),
         (["--data-root", "x", "--momentum", "1"], "--momentum from 0"),
         (["--data-root", "x", "--options", '{"units": [4]}'], "convolutions among"),
@@ -66,6 +68,15 @@ def test_options_are_added_to_those_of_the_recipe(monkeypatch, tmp_path):
     assert config["options"]["width"] == SAMPLE["sthv2"].options["width"]
 
 
+def test_short_side_follows_the_size(tmp_path):
+    flags = ["--dataset", "k400", "--data-root", "x", "--output", str(tmp_path / "run")]
+    config = command_line.resolve(command_line.parse("", [*flags, "--size", "112"]))
+    assert (config["short_side"], config["test_short_side"]) == ((128, 160), 128)
+    flags += ["--size", "112", "--short-side", "112", "130"]
+    config = command_line.resolve(command_line.parse("", flags))
+    assert (config["short_side"], config["test_short_side"]) == ([112, 130], 128)
+
+
 def test_help_names_every_recipe_field():
     result = subprocess.run(
         [sys.executable, fit.__file__, "--help"],
@@ -96,3 +107,15 @@ def test_learning_rate_schedules():
     cosine = building.learning_rate_schedule({**config, "schedule": "cosine"}, steps=5)
     expected = (1 + np.cos(np.pi * np.arange(20) / 20)) / 2
     np.testing.assert_allclose([float(cosine(k)) for k in range(20)], expected, rtol=1e-5)
+
+
+def test_interruption_ends_at_once(monkeypatch, capsys):
+    codes = []
+    monkeypatch.setattr("smallbig_keras.cli.os._exit", codes.append)
+
+    @cli.readable_errors
+    def main():
+        raise KeyboardInterrupt
+
+    main()
+    assert codes == [130] and "what is done is kept" in capsys.readouterr().err

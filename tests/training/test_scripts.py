@@ -217,7 +217,10 @@ def test_bad_video_is_replaced_in_training_and_an_error_in_evaluation(sample, tm
     with missing, pytest.raises(SystemExit, match="At most 0 bad videos.*Received: 1"):
         fit.main(arguments(root, tmp_path / "strict", "--epochs", "1", "--max-bad-clips", "0"))
     with pytest.raises(SystemExit, match="Received: .*3.webm"):
-        predict.main([str(videos / "3.webm"), "--weights", str(output)])
+        predict.main(
+            [str(videos / name) for name in ("3.webm", "4.webm")] + ["--weights", str(output)]
+        )
+    assert "4.webm" in capsys.readouterr().out
 
 
 def test_prepare_sample_and_its_errors(tmp_path):
