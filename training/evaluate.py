@@ -9,6 +9,7 @@ The same command goes on where it was stopped. Results are in RUN/evaluation.
 """
 
 import environment  # noqa: F401  # isort: skip
+import itertools
 import pathlib
 import platform
 
@@ -112,11 +113,13 @@ def evaluate_run(path, config, args, output=None):
     bad_clips = data.BadClips("skip" if args.skip_bad else "raise", hint=_HINT)
     source, class_names = datasets.open_source(config, args.split, bad_clips)
     if class_names != run.class_names:
+        pairs = enumerate(itertools.zip_longest(run.class_names, class_names))
+        place, (known, there) = next((i, pair) for i, pair in pairs if pair[0] != pair[1])
         raise ValueError(
             f"The run knows {len(run.class_names)} classes and the dataset has "
             f"{len(class_names)} of other names or order; --dataset and --data-root name another. "
-            f"Received: {path} with {run.class_names[:2]}, ..., "
-            f"{config['shards'] or config['data_root']} with {class_names[:2]}, ..."
+            f"Received: {path}, {config['shards'] or config['data_root']}: class {place} is "
+            f"{known!r} and {there!r}"
         )
     print(
         f"{path}/{args.checkpoint}: {len(source)} videos, {views.clips} clips x {views.crops} "

@@ -261,5 +261,8 @@ def test_errors(run, root, tmp_path):
     with pytest.raises(SystemExit, match="A run is a folder.*Received: .*nowhere"):
         evaluate.main(["--weights", str(run), "--ensemble", str(tmp_path / "nowhere")])
     other = make_run(tmp_path / "other", root, seed=1, class_names=CLASSES[::-1])
-    with pytest.raises(SystemExit, match="3 classes .* other names or order. Received: .*other"):
+    with pytest.raises(
+        SystemExit,
+        match="3 classes .* other names.* Received: .*other.*: class 0 is",
+    ):
         evaluate.main(["--weights", str(other)])
