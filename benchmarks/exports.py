@@ -31,8 +31,8 @@ def main():
     import numpy as np
 
     import smallbig_keras
-    from smallbig_keras import exports
-    from smallbig_keras.exports import comparison
+    from smallbig_keras import export
+    from smallbig_keras.export import comparison
 
     options = {"extra": None} if args.no_extra else {}
     model = getattr(smallbig_keras, args.model)(

@@ -30,7 +30,7 @@ import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 
 from smallbig_keras import data  # noqa: E402
-from smallbig_keras.data.sample import find_footage  # noqa: E402
+from smallbig_keras.data.sample_set import find_footage  # noqa: E402
 
 FRAMES, STRIDE, SIZE, WIDTH, HEIGHT, LENGTH = 8, 8, 224, 320, 256, 300
 TEMPLATE = "img_{:05d}.jpg"

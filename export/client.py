@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 
 from smallbig_keras import cli, data
-from smallbig_keras.exports import artifacts
+from smallbig_keras.export import artifacts
 
 OUTPUTS = {"probabilities", "logits", "classes", "labels"}
 MAX_TIMEOUT = 86400

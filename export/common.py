@@ -117,7 +117,7 @@ def _open_dataset(args, source, split):
             "Real clips come from the dataset of a run, from --dataset or --videos. "
             f"Received: --weights {args.weights}, which is no run"
         )
-    return datasets.open_source(config, split, data.BadClips())[0]
+    return datasets.open_source(config, split, data.UnreadableVideos())[0]
 
 
 def _video_files(path):

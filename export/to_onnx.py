@@ -7,7 +7,7 @@
 
 from common import add_output, load_source, make_parser  # isort: skip
 from smallbig_keras import cli
-from smallbig_keras.exports.onnx_export import to_onnx
+from smallbig_keras.export.onnx_export import to_onnx
 
 
 @cli.readable_errors

@@ -13,7 +13,7 @@ of --data-root or --videos. Validation videos would flatter what is measured on 
 from common import add_clips, add_output, load_clips, load_source, make_parser  # isort: skip
 import smallbig_keras
 from smallbig_keras import cli
-from smallbig_keras.exports import artifacts, tflite
+from smallbig_keras.export import artifacts, tflite
 
 
 @cli.readable_errors

@@ -1,44 +1,18 @@
-"""SmallBigNet and the video networks it is compared with, for Keras 3."""
+"""SmallBigNet and the video networks it is compared with, for Keras 3.
 
-from smallbig_keras import layers, models, optimizers
-from smallbig_keras.labels import class_names, decode_predictions, preprocess_input
-from smallbig_keras.models import (
-    C2DR23,
-    C2DR50,
-    C2DR101,
-    SlowOnlyR50,
-    SmallBigR23,
-    SmallBigR50,
-    SmallBigR101,
-    SmallBigSlowOnlyR50,
-    complexity,
-    feature_extractor,
-    list_models,
-)
-from smallbig_keras.runs import Run, load_run
-from smallbig_keras.version import __version__
-from smallbig_keras.weights import list_weights
+Public names are in `__init__.pyi` and are imported when they are first used, so that
+`import smallbig_keras` alone imports neither Keras nor TensorFlow nor OpenCV.
+"""
 
-__all__ = [
-    "C2DR23",
-    "C2DR50",
-    "C2DR101",
-    "Run",
-    "SlowOnlyR50",
-    "SmallBigR23",
-    "SmallBigR50",
-    "SmallBigR101",
-    "SmallBigSlowOnlyR50",
-    "__version__",
-    "class_names",
-    "complexity",
-    "decode_predictions",
-    "feature_extractor",
-    "layers",
-    "list_models",
-    "list_weights",
-    "load_run",
-    "models",
-    "optimizers",
-    "preprocess_input",
-]
+import lazy_loader
+import wrapt
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+@wrapt.when_imported("keras")
+def _register(_):
+    """Registers layers and optimisers with Keras, so that it finds them in a `.keras` file."""
+    from smallbig_keras import layers, optimizers
+
+    return [getattr(layers, name) for name in layers.__all__], optimizers.SGDWithL2

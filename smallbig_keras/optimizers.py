@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from smallbig_keras.errors import SmallBigError
+
 
 @keras.saving.register_keras_serializable(package="smallbig_keras")
 class SGDWithL2(keras.optimizers.SGD):
@@ -41,7 +43,7 @@ class SGDWithL2(keras.optimizers.SGD):
         **kwargs,
     ):
         if l2 < 0 or kwargs.get("weight_decay"):
-            raise ValueError(
+            raise SmallBigError(
                 "`l2` must be at least 0 and takes the place of `weight_decay`. "
                 f"Received: l2={l2}, weight_decay={kwargs.get('weight_decay')}"
             )

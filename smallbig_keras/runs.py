@@ -1,14 +1,13 @@
 """The folder of a training run: its configuration, checkpoints and log."""
 
 import csv
-import dataclasses
 import json
-import os
 import pathlib
 import zipfile
 import zlib
 
-import keras
+from smallbig_keras.errors import NotFoundError, SmallBigError
+from smallbig_keras.files import replace_file
 
 CONFIG = "config.json"
 LOG = "log.csv"
@@ -29,97 +28,6 @@ _DEFAULTS = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """A trained model with what its use needs.
-
-    Args:
-        path: pathlib.Path. Folder of the run.
-        model: `keras.Model` from clips to probabilities.
-        config: dict. Resolved configuration of the training.
-    """
-
-    path: pathlib.Path
-    model: keras.Model
-    config: dict
-
-    @property
-    def class_names(self):
-        """The class names in label order, a list of str."""
-        return self.config["class_names"]
-
-    def load_clip(self, path):
-        """Reads a video the way the run was validated: its middle clip, the centre crop.
-
-        Args:
-            path: str or path. A video file.
-
-        Returns:
-            float32 array `(1, frames, size, size, 3)`, normalised.
-
-        Raises:
-            BadVideoError: if the file is no video that can be decoded.
-        """
-        from smallbig_keras.data import load_clip
-
-        return load_clip(
-            path,
-            frames=self.config["frames"],
-            size=self.config["size"],
-            short_side=self.config["test_short_side"],
-            sampling=self.config["sampling"],
-            stride=self.config["stride"],
-        )
-
-    def model_for(self, frames, size):
-        """Gives the model for clips of another length or size, with the weights of this one.
-
-        Args:
-            frames: int. Frames in a clip.
-            size: int. Height and width of a clip in pixels.
-
-        Returns:
-            `keras.Model`, that of the run if its clips are of that length and size.
-        """
-        shape = (frames, size, size, 3)
-        if self.model.input_shape[1:] == shape:
-            return self.model
-        # Not the model function: layers of a checkpoint keep their precision.
-        clips = keras.Input(shape, name="clips")
-        model = keras.models.clone_model(self.model, input_tensors=clips)
-        model.set_weights(self.model.get_weights())
-        return model
-
-
-def load_run(path, checkpoint=BEST):
-    """Opens the folder that `training/fit.py` wrote.
-
-    Args:
-        path: str. The folder.
-        checkpoint: str. The checkpoint inside. Defaults to `"best.keras"`.
-
-    Returns:
-        Run.
-
-    Raises:
-        FileNotFoundError: if the folder holds no such run.
-        ValueError: if the checkpoint cannot be read.
-
-    Example:
-
-        run = smallbig_keras.load_run("runs/sample")
-        scores = run.model.predict(run.load_clip("video.webm"))
-    """
-    path = pathlib.Path(path)
-    config = read_config(path)
-    file = path / checkpoint
-    if not file.is_file():
-        raise FileNotFoundError(
-            f"A run has a checkpoint {checkpoint} after its first epoch. Received: {path}"
-        )
-    return Run(path, open_checkpoint(file), config)
-
-
 def read_config(path):
     """Reads the configuration of a run.
 
@@ -137,14 +45,14 @@ def read_config(path):
     if not file.is_file():
         there = "" if pathlib.Path(path).exists() else ", which is not there"
         there = ", a file: name its folder" if pathlib.Path(path).is_file() else there
-        raise FileNotFoundError(
+        raise NotFoundError(
             f"A run is a folder that training/fit.py wrote, with a file {CONFIG}. "
             f"Received: {path}{there}"
         )
     try:
         return {**_DEFAULTS, **json.loads(file.read_text(encoding="utf-8"))}
     except ValueError as error:
-        raise ValueError(f"{file} must be a whole JSON file. Received: {error}") from None
+        raise SmallBigError(f"{file} must be a whole JSON file. Received: {error}") from None
 
 
 def write_config(path, config):
@@ -172,14 +80,26 @@ def open_checkpoint(file):
         ValueError: if the file is not whole.
     """
     if not zipfile.is_zipfile(file):
-        raise ValueError(
+        raise SmallBigError(
             f"A checkpoint must be a whole .keras file; this one is cut short or of another "
             f"kind. Received: {file}"
         )
+    import keras
+
     try:
         return keras.saving.load_model(file, compile=False)
     except (zipfile.BadZipFile, zlib.error, OSError, KeyError) as error:
-        raise ValueError(f"A checkpoint must be whole ({error}). Received: {file}") from None
+        raise SmallBigError(f"A checkpoint must be whole ({error}). Received: {file}") from None
+
+
+def find_checkpoint(path, checkpoint=BEST):
+    """Returns the file of a checkpoint of a run; raises `NotFoundError` if it is not there."""
+    file = pathlib.Path(path) / checkpoint
+    if not file.is_file():
+        raise NotFoundError(
+            f"A run has a checkpoint {checkpoint} after its first epoch. Received: {path}"
+        )
+    return file
 
 
 def save_checkpoint(model, file, keep=None, include_optimizer=True):
@@ -193,6 +113,8 @@ def save_checkpoint(model, file, keep=None, include_optimizer=True):
             `True`.
     """
     if not include_optimizer:
+        import keras
+
         model = keras.Model(model.input, model.output, name=model.name)
     replace_file(file, model.save, keep)
 
@@ -215,7 +137,7 @@ def find_last_checkpoint(path):
             return file
         print(f"{file} is not whole, the checkpoint before it is taken")
     if files:
-        raise ValueError(f"A run continues from a whole checkpoint. Received: {files[0]}")
+        raise SmallBigError(f"A run continues from a whole checkpoint. Received: {files[0]}")
     return None
 
 
@@ -261,20 +183,3 @@ def write_log(path, rows):
             writer.writerows(rows)
 
     replace_file(pathlib.Path(path) / LOG, write)
-
-
-def replace_file(file, write, keep=None):
-    """Writes a file so that a reader sees the old one or the new one, never a part.
-
-    Args:
-        file: pathlib.Path. The file.
-        write: function that writes a file at the path that it is given.
-        keep: pathlib.Path. Where the present `file` is moved first. Defaults to `None`.
-    """
-    temporary = file.with_name(f".writing-{file.name}")
-    write(temporary)
-    with temporary.open("rb+") as written:
-        os.fsync(written.fileno())
-    if keep is not None and file.exists():
-        os.replace(file, keep)
-    os.replace(temporary, file)

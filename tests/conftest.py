@@ -1,7 +1,10 @@
-import environment  # noqa: F401  # isort: skip
-import keras
-import numpy as np
-import pytest
+from smallbig_keras.machine import set_environment
+
+set_environment()
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

@@ -61,7 +61,7 @@ def add_given(config, args):
     return {**config, **given, "data_options": options}
 
 
-def open_source(config, split, bad_clips):
+def open_source(config, split, unreadable):
     """Opens a split of the data set of a configuration.
 
     Videos that are listed but missing are left out and recorded as bad, or an error by the policy
@@ -82,9 +82,9 @@ def open_source(config, split, bad_clips):
             raise
         drawn = str(error).rpartition("Received: ")[0]
         raise data.DatasetNotFoundError(f"{drawn}Received: no --data-root DIR") from None
-    there = data.drop_missing(videos, "raise" if bad_clips.policy == "raise" else "skip")
+    there = data.drop_missing(videos, "raise" if unreadable.policy == "raise" else "skip")
     for video in set(videos) - set(there):
-        bad_clips.add(video.path, "a file that is missing")
+        unreadable.add(video.path, "a file that is missing")
     return data.VideoSource(there, read_index(config)), class_names
 
 

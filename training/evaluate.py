@@ -110,8 +110,8 @@ def evaluate_run(path, config, args, output=None):
     """Scores the videos that `config` names; returns the scores and the folder of their files."""
     run = runs.load_run(path, args.checkpoint)
     views = make_views(run.config, args)
-    bad_clips = data.BadClips("skip" if args.skip_bad else "raise", hint=_HINT)
-    source, class_names = datasets.open_source(config, args.split, bad_clips)
+    unreadable = data.UnreadableVideos("skip" if args.skip_bad else "raise", hint=_HINT)
+    source, class_names = datasets.open_source(config, args.split, unreadable)
     if class_names != run.class_names:
         pairs = enumerate(itertools.zip_longest(run.class_names, class_names))
         place, (known, there) = next((i, pair) for i, pair in pairs if pair[0] != pair[1])
@@ -156,7 +156,7 @@ def evaluate_run(path, config, args, output=None):
             },
         },
         batch_size=args.batch_size,
-        bad_clips=bad_clips,
+        unreadable=unreadable,
         num_parallel_calls=args.workers,
         save_every=args.save_every,
         restart=args.restart,

@@ -41,9 +41,9 @@ def train(run, config, resume=False):
             f"Received: {config['batch_size']}"
         )
 
-    bad_clips = data.BadClips("replace", config["max_bad_clips"])
-    bad_validation = data.BadClips("skip")
-    videos, class_names = datasets.open_source(config, "train", bad_clips)
+    unreadable = data.UnreadableVideos("replace", config["max_bad_clips"])
+    bad_validation = data.UnreadableVideos("skip")
+    videos, class_names = datasets.open_source(config, "train", unreadable)
     validation, _ = datasets.open_source(config, "validation", bad_validation)
     config.setdefault("num_videos", len(videos))
     if config["num_videos"] != len(videos):
@@ -96,14 +96,14 @@ def train(run, config, resume=False):
         mix=building.mix(config),
         epochs=config["epochs"],
         initial_epoch=epoch,
-        bad_clips=bad_clips,
+        unreadable=unreadable,
         **common,
     )
     validation_clips = data.clip_dataset(
         validation,
         training=False,
         short_side=config["test_short_side"],
-        bad_clips=bad_validation,
+        unreadable=bad_validation,
         **common,
     )
 
@@ -124,7 +124,7 @@ def train(run, config, resume=False):
         validation_data=validation_clips,
         callbacks=[
             callbacks.EpochTimes(config["batch_size"], lambda: meter.seconds),
-            callbacks.BadClipReport({"training": bad_clips, "validation": bad_validation}),
+            callbacks.BadClipReport({"training": unreadable, "validation": bad_validation}),
             *tensorboard(run),
             recorder,
         ],

@@ -7,6 +7,8 @@ same key gives the same clips.
 import keras
 import tensorflow as tf
 
+from smallbig_keras.errors import MissingPackageError, SmallBigError
+
 _MIXES = {"mixup": "MixUp", "cutmix": "CutMix"}
 _OPERATIONS = (
     *("random_shear", "random_translation", "random_rotation", "random_brightness"),
@@ -34,7 +36,7 @@ class RandAugment:
 
     def __init__(self, num_ops, factor):
         if not (isinstance(num_ops, int) and num_ops >= 1 and 0 < factor <= 1):
-            raise ValueError(
+            raise SmallBigError(
                 "`randaugment` must be (num_ops, factor), an int of at least 1 and a float above 0 "
                 f"and up to 1. Received: num_ops={num_ops!r}, factor={factor!r}"
             )
@@ -87,11 +89,11 @@ class Mix:
 
     def __init__(self, kind, classes):
         if kind not in _MIXES:
-            raise ValueError(
+            raise SmallBigError(
                 f"`mix` must be None or one of {tuple(_MIXES)}. Received: mix={kind!r}"
             )
         if classes < 1:
-            raise ValueError(f"`mix` needs at least one class. Received: classes={classes}")
+            raise SmallBigError(f"`mix` needs at least one class. Received: classes={classes}")
         self.classes = classes
         self._layer = _keras_layer(_MIXES[kind])
 
@@ -134,12 +136,12 @@ class _Seeds(keras.random.SeedGenerator):
 
 def _keras_layer(name, **options):
     if keras.backend.backend() != "tensorflow":
-        raise ValueError(
+        raise SmallBigError(
             f"keras.layers.{name} is used here with the TensorFlow backend only. "
             f"Received: {keras.backend.backend()}"
         )
     if not hasattr(keras.layers, name):
-        raise ImportError(
+        raise MissingPackageError(
             f"keras.layers.{name} needs a later Keras: pip install -U keras. "
             f"Received: Keras {keras.__version__}"
         )

@@ -11,6 +11,7 @@ import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 
 from smallbig_keras.data.containers import ends_in_zeros, is_matroska, stated_bytes  # noqa: E402
+from smallbig_keras.errors import SmallBigError
 
 # Containers without an index report numbers up to 1e18, positive and negative.
 _MAX_FRAMES = 1_000_000
@@ -24,7 +25,7 @@ _GAP = 500, 10
 _END = 1000, 0.2
 
 
-class BadVideoError(ValueError):
+class BadVideoError(SmallBigError):
     """A file that does not give the frames of a video."""
 
     @classmethod
@@ -100,7 +101,7 @@ def read_frames(video, sampler, num_frames=None, exact_seek=False):
         ValueError: `exact_seek` without `num_frames`.
     """
     if exact_seek and num_frames is None:
-        raise ValueError("`exact_seek` needs `num_frames`. Received: num_frames=None")
+        raise SmallBigError("`exact_seek` needs `num_frames`. Received: num_frames=None")
     try:
         if num_frames is None:
             with VideoReader(video) as reader:

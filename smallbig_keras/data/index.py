@@ -10,10 +10,12 @@ from dataclasses import asdict
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
-from smallbig_keras import runs
 from smallbig_keras.data.decoding import BadVideoError
 from smallbig_keras.data.frame_folders import count_frames, read_frame_folder
-from smallbig_keras.data.probing import VideoFacts, probe_video
+from smallbig_keras.data.probing import VideoInfo, probe_video
+from smallbig_keras.errors import NotFoundError, SmallBigError
+from smallbig_keras.files import replace_file
+from smallbig_keras.machine import num_processors
 
 _KEYS = ("path", "bytes", "mtime", "num_frames", "width", "height", "exact_seek", "error")
 _BEGIN = b'{"path": '
@@ -34,7 +36,7 @@ def make_index(videos, path, workers=None, progress=None):
             decoded. Defaults to `None`.
 
     Returns:
-        dict of `VideoFacts` by absolute path, one for each of `videos`. What cannot be read has
+        dict of `VideoInfo` by absolute path, one for each of `videos`. What cannot be read has
         an `error`; none is raised.
 
     Raises:
@@ -53,7 +55,7 @@ def make_index(videos, path, workers=None, progress=None):
     with file:
         entries = _read_entries(path)
         file.truncate(_whole_bytes(path))
-    with path.open("ab") as file, ThreadPool(workers or os.cpu_count()) as pool:
+    with path.open("ab") as file, ThreadPool(workers or num_processors()) as pool:
         stamps = dict(zip(videos, pool.imap(_stamp, videos.values(), 64), strict=True))
         todo = [
             (video, stamps[key])
@@ -68,7 +70,7 @@ def make_index(videos, path, workers=None, progress=None):
                 progress(done, len(todo))
     order = [*videos, *(key for key in entries if key not in videos)]
     lines = b"".join(_line(key, entries[key], path.parent) for key in order)
-    runs.replace_file(path, lambda file: file.write_bytes(lines))
+    replace_file(path, lambda file: file.write_bytes(lines))
     return {key: _facts(entries[key]) for key in videos}
 
 
@@ -79,7 +81,7 @@ def read_index(path):
         path: str or path. The file that `make_index` wrote.
 
     Returns:
-        dict of `VideoFacts` by absolute path.
+        dict of `VideoInfo` by absolute path.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -87,9 +89,7 @@ def read_index(path):
     """
     path = Path(path).absolute()
     if not path.is_file():
-        raise FileNotFoundError(
-            f"An index is a file that `prepare.py index` wrote. Received: {path}"
-        )
+        raise NotFoundError(f"An index is a file that `prepare.py index` wrote. Received: {path}")
     return {key: _facts(entry) for key, entry in _read_entries(path).items()}
 
 
@@ -102,7 +102,7 @@ def _read_entries(path):
             key = os.path.normpath(os.path.join(path.parent, entry["path"]))
             entries[key] = {name: entry[name] for name in _KEYS[1:]}
         except (ValueError, KeyError, TypeError):
-            raise ValueError(
+            raise SmallBigError(
                 f"{path}, line {number}: a line of an index must be a JSON object of "
                 f"{', '.join(_KEYS)}. Received: {line[:200]!r}"
             ) from None
@@ -115,7 +115,7 @@ def _whole_bytes(path):
     end = content.rfind(b"\n") + 1
     rest = content[end:]
     if not rest.startswith(_BEGIN[: len(rest)]):
-        raise ValueError(f"{path} must be an index. Received: a line that begins {rest[:50]!r}")
+        raise SmallBigError(f"{path} must be an index. Received: a line that begins {rest[:50]!r}")
     return end
 
 
@@ -127,7 +127,7 @@ def _line(key, entry, folder):
 
 
 def _facts(entry):
-    return VideoFacts(**{name: value for name, value in entry.items() if name != "mtime"})
+    return VideoInfo(**{name: value for name, value in entry.items() if name != "mtime"})
 
 
 def _stamp_of(entry):
@@ -156,6 +156,6 @@ def _probe_folder(video):
         count = count_frames(video.path, video.template)
         first = read_frame_folder(video.path, video.template, lambda _: [0], count)
     except BadVideoError as error:
-        return VideoFacts(0, 0, 0, False, str(error))
+        return VideoInfo(0, 0, 0, False, str(error))
     _, height, width, _ = first.shape
-    return VideoFacts(count, width, height, True, None)
+    return VideoInfo(count, width, height, True, None)

@@ -14,7 +14,7 @@ _PLACES = 8
 
 
 @dataclass(frozen=True)
-class VideoFacts:
+class VideoInfo:
     """What is known of a video that was decoded from its first frame to its last.
 
     Facts are equal if they say the same of the frames.
@@ -48,7 +48,7 @@ def probe_video(video):
         video: str, path or bytes. The file, or what it holds.
 
     Returns:
-        `VideoFacts`. A file that `read_frames` would refuse has an `error` and no frames; none
+        `VideoInfo`. A file that `read_frames` would refuse has an `error` and no frames; none
         is raised.
     """
     size = len(video) if isinstance(video, bytes) else file_bytes(video)
@@ -59,12 +59,12 @@ def probe_video(video):
                 height, width = frame.shape[:2]
                 hashes.append(_hash(frame))
             count = reader.check_whole()
-        return VideoFacts(count, width, height, _seeks_exactly(video, hashes), None, size)
+        return VideoInfo(count, width, height, _seeks_exactly(video, hashes), None, size)
     except BadVideoError as error:
-        return VideoFacts(0, 0, 0, False, str(error), size)
+        return VideoInfo(0, 0, 0, False, str(error), size)
     except (cv2.error, MemoryError) as error:
         bad = BadVideoError.about(video, f"a file whose frames cannot be held ({error})")
-        return VideoFacts(0, 0, 0, False, str(bad), size)
+        return VideoInfo(0, 0, 0, False, str(bad), size)
 
 
 def file_bytes(path):

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from smallbig_keras.errors import SmallBigError
+
 _RULES = ("even", "reference")
 
 
@@ -209,12 +211,12 @@ class Sampler:
 
     def __post_init__(self):
         if self.sampling not in _SAMPLINGS:
-            raise ValueError(
+            raise SmallBigError(
                 f"`sampling` must be one of {tuple(_SAMPLINGS)}. Received: {self.sampling!r}"
             )
         _check(frames=self.frames, stride=self.stride, clips=self.clips)
         if self.training and self.clips > 1:
-            raise ValueError(f"Training takes one clip of a video. Received: clips={self.clips}")
+            raise SmallBigError(f"Training takes one clip of a video. Received: clips={self.clips}")
 
     def __call__(self, num_frames, epoch=0, index=0):
         """Returns the frames of the clips.
@@ -266,9 +268,9 @@ def _dense(num_frames, frames, stride):
 def _check(rule="even", **numbers):
     if min(numbers.values()) < 1:
         given = ", ".join(f"{name}={value}" for name, value in numbers.items())
-        raise ValueError(
+        raise SmallBigError(
             "A clip needs at least one frame of a video of at least one frame, and a stride "
             f"and a number of clips of at least 1. Received: {given}"
         )
     if rule not in _RULES:
-        raise ValueError(f"`rule` must be one of {_RULES}. Received: rule={rule!r}")
+        raise SmallBigError(f"`rule` must be one of {_RULES}. Received: rule={rule!r}")

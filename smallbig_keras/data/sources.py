@@ -6,6 +6,7 @@ import os
 import numpy as np
 import tensorflow as tf
 
+from smallbig_keras.data.annotations.video import warn
 from smallbig_keras.data.decoding import BadVideoError, check_video_file, read_frames
 from smallbig_keras.data.frame_folders import (
     count_frames,
@@ -13,8 +14,7 @@ from smallbig_keras.data.frame_folders import (
     read_frame_folder,
     read_images,
 )
-from smallbig_keras.data.probing import VideoFacts, file_bytes
-from smallbig_keras.data.records import warn
+from smallbig_keras.data.probing import VideoInfo, file_bytes
 from smallbig_keras.data.sampling import frames_to_read
 
 _MAX_REPLACEMENTS = 10
@@ -77,7 +77,7 @@ class VideoSource:
             video: `Video`.
 
         Returns:
-            `VideoFacts`, or None where nothing is known of the file that is there now.
+            `VideoInfo`, or None where nothing is known of the file that is there now.
         """
         path, size = os.path.abspath(video.path), file_bytes(video.path)
         facts, counted = self._facts.get(path), self._counted.get(path)
@@ -103,16 +103,16 @@ class VideoSource:
         """
         height, width = frames.shape[1:3]
         size = file_bytes(video.path)
-        known = VideoFacts(num_frames, width, height, False, None, size)
+        known = VideoInfo(num_frames, width, height, False, None, size)
         self._counted[os.path.abspath(video.path)] = known
 
-    def clips(self, epoch, sampler, bad_clips, num_parallel_calls):
+    def clips(self, epoch, sampler, unreadable, num_parallel_calls):
         """Makes the clips of one epoch: in training in random order, else in that of the list.
 
         Args:
             epoch: int64 tensor of shape `()`.
             sampler: `Sampler`.
-            bad_clips: `BadClips`.
+            unreadable: `UnreadableVideos`.
             num_parallel_calls: int. Videos decoded at once.
 
         Returns:
@@ -127,7 +127,7 @@ class VideoSource:
         if sampler.training:
             key = tf.random.fold_in((sampler.seed, 0), epoch)
             order = tf.random.experimental.stateless_shuffle(order, key)
-        reader = _Reader(self, sampler, bad_clips)
+        reader = _Reader(self, sampler, unreadable)
         types = (tf.uint8, tf.int64, tf.int32, tf.bool)
         has_folders = any(video.template is not None for video in self.videos)
 
@@ -169,7 +169,7 @@ def read_video(video, sampler, facts=None):
         video: `Video`. The number of frames is taken for folders only: that of a file is the
             one that decoding gives.
         sampler: callable. `sampler(num_frames)` returns the indices, see `read_frames`.
-        facts: `VideoFacts`. Defaults to `None`.
+        facts: `VideoInfo`. Defaults to `None`.
 
     Returns:
         uint8 array of shape `(len(indices), height, width, 3)`, RGB.
@@ -189,11 +189,11 @@ def read_video(video, sampler, facts=None):
 class _Reader:
     """Reads the clips of the video at `(epoch, index)`."""
 
-    def __init__(self, source, sampler, bad_clips):
+    def __init__(self, source, sampler, unreadable):
         self.source = source
         self.videos = source.videos
         self.sampler = sampler
-        self.bad_clips = bad_clips
+        self.unreadable = unreadable
         self.no_places = np.zeros((sampler.clips, sampler.frames), np.int64)
 
     def files(self, epoch, index):
@@ -230,13 +230,13 @@ class _Reader:
                     self.source.learn(video, count, frames)
                 return frames, places, _label(video), np.True_
             except BadVideoError as error:
-                self.bad_clips.add(video.path, str(error))
-            if self.bad_clips.policy == "skip":
+                self.unreadable.add(video.path, str(error))
+            if self.unreadable.policy == "skip":
                 return np.zeros((0, 1, 1, 3), np.uint8), places, np.int32(-1), np.False_
             video = self.videos[choice.integers(len(self.videos))]
         raise BadVideoError(
             f"Of {_MAX_REPLACEMENTS} videos in a row one must be good. Received:\n"
-            + "\n".join(self.bad_clips.report())
+            + "\n".join(self.unreadable.report())
         )
 
 

@@ -6,6 +6,8 @@ same wherever it is computed.
 
 import numpy as np
 
+from smallbig_keras.errors import SmallBigError
+
 
 def label_ranks(scores, labels):
     """Finds the place of the true class among the classes by score.
@@ -96,16 +98,16 @@ def confusion_matrix(scores, labels):
 def _check(scores, labels):
     scores, labels = np.asarray(scores), np.asarray(labels)
     if scores.ndim != 2 or labels.shape != scores.shape[:1] or not scores.size:
-        raise ValueError(
+        raise SmallBigError(
             "Scores must be (videos, classes) and labels (videos,), of at least one video. "
             f"Received: scores of shape {scores.shape}, labels of shape {labels.shape}"
         )
     if labels.min() < 0 or labels.max() >= scores.shape[1]:
-        raise ValueError(
+        raise SmallBigError(
             f"Labels must be from 0 to {scores.shape[1] - 1}. "
             f"Received: {labels.min()} to {labels.max()}"
         )
     # Comparisons with NaN are false: a model that gives nothing else would be always right.
     if not np.isfinite(scores).all():
-        raise ValueError("Scores must be finite. Received: NaN or infinity")
+        raise SmallBigError("Scores must be finite. Received: NaN or infinity")
     return scores, labels

@@ -36,23 +36,23 @@ class Partial:
         """int. The place from which to go on."""
         return self.places[-1] + 1 if self.places else 0
 
-    def note_skipped(self, bad_clips):
+    def note_skipped(self, unreadable):
         """Adds the videos that could not be read.
 
         Args:
-            bad_clips: `BadClips`.
+            unreadable: `UnreadableVideos`.
         """
-        self.skipped = sorted({*self.skipped, *bad_clips.report()})
+        self.skipped = sorted({*self.skipped, *unreadable.report()})
 
-    def save(self, file, protocol, bad_clips):
+    def save(self, file, protocol, unreadable):
         """Writes what is done, so that a reader sees the old file or the new one.
 
         Args:
             file: path.
             protocol: dict that JSON can hold. What the scores depend on.
-            bad_clips: `BadClips`. What could not be read since.
+            unreadable: `UnreadableVideos`. What could not be read since.
         """
-        self.note_skipped(bad_clips)
+        self.note_skipped(unreadable)
         write_arrays(
             file,
             places=np.array(self.places, np.int64),

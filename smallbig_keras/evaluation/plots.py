@@ -4,8 +4,8 @@ import pathlib
 
 import numpy as np
 
-from smallbig_keras import runs
-from smallbig_keras.exports.artifacts import optional_import
+from smallbig_keras.errors import optional_import
+from smallbig_keras.files import replace_file
 
 _MOST_LETTERS = 60
 # Up to here the numbers of videos are written into the cells.
@@ -63,4 +63,4 @@ def draw_confusion(matrix, class_names, file):
             axes.text(predicted, true, number, ha="center", va="center", color=color, fontsize=8)
     place = ((margin + side + 0.15) / width, margin / height, 0.15 / width, 2 / height)
     figure.colorbar(image, cax=figure.add_axes(place), label="share of the true class")
-    runs.replace_file(pathlib.Path(file), lambda path: figure.savefig(path, format="png"))
+    replace_file(pathlib.Path(file), lambda path: figure.savefig(path, format="png"))

@@ -6,9 +6,9 @@ import pathlib
 
 import numpy as np
 
-from smallbig_keras import runs
 from smallbig_keras.evaluation import metrics
 from smallbig_keras.evaluation.plots import draw_confusion
+from smallbig_keras.files import replace_file
 
 RESULTS = "results.json"
 
@@ -50,7 +50,7 @@ def write_report(folder, scores, progress=None):
         file.unlink(missing_ok=True)
     results = {**measure(scores), "protocol": scores.protocol, **scores.details}
     text = json.dumps(results, indent=2) + "\n"
-    runs.replace_file(folder / RESULTS, lambda file: file.write_text(text))
+    replace_file(folder / RESULTS, lambda file: file.write_text(text))
     return results
 
 
@@ -106,4 +106,4 @@ def _write_table(file, rows):
         with temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as lines:
             csv.writer(lines).writerows(rows)
 
-    runs.replace_file(file, write)
+    replace_file(file, write)

@@ -7,7 +7,8 @@ import zipfile
 
 import numpy as np
 
-from smallbig_keras import runs
+from smallbig_keras.errors import NotFoundError, SmallBigError
+from smallbig_keras.files import replace_file
 
 _SHOWN = 5
 
@@ -38,14 +39,14 @@ class Scores:
     def __post_init__(self):
         shape = (len(self.ids), len(self.class_names))
         if self.scores.shape != shape or self.labels.shape != shape[:1]:
-            raise ValueError(
+            raise SmallBigError(
                 "Scores must have one row a video and one column a class. Received: "
                 f"{shape[0]} videos, {shape[1]} classes, labels of shape {self.labels.shape}, "
                 f"scores of shape {self.scores.shape}"
             )
         bad = np.flatnonzero(~np.isfinite(self.scores).all(axis=1))
         if bad.size:
-            raise ValueError(
+            raise SmallBigError(
                 "Scores must be finite. Received: NaN or infinity for "
                 f"{bad.size} videos, the first of them {self.ids[bad[0]]!r}"
             )
@@ -108,19 +109,19 @@ def fuse_scores(members):
     """
     members = list(members)
     if len(members) < 2:
-        raise ValueError(f"An ensemble has two members or more. Received: {len(members)}")
+        raise SmallBigError(f"An ensemble has two members or more. Received: {len(members)}")
     first = members[0]
     rows = []
     for number, member in enumerate(members, start=1):
         if member.class_names != first.class_names:
-            raise ValueError(
+            raise SmallBigError(
                 "Members of an ensemble must know the same classes in the same order. Received: "
                 f"{len(first.class_names)} classes of member 1 and {len(member.class_names)} of "
                 f"member {number}, which differ"
             )
         order = _order(first.ids, member.ids, number)
         if not np.array_equal(member.labels[order], first.labels):
-            raise ValueError(
+            raise SmallBigError(
                 "Members of an ensemble must have the same labels. Received: other labels of "
                 f"{int(np.sum(member.labels[order] != first.labels))} videos in member {number}"
             )
@@ -142,7 +143,7 @@ def write_arrays(file, **arrays):
         file: path. Its name ends in `.npz`.
         **arrays: arrays, or str.
     """
-    runs.replace_file(pathlib.Path(file), lambda temporary: np.savez(temporary, **arrays))
+    replace_file(pathlib.Path(file), lambda temporary: np.savez(temporary, **arrays))
 
 
 def read_arrays(file, names):
@@ -160,13 +161,13 @@ def read_arrays(file, names):
         ValueError: it is damaged or of another kind.
     """
     if not pathlib.Path(file).is_file():
-        raise FileNotFoundError(f"Scores are a file that evaluation wrote. Received: {file}")
+        raise NotFoundError(f"Scores are a file that evaluation wrote. Received: {file}")
     try:
         # NumPy leaves a damaged file open that it opened itself.
         with open(file, "rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             return [arrays[name] for name in names]
     except (zipfile.BadZipFile, OSError, KeyError, ValueError, EOFError, AttributeError) as error:
-        raise ValueError(
+        raise SmallBigError(
             f"Scores must be a whole file that evaluation wrote ({error!r:.200}). Received: {file}"
         ) from None
 
@@ -177,14 +178,14 @@ def _order(wanted, ids, number):
         return np.arange(len(ids))
     missing, more = (_differing(*pair) for pair in ((wanted, ids), (ids, wanted)))
     if missing or more or len(ids) != len(wanted):
-        raise ValueError(
+        raise SmallBigError(
             "Members of an ensemble must have scored the same videos. Received: "
             f"member {number} with {len(ids)} videos where member 1 has {len(wanted)}, "
             f"without {missing or 'none'} of them, with {more or 'no'} others"
         )
     places = {name: place for place, name in enumerate(ids)}
     if len(places) != len(ids):
-        raise ValueError(
+        raise SmallBigError(
             "Videos are matched by their ids, each of which must be there once. "
             f"Received: {len(ids) - len(places)} ids more than once in member {number}"
         )

@@ -10,7 +10,8 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from smallbig_keras.data import BadClips, VideoSource, clip_dataset
+from smallbig_keras.data import UnreadableVideos, VideoSource, clip_dataset
+from smallbig_keras.errors import SmallBigError
 from smallbig_keras.evaluation.partial import PARTIAL, Partial, is_same, read_partial
 from smallbig_keras.evaluation.scores import Scores, load_scores
 
@@ -50,7 +51,7 @@ def score_videos(
     protocol,
     details=None,
     batch_size=8,
-    bad_clips=None,
+    unreadable=None,
     num_parallel_calls=None,
     save_every=30.0,
     restart=False,
@@ -75,7 +76,7 @@ def score_videos(
             `None`.
         batch_size: int. Clips that `predict` is given at once. A batch that does not fit into
             memory is halved. Defaults to `8`.
-        bad_clips: `BadClips`, to skip or to raise. Defaults to `None`, which raises.
+        unreadable: `UnreadableVideos`, to skip or to raise. Defaults to `None`, which raises.
         num_parallel_calls: int. Videos decoded at once. Defaults to `None`, one a processor.
         save_every: float. Seconds between two writings of what is done. Defaults to `30.0`.
         restart: bool. Whether earlier scores are passed over. Defaults to `False`.
@@ -92,7 +93,7 @@ def score_videos(
             memory, a score is not finite, no video can be read, or the earlier scores lack
             videos that are not to be skipped.
     """
-    bad_clips = bad_clips or BadClips()
+    unreadable = unreadable or UnreadableVideos()
     progress = progress or print
     folder = pathlib.Path(folder)
     labels = [-1 if label is None else int(label) for label in source.labels]
@@ -100,10 +101,10 @@ def score_videos(
     protocol = json.loads(json.dumps(protocol))
     finished = None if restart else _read_finished(folder / SCORES, protocol, progress)
     if finished is not None:
-        _check_skipped(finished.details["skipped"], bad_clips, folder / SCORES)
+        _check_skipped(finished.details["skipped"], unreadable, folder / SCORES)
         return finished
     done = Partial() if restart else read_partial(folder / PARTIAL, protocol, progress)
-    _check_skipped(done.skipped, bad_clips, folder / PARTIAL)
+    _check_skipped(done.skipped, unreadable, folder / PARTIAL)
 
     folder.mkdir(parents=True, exist_ok=True)
     if done.next < len(source):
@@ -120,14 +121,14 @@ def score_videos(
             views=(views.clips, views.crops),
             batch_size=max(1, batch_size // (views.clips * views.crops)),
             training=False,
-            bad_clips=bad_clips,
+            unreadable=unreadable,
             num_parallel_calls=num_parallel_calls,
         )
-        save = functools.partial(done.save, folder / PARTIAL, protocol, bad_clips)
+        save = functools.partial(done.save, folder / PARTIAL, protocol, unreadable)
         _score(model, clips, done, len(source), save, save_every, progress)
-    done.note_skipped(bad_clips)
+    done.note_skipped(unreadable)
     if not done.places:
-        raise ValueError(
+        raise SmallBigError(
             "One video at least must be readable. Received:\n" + "\n".join(done.skipped)
         )
     scores = Scores(
@@ -152,7 +153,7 @@ def _score(model, clips, done, total, save, save_every, progress):
             # In NumPy, so that a device gets what `predict` is given and no more.
             scores = model(batch.numpy().reshape(-1, *batch.shape[-4:]))
             if not np.isfinite(scores).all():
-                raise ValueError(
+                raise SmallBigError(
                     "Scores must be finite. Received: NaN or infinity for a video from number "
                     f"{int(places[0]) + 1} of the list on"
                 )
@@ -191,7 +192,7 @@ class _Halving:
                 scores.append(np.asarray(self.predict(batch), np.float32))
             except (tf.errors.ResourceExhaustedError, MemoryError) as error:
                 if len(batch) == 1:
-                    raise ValueError(
+                    raise SmallBigError(
                         "One clip must fit into memory. "
                         f"Received: {tuple(batch.shape)}, and {str(error) or error!r:.300}"
                     ) from error
@@ -220,11 +221,11 @@ class _Rest:
     def __len__(self):
         return self.count
 
-    def clips(self, epoch, sampler, bad_clips, num_parallel_calls):
+    def clips(self, epoch, sampler, unreadable, num_parallel_calls):
         def number(frames, places, label, index):
             return frames, places, tf.cast(index + self.shift, tf.int32), index
 
-        clips = self.source.clips(epoch, sampler, bad_clips, num_parallel_calls)
+        clips = self.source.clips(epoch, sampler, unreadable, num_parallel_calls)
         return clips.filter(lambda *clip: clip[-1] >= self.first).map(number)
 
 
@@ -238,9 +239,9 @@ def _read_finished(file, protocol, progress):
     return scores
 
 
-def _check_skipped(skipped, bad_clips, file):
-    if skipped and bad_clips.policy != "skip":
-        raise ValueError(
+def _check_skipped(skipped, unreadable, file):
+    if skipped and unreadable.policy != "skip":
+        raise SmallBigError(
             "Videos that cannot be read are left out with --skip-bad, and read again with "
             f"--restart. Received: {file}, without\n" + "\n".join(skipped)
         )

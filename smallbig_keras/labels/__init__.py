@@ -1,6 +1,5 @@
 """Class names, preprocessing and decoding of scores."""
 
-from smallbig_keras.labels.predictions import class_names, decode_predictions
-from smallbig_keras.labels.preprocessing import preprocess_input
+import lazy_loader
 
-__all__ = ["class_names", "decode_predictions", "preprocess_input"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

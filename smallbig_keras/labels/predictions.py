@@ -4,6 +4,8 @@ import importlib.resources
 
 import numpy as np
 
+from smallbig_keras.errors import SmallBigError
+
 DATASETS = ("hmdb51", "k400", "sthv1", "sthv2", "ucf101")
 
 
@@ -25,7 +27,7 @@ def class_names(dataset):
     174
     """
     if dataset not in DATASETS:
-        raise ValueError(f"`dataset` must be one of {DATASETS}. Received: {dataset=}")
+        raise SmallBigError(f"`dataset` must be one of {DATASETS}. Received: {dataset=}")
     file = importlib.resources.files("smallbig_keras.labels") / f"{dataset}.txt"
     return file.read_text(encoding="utf-8").splitlines()
 
@@ -52,14 +54,14 @@ def decode_predictions(scores, top=5, dataset="k400", labels=None):
     [[('right', 0.9)]]
     """
     if isinstance(labels, str):
-        raise ValueError(
+        raise SmallBigError(
             "`labels` must be a sequence of class names; a dataset's name goes into `dataset`. "
             f"Received: {labels=}"
         )
     names = class_names(dataset) if labels is None else list(labels)
     scores = np.asarray(scores)
     if scores.ndim != 2 or scores.shape[1] != len(names):
-        raise ValueError(
+        raise SmallBigError(
             f"`scores` must be `(batch, {len(names)})`, one column a class. "
             f"Received: shape={scores.shape}"
         )

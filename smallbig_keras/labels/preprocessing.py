@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+from smallbig_keras.errors import SmallBigError
+
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
@@ -25,7 +27,7 @@ def preprocess_input(clips):
     dtype('float32')
     """
     if clips.shape[-1] != 3:
-        raise ValueError(
+        raise SmallBigError(
             f"The last axis must be the three RGB channels. Received: shape={tuple(clips.shape)}"
         )
     mean = np.array(MEAN, "float32") * 255

@@ -1,17 +1,5 @@
 """Keras layers on clips `(batch, frames, height, width, channels)`."""
 
-from smallbig_keras.layers.convolution import FrameConv, TemporalConv
-from smallbig_keras.layers.extra_unit import SmallBigExtraUnit, SqueezeExciteUnit
-from smallbig_keras.layers.normalization import FusedBatchNormalization
-from smallbig_keras.layers.pooling import ClipPooling
-from smallbig_keras.layers.smallbig_unit import SmallBigUnit
+import lazy_loader
 
-__all__ = [
-    "ClipPooling",
-    "FrameConv",
-    "FusedBatchNormalization",
-    "SmallBigExtraUnit",
-    "SmallBigUnit",
-    "SqueezeExciteUnit",
-    "TemporalConv",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

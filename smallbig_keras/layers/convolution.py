@@ -5,6 +5,7 @@ import math
 import keras
 from keras import ops
 
+from smallbig_keras.errors import SmallBigError
 from smallbig_keras.layers.folding import fold_frames, fold_space, unfold_frames, unfold_space
 
 
@@ -30,7 +31,7 @@ class _ClipConv(keras.layers.Conv2D):
         **kwargs,
     ):
         if data_format != "channels_last":
-            raise ValueError(
+            raise SmallBigError(
                 "A clip has its channels last: `data_format` must be 'channels_last'. "
                 f"Received: data_format={data_format!r}"
             )
@@ -45,7 +46,7 @@ class _ClipConv(keras.layers.Conv2D):
             **kwargs,
         )
         if self.padding == "same" and not all(size % 2 for size in self.kernel_size):
-            raise ValueError(
+            raise SmallBigError(
                 "`padding='same'` pads both sides by `kernel_size // 2`, so every kernel size "
                 f"must be odd. Received: kernel_size={kernel_size}"
             )
@@ -76,7 +77,7 @@ class _ClipConv(keras.layers.Conv2D):
 
 def _check_clip_shape(layer, shape):
     if len(shape) != 5:
-        raise ValueError(
+        raise SmallBigError(
             f"Layer {layer.name!r} takes clips `(batch, frames, height, width, channels)`. "
             f"Received: shape={tuple(shape)}"
         )
@@ -155,7 +156,7 @@ class TemporalConv(_ClipConv):
         strides = (strides, 1) if isinstance(strides, int) else strides
         super().__init__(filters, kernel_size, strides=strides, **kwargs)
         if self.kernel_size[1] != 1 or self.strides[1] != 1:
-            raise ValueError(
+            raise SmallBigError(
                 "A temporal convolution has one pixel and no spatial stride. "
                 f"Received: kernel_size={kernel_size}, strides={strides}"
             )

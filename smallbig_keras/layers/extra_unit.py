@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from smallbig_keras.errors import SmallBigError
 from smallbig_keras.layers.convolution import FrameConv
 from smallbig_keras.layers.normalization import FusedBatchNormalization
 
@@ -16,9 +17,9 @@ class _ExtraUnit(keras.layers.Layer):
     def __init__(self, ratio=4, pool="max", **kwargs):
         super().__init__(**kwargs)
         if not isinstance(ratio, int) or ratio < 1:
-            raise ValueError(f"`ratio` must be an int of at least 1. Received: {ratio=}")
+            raise SmallBigError(f"`ratio` must be an int of at least 1. Received: {ratio=}")
         if pool not in ("max", "avg"):
-            raise ValueError(f"`pool` must be 'max' or 'avg'. Received: {pool=}")
+            raise SmallBigError(f"`pool` must be 'max' or 'avg'. Received: {pool=}")
         self.ratio = ratio
         self.pool = pool
         self.norm = FusedBatchNormalization(
@@ -34,7 +35,7 @@ class _ExtraUnit(keras.layers.Layer):
 
     def _inner_channels(self, input_shape):
         if input_shape[-1] < self.ratio:
-            raise ValueError(
+            raise SmallBigError(
                 f"Layer {self.name!r} divides the channels by `ratio`, so there must be at "
                 f"least that many. Received: channels={input_shape[-1]}, ratio={self.ratio}"
             )

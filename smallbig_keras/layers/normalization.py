@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from smallbig_keras.errors import SmallBigError
+
 
 @keras.saving.register_keras_serializable(package="smallbig_keras")
 class FusedBatchNormalization(keras.layers.BatchNormalization):
@@ -35,7 +37,9 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     def __init__(self, momentum=0.9, epsilon=1e-5, **kwargs):
         axis = kwargs.pop("axis", -1)
         if axis != -1:
-            raise ValueError(f"The last axis is normalised: `axis` must be -1. Received: {axis=}")
+            raise SmallBigError(
+                f"The last axis is normalised: `axis` must be -1. Received: {axis=}"
+            )
         super().__init__(axis=axis, momentum=momentum, epsilon=epsilon, **kwargs)
 
     def call(self, inputs, training=None, mask=None):

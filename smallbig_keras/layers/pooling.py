@@ -3,8 +3,10 @@
 import keras
 from keras import ops
 
+from smallbig_keras.errors import SmallBigError
 from smallbig_keras.layers.convolution import _check_clip_shape
 from smallbig_keras.layers.folding import fold_frames, fold_space, unfold_frames, unfold_space
+from smallbig_keras.layers.pool_sizes import check_pool_size
 
 
 @keras.saving.register_keras_serializable(package="smallbig_keras")
@@ -41,9 +43,9 @@ class ClipPooling(keras.layers.Layer):
         super().__init__(**kwargs)
         self.pool_size = check_pool_size(pool_size)
         if mode not in ("max", "avg"):
-            raise ValueError(f"`mode` must be 'max' or 'avg'. Received: {mode=}")
+            raise SmallBigError(f"`mode` must be 'max' or 'avg'. Received: {mode=}")
         if not isinstance(strides, int) or strides < 1 or (strides > 1 and mode == "avg"):
-            raise ValueError(
+            raise SmallBigError(
                 "`strides` must be an int of at least 1, and 1 for `mode='avg'`. "
                 f"Received: {strides=}, {mode=}"
             )
@@ -92,25 +94,3 @@ class ClipPooling(keras.layers.Layer):
     def get_config(self):
         config = {"pool_size": self.pool_size, "strides": self.strides, "mode": self.mode}
         return {**super().get_config(), **config}
-
-
-def check_pool_size(pool_size):
-    """Returns `pool_size` as a tuple.
-
-    Args:
-        pool_size: sequence `(frames, height, width)`.
-
-    Returns:
-        tuple of three.
-
-    Raises:
-        ValueError: if it is not three odd ints of at least 1, the first of which may be `None`.
-    """
-    sizes = tuple(pool_size) if isinstance(pool_size, tuple | list) else ()
-    checked = sizes[1:] if sizes[:1] == (None,) else sizes
-    if len(sizes) != 3 or not all(isinstance(n, int) and n > 0 and n % 2 for n in checked):
-        raise ValueError(
-            "`pool_size` must be three odd ints `(frames, height, width)`, with `None` for all "
-            f"frames. Received: {pool_size=}"
-        )
-    return sizes

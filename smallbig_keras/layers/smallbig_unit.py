@@ -2,6 +2,7 @@
 
 import keras
 
+from smallbig_keras.errors import SmallBigError
 from smallbig_keras.layers.convolution import FrameConv
 from smallbig_keras.layers.normalization import FusedBatchNormalization
 from smallbig_keras.layers.pooling import ClipPooling
@@ -57,7 +58,7 @@ class SmallBigUnit(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         if normalization not in ("individual", "single"):
-            raise ValueError(
+            raise SmallBigError(
                 f"`normalization` must be 'individual' or 'single'. Received: {normalization=}"
             )
         self.filters = filters

@@ -1,7 +1,7 @@
 """Networks that SmallBigNet is compared with and that share its trunk."""
 
-from smallbig_keras.models.registry import define_model
-from smallbig_keras.models.video_resnet import VideoResNetSpec
+from smallbig_keras.models.factory import define_model
+from smallbig_keras.models.spec import VideoResNetSpec
 
 C2DR23 = define_model(
     "C2DR23",

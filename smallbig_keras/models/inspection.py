@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import keras
 
+from smallbig_keras.errors import SmallBigError
+
 
 def feature_extractor(model, names):
     """Makes a model that returns intermediate outputs.
@@ -35,7 +37,7 @@ def _find_layer(model, name):
     matches = [layer for layer in model.layers if layer.name == name]
     matches = matches or [layer for layer in model.layers if layer.name.startswith(f"{name}_")]
     if not matches:
-        raise ValueError(
+        raise SmallBigError(
             "A feature is named by a stage (stem, res2 to res5) or by one of the layers that "
             f"`model.summary()` lists, as {model.layers[1].name!r}. Received: {name!r}"
         )
@@ -74,7 +76,7 @@ def complexity(model, input_shape=None):
     """
     shape = tuple(model.input_shape[1:] if input_shape is None else input_shape)
     if None in shape:
-        raise ValueError(
+        raise SmallBigError(
             "Operations are counted for a known size: `input_shape` must give frames, height, "
             f"width and channels. Received: input_shape={shape}"
         )
@@ -94,7 +96,7 @@ def _count_macs(layer):
     if isinstance(layer, keras.layers.Dense):
         return layer.kernel.shape[0] * math.prod(layer.output.shape[1:])
     if any(len(weight.shape) > 1 for weight in layer.weights):
-        raise ValueError(
+        raise SmallBigError(
             "The cost of a layer is known if it is of this package or Dense. "
             f"Received: {type(layer).__name__} {layer.name!r}"
         )

@@ -7,8 +7,8 @@ width of the extra unit; the paper prints no width, 8 to 1 is inferred from its 
 
 import dataclasses
 
-from smallbig_keras.models.registry import define_model
-from smallbig_keras.models.video_resnet import VideoResNetSpec
+from smallbig_keras.models.factory import define_model
+from smallbig_keras.models.spec import VideoResNetSpec
 
 _R50 = VideoResNetSpec(smallbig_stages=(3, 4, 5))
 _R23 = dataclasses.replace(_R50, blocks=(1, 2, 3, 1))

@@ -1,10 +1,9 @@
 """The one trunk: a bottleneck ResNet on the frames of a clip, described by a frozen spec."""
 
-import dataclasses
-
 import keras
 from keras import layers
 
+from smallbig_keras.errors import SmallBigError
 from smallbig_keras.layers import (
     ClipPooling,
     FrameConv,
@@ -14,114 +13,9 @@ from smallbig_keras.layers import (
     SqueezeExciteUnit,
     TemporalConv,
 )
-from smallbig_keras.layers.pooling import check_pool_size
+from smallbig_keras.models.spec import STAGES, is_int
 
-STAGES = (2, 3, 4, 5)
-UNITS = (1, 2, 3)
 EXPANSION = 4
-
-
-@dataclasses.dataclass(frozen=True)
-class VideoResNetSpec:
-    """What distinguishes one network of the family from another.
-
-    Stages are named as in the paper's Table 1: res2 to res5 are `2` to `5`.
-
-    Args:
-        blocks: tuple of four ints. Blocks of res2 to res5. Defaults to `(3, 4, 6, 3)`.
-        width: int. Channels of the stem; res2 to res5 have 1, 2, 4 and 8 times as many
-            inside a block and 4, 8, 16 and 32 times at its end. Defaults to `64`.
-        classes: int. Classes of the head. Defaults to `400`.
-        temporal_stages: tuple of stages whose blocks begin with a 3x1x1 convolution (paper,
-            Fig. 2 b). Defaults to `()`.
-        smallbig_stages: tuple of stages that get `units` and `extra`. Defaults to `()`.
-        units: tuple of those of a block's three convolutions that have a big view (paper,
-            Fig. 2 c to e). Defaults to `(1, 2, 3)`.
-        pool_sizes: tuple of three `(frames, height, width)`, the big view of each of the
-            three convolutions; `None` stands for all frames. Defaults to
-            `((3, 3, 3), (3, 3, 3), (None, 3, 3))`.
-        pool: `"max"` or `"avg"` (paper, Table 6). Defaults to `"max"`.
-        share_weights: bool. Whether both views share convolutions (paper, Table 6).
-            Defaults to `True`.
-        normalization: `"individual"` or `"single"` (paper, Table 6). Defaults to
-            `"individual"`.
-        extra: `None`, `"smallbig"` (paper, Fig. 2 f) or `"squeeze_excite"` (paper, Table 9).
-            Defaults to `None`.
-        extra_position: `"input"` or `"output"` of the block. Defaults to `"input"`.
-        extra_ratio: int. Channels outside the extra unit for one inside. Defaults to `4`.
-        dropout: float. Share of features dropped before the classifier. Defaults to `0.0`.
-
-    Raises:
-        ValueError: if a field is outside the values above.
-    """
-
-    blocks: tuple = (3, 4, 6, 3)
-    width: int = 64
-    classes: int = 400
-    temporal_stages: tuple = ()
-    smallbig_stages: tuple = ()
-    units: tuple = UNITS
-    pool_sizes: tuple = ((3, 3, 3), (3, 3, 3), (None, 3, 3))
-    pool: str = "max"
-    share_weights: bool = True
-    normalization: str = "individual"
-    extra: str | None = None
-    extra_position: str = "input"
-    extra_ratio: int = 4
-    dropout: float = 0.0
-
-    def __post_init__(self):
-        for name in ("blocks", "temporal_stages", "smallbig_stages", "units", "pool_sizes"):
-            value = getattr(self, name)
-            if not isinstance(value, tuple | list):
-                raise ValueError(f"`{name}` must be a tuple. Received: {name}={value!r}")
-            object.__setattr__(self, name, tuple(value))
-
-        _check(self, "blocks", _are_counts(self.blocks, 4), "four ints of at least 1")
-        for name in ("width", "classes", "extra_ratio"):
-            _check(self, name, _are_counts((getattr(self, name),), 1), "an int of at least 1")
-        for name in ("temporal_stages", "smallbig_stages"):
-            _check(self, name, _is_subset(getattr(self, name), STAGES), f"stages among {STAGES}")
-        _check(self, "units", _is_subset(self.units, UNITS), f"convolutions among {UNITS}")
-        _check(self, "pool_sizes", len(self.pool_sizes) == 3, "three sizes, one a convolution")
-        object.__setattr__(self, "pool_sizes", tuple(map(check_pool_size, self.pool_sizes)))
-        for name, allowed in (
-            ("pool", ("max", "avg")),
-            ("share_weights", (True, False)),
-            ("normalization", ("individual", "single")),
-            ("extra", (None, "smallbig", "squeeze_excite")),
-            ("extra_position", ("input", "output")),
-        ):
-            _check(self, name, getattr(self, name) in allowed, f"one of {allowed}")
-        rate = self.dropout
-        is_rate = isinstance(rate, int | float) and not isinstance(rate, bool) and 0 <= rate < 1
-        _check(self, "dropout", is_rate, "a number of at least 0 and below 1")
-
-        both = set(self.temporal_stages) & set(self.smallbig_stages)
-        if both and 1 in self.units:
-            raise ValueError(
-                "A block's first convolution is either 3x1x1 or has a big view: `units` must "
-                "leave out 1 where `temporal_stages` and `smallbig_stages` meet. Received: "
-                f"units={self.units}, temporal_stages={self.temporal_stages}, "
-                f"smallbig_stages={self.smallbig_stages}"
-            )
-
-
-def _check(spec, name, holds, rule):
-    if not holds:
-        raise ValueError(f"`{name}` must be {rule}. Received: {name}={getattr(spec, name)!r}")
-
-
-def _is_int(value):
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _are_counts(values, length):
-    return len(values) == length and all(_is_int(n) and n > 0 for n in values)
-
-
-def _is_subset(values, allowed):
-    return all(_is_int(n) and n in allowed for n in values) and len(set(values)) == len(values)
 
 
 def apply_convolution(x, filters, kernel_size, name, strides=1, temporal=False, activation=None):
@@ -269,7 +163,7 @@ def VideoResNet(
         ValueError: for an input shape or pooling outside the values above.
     """
     if pooling not in (None, "avg", "max"):
-        raise ValueError(f"`pooling` must be None, 'avg' or 'max'. Received: {pooling=}")
+        raise SmallBigError(f"`pooling` must be None, 'avg' or 'max'. Received: {pooling=}")
     clips = _input(input_tensor, input_shape)
     x = apply_trunk(clips, spec)
     if include_top or pooling == "avg":
@@ -292,18 +186,18 @@ def _input(input_tensor, input_shape):
     shape = (8, 224, 224, 3) if input_shape is None else tuple(input_shape)
     if input_tensor is not None:
         if not keras.utils.is_keras_tensor(input_tensor):
-            raise ValueError(
+            raise SmallBigError(
                 f"`input_tensor` must be a Keras tensor. Received: {type(input_tensor)}"
             )
         if input_shape is not None and tuple(input_tensor.shape[1:]) != shape:
-            raise ValueError(
+            raise SmallBigError(
                 "`input_tensor` and `input_shape` must agree. Received: "
                 f"input_tensor.shape={tuple(input_tensor.shape)}, {input_shape=}"
             )
         shape = tuple(input_tensor.shape[1:])
-    valid = len(shape) == 4 and all(n is None or (_is_int(n) and n > 0) for n in shape)
+    valid = len(shape) == 4 and all(n is None or (is_int(n) and n > 0) for n in shape)
     if not valid or shape[-1] is None:
-        raise ValueError(
+        raise SmallBigError(
             "`input_shape` must be `(frames, height, width, channels)`, ints of at least 1, of "
             f"which all but the channels may be None. Received: input_shape={shape}"
         )

@@ -4,6 +4,7 @@ import pathlib
 
 import numpy as np
 
+from smallbig_keras.errors import MissingPackageError, NotFoundError
 from smallbig_keras.weights.torch_files import CheckpointError, read_torch
 
 TORCH_SUFFIXES = (".pth", ".pt", ".pyth")
@@ -31,7 +32,7 @@ def read_state_dict(path):
     """
     path = pathlib.Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"A checkpoint must be a file that is there. Received: {path}")
+        raise NotFoundError(f"A checkpoint must be a file that is there. Received: {path}")
     content = _read_safetensors(path) if path.suffix == ".safetensors" else read_torch(path)
     for key in _KEYS:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
@@ -53,7 +54,7 @@ def _read_safetensors(path):
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
     except ModuleNotFoundError as error:
-        raise ImportError(
+        raise MissingPackageError(
             'A .safetensors file needs: pip install "smallbig-keras[safetensors]". '
             f"Received: {path}"
         ) from error

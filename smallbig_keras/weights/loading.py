@@ -6,6 +6,7 @@ import warnings
 import keras
 
 from smallbig_keras import runs
+from smallbig_keras.errors import NotFoundError, SmallBigError
 from smallbig_keras.weights.checkpoints import SUFFIXES, read_state_dict
 from smallbig_keras.weights.ports import port_resnet, port_state_dict
 from smallbig_keras.weights.report import assign
@@ -40,14 +41,14 @@ def load_weights(model, path):
     if path.suffix == ".npz":
         return port_resnet(model, read_converted(path), str(path))
     if path.is_dir():
-        return _copy(model, runs.load_run(path).model, str(path))
+        return _copy(model, runs.open_checkpoint(runs.find_checkpoint(path)), str(path))
     if not path.is_file():
-        raise FileNotFoundError(f"Weights must be a file that is there. Received: {path}")
+        raise NotFoundError(f"Weights must be a file that is there. Received: {path}")
     if path.suffix == ".keras":
         return _copy(model, runs.open_checkpoint(path), str(path))
     if path.name.endswith(".weights.h5"):
         return _load_h5(model, path)
-    raise ValueError(
+    raise SmallBigError(
         f"Weights are .keras, .weights.h5, a run, or {', '.join(SUFFIXES)}. Received: {path}"
     )
 

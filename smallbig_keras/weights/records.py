@@ -5,6 +5,8 @@ import importlib.resources
 import json
 import pathlib
 
+from smallbig_keras.errors import SmallBigError
+
 _FIELDS = {
     "name": str,
     "model": str,
@@ -104,7 +106,7 @@ def read_record(path):
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(
+        raise SmallBigError(
             f"A record must be a whole JSON file. Received: {path} ({error})"
         ) from None
     return _record(fields, path)
@@ -136,7 +138,7 @@ def check_record(record, model, variant, options):
     # JSON has no tuples.
     given = json.loads(json.dumps(options))
     if (record.model, record.variant, record.options) != (model, variant, given):
-        raise ValueError(
+        raise SmallBigError(
             f"Weights {record.name!r} are those of {record.model}(variant={record.variant!r}, "
             f"**{record.options}). Received: {model}({variant=}, **{options})"
         )
@@ -162,14 +164,14 @@ def _family(file):
 def _record(fields, path):
     if not isinstance(fields, dict) or set(fields) != set(_FIELDS):
         found = sorted(fields) if isinstance(fields, dict) else type(fields).__name__
-        raise ValueError(
+        raise SmallBigError(
             f"A record must have the fields {', '.join(_FIELDS)}. Received: {path} with {found}"
         )
     wrong = [name for name, kind in _FIELDS.items() if not isinstance(fields[name], kind)]
     if wrong:
-        raise ValueError(f"A field of a record is of another type. Received: {path}, {wrong}")
+        raise SmallBigError(f"A field of a record is of another type. Received: {path}, {wrong}")
     if fields["file"] is not None and pathlib.PurePath(fields["file"]).name != fields["file"]:
-        raise ValueError(
+        raise SmallBigError(
             f"A record's file must lie beside it. Received: {path}, {fields['file']!r}"
         )
     return WeightsRecord(**fields)

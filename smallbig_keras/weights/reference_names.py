@@ -4,6 +4,8 @@ import re
 
 import numpy as np
 
+from smallbig_keras.errors import SmallBigError
+
 _VARIABLE = re.compile(
     r"(?:stem|res(?P<stage>[2-5])_block(?P<block>\d+)_(?P<part>unit[123]|shortcut|extra))"
     r"_(?P<layer>conv|norm|big_norm|reduce|expand)"
@@ -42,7 +44,7 @@ def reference_variables(model):
     for variable in model.weights:
         name = reference_name(variable.path)
         if name is None:
-            raise ValueError(
+            raise SmallBigError(
                 f"The authors' code has no counterpart of a variable. Received: {variable.path!r}"
             )
         variables[name] = variable

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from smallbig_keras import runs
+from smallbig_keras.errors import SmallBigError
 from smallbig_keras.weights import files
 from smallbig_keras.weights.checkpoints import SUFFIXES, read_state_dict
 from smallbig_keras.weights.records import builtin_records, read_record, record_stem
@@ -107,7 +108,7 @@ def _find_record(name, model, weights_dir):
     record = records.get((name, model))
     if record is None:
         names = sorted({n for n, m in records if m == model} | {IMAGENET})
-        raise ValueError(
+        raise SmallBigError(
             f"`weights` of {model} must be None, a path, or one of {', '.join(names)}. "
             f"Received: weights={name!r}"
         )

@@ -10,16 +10,18 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 
+from smallbig_keras.errors import NotFoundError, SmallBigError
+
 _BLOCK = 1 << 18
 _GONE = (403, 404, 410)
 _PASSING = (408, 429)
 
 
-class WeightsError(ValueError):
+class WeightsError(SmallBigError):
     """A weight file cannot be had, or is not the one that is expected."""
 
 
-class WeightsNotFoundError(FileNotFoundError):
+class WeightsNotFoundError(NotFoundError):
     """A weight file is not where it should be, or nobody may read it there."""
 
 

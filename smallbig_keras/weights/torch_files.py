@@ -17,6 +17,8 @@ import zlib
 import ml_dtypes
 import numpy as np
 
+from smallbig_keras.errors import NotFoundError, SmallBigError
+
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
 _DTYPES = {
@@ -35,7 +37,7 @@ _DTYPES = {
 }
 
 
-class CheckpointError(ValueError):
+class CheckpointError(SmallBigError):
     """A checkpoint is damaged, of an unknown format, or asks for what a checkpoint may not."""
 
 
@@ -58,7 +60,7 @@ def read_torch(path):
     """
     path = pathlib.Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"A checkpoint must be a file that is there. Received: {path}")
+        raise NotFoundError(f"A checkpoint must be a file that is there. Received: {path}")
     if not path.stat().st_size:
         raise CheckpointError(f"A checkpoint must not be empty. Received: {path}")
     with path.open("rb") as file:

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from smallbig_keras import class_names
-from smallbig_keras.data.sample import find_footage
+from smallbig_keras.data.sample_set import find_footage
 
 WIDTH, HEIGHT = 64, 48
 COUNTS = {"train": 6, "validation": 3, "test": 1}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from smallbig_keras.data.decoding import BadVideoError, read_frames
-from smallbig_keras.data.probing import VideoFacts, probe_video
+from smallbig_keras.data.probing import VideoInfo, probe_video
 from tests.data.odd_files import FILES
 from tests.data.test_decoding import TIMES, guard, read
 from tests.data.videos import HEIGHT, WIDTH, numbers, picture, write_video
@@ -127,4 +127,4 @@ def test_odd_files(tmp_path):
             read(path, [0])
         assert os.path.basename(path).replace("\0", "\\x00") in str(caught.value)
         # The facts of a bad file are its error, and none is raised.
-        assert probe_video(path) == VideoFacts(0, 0, 0, False, str(caught.value))
+        assert probe_video(path) == VideoInfo(0, 0, 0, False, str(caught.value))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from smallbig_keras.data.decoding import BadVideoError, check_video_file, read_frames
-from smallbig_keras.data.probing import VideoFacts, probe_video
+from smallbig_keras.data.probing import VideoInfo, probe_video
 from smallbig_keras.data.sampling import Sampler, frames_to_read
 from tests.data.videos import HEIGHT, WIDTH, numbers, picture, write_video
 
@@ -55,7 +55,7 @@ def test_frames_are_exact(tmp_path, name):
     path = write_video(tmp_path / name, 120, **KINDS[name])
     width, height = KINDS[name].get("size", (WIDTH, HEIGHT))
     facts = probe_video(path)
-    assert facts == VideoFacts(120, width, height, name not in INEXACT, None)
+    assert facts == VideoInfo(120, width, height, name not in INEXACT, None)
     ways = [{}, {"num_frames": 120}]
     if facts.exact_seek:
         ways.append({"num_frames": 120, "exact_seek": True})
@@ -108,7 +108,7 @@ def test_cut_without_encoding(tmp_path):
             packet.dts -= start
             packet.stream = stream
             cut.mux(packet)
-    assert probe_video(path) == VideoFacts(155, WIDTH, HEIGHT, True, None)
+    assert probe_video(path) == VideoInfo(155, WIDTH, HEIGHT, True, None)
     counts = []
     frames = read_frames(path, lambda n: counts.append(n) or [0, 100, n - 1])
     assert counts == [168, 155] and numbers(frames) == [45, 145, 199]
@@ -142,7 +142,7 @@ def test_turned_by_the_container(tmp_path, degrees, matrix):
         upright = np.rot90(frames, degrees // 90, axes=(1, 2))
         assert upright.shape == (2, HEIGHT, WIDTH, 3) and numbers(upright) == [20, 39]
     height, width = frames.shape[1:3]
-    assert probe_video(path) == VideoFacts(40, width, height, True, None)
+    assert probe_video(path) == VideoInfo(40, width, height, True, None)
 
 
 def test_huge_pictures(tmp_path):
@@ -222,7 +222,7 @@ def test_names_that_are_fine(tmp_path, monkeypatch):
 def test_seeking_in_a_still_is_not_proven(tmp_path):
     still = {"codec": "ffv1", "paint": lambda *_: picture(5)}
     path = write_video(tmp_path / "still.mkv", 40, **still)
-    assert probe_video(path) == VideoFacts(40, WIDTH, HEIGHT, False, None)
+    assert probe_video(path) == VideoInfo(40, WIDTH, HEIGHT, False, None)
     # So near to the start nothing is sought.
     path = write_video(tmp_path / "short.mkv", 17, **still)
-    assert probe_video(path.read_bytes()) == VideoFacts(17, WIDTH, HEIGHT, True, None)
+    assert probe_video(path.read_bytes()) == VideoInfo(17, WIDTH, HEIGHT, True, None)

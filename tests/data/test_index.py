@@ -8,7 +8,7 @@ import pytest
 
 from smallbig_keras.data import (
     AnnotationWarning,
-    BadClips,
+    UnreadableVideos,
     Video,
     VideoSource,
     clip_dataset,
@@ -137,8 +137,8 @@ def test_facts_of_another_file_are_not_used(root, videos):
         assert source.facts_of(videos[3]) is None
     assert len(caught) == 1
     options = dict(frames=4, size=64, batch_size=1, training=False, normalize=False)
-    record = BadClips("skip")
-    clips = clip_dataset(source, bad_clips=record, **options)
+    record = UnreadableVideos("skip")
+    clips = clip_dataset(source, unreadable=record, **options)
     for (clip, label), i in zip(clips, (3, 0, 4, 2), strict=True):
         expected = Video(str(root / f"{i}.mp4"), i, "")
         ((other, _),) = clip_dataset([expected], **options)

@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 
 from smallbig_keras.data import (
-    BadClips,
     Sampler,
+    UnreadableVideos,
     Video,
     VideoSource,
     clip_dataset,
@@ -83,9 +83,9 @@ def test_probed_videos_give_the_same_clips(videos, tmp_path):
     for options in (dict(sampling="dense", stride=2), dict(views=(3, 3))):
         expected = stream(videos, **options)
         assert_same(expected, stream(VideoSource(videos, facts), **options))
-        record = BadClips("skip")
+        record = UnreadableVideos("skip")
         source = VideoSource([bad, *videos], facts)
-        assert_same(expected, stream(source, bad_clips=record, **options))
+        assert_same(expected, stream(source, unreadable=record, **options))
         assert record.report() == [f"{bad.path!r} (1x): {facts[bad.path].error}"]
 
 
@@ -111,15 +111,15 @@ def test_bad_frames_follow_the_policy(folder, tmp_path):
     videos = [
         Video(str(path), i, kind, 41, TEMPLATE) for i, (kind, path) in enumerate(folders.items())
     ]
-    record = BadClips("skip")
-    ((_, labels),) = stream(videos, bad_clips=record)
+    record = UnreadableVideos("skip")
+    ((_, labels),) = stream(videos, unreadable=record)
     assert labels.tolist() == [0] and (record.num_files, record.num_clips) == (3, 3)
     for line, kind in zip(record.report(), ("empty", "gap", "truncated"), strict=True):
         assert f"{kind}/{middle}'" in line
     with pytest.raises(tf.errors.InvalidArgumentError, match=f"gap/{middle}': No such file"):
         stream([videos[0], videos[2]])
-    record = BadClips("replace")
-    batches = stream(videos, frames=40, training=True, epochs=3, bad_clips=record)
+    record = UnreadableVideos("replace")
+    batches = stream(videos, frames=40, training=True, epochs=3, unreadable=record)
     assert all(labels.tolist() == [0, 0] for _, labels in batches)
     assert len(batches) == 6 and record.num_files == 3
 
@@ -135,7 +135,7 @@ class MemorySource:
     def __len__(self):
         return len(self.contents)
 
-    def clips(self, epoch, sampler, bad_clips, num_parallel_calls):
+    def clips(self, epoch, sampler, unreadable, num_parallel_calls):
         def read(content, index, epoch):
             found = []
 

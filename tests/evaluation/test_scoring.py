@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smallbig_keras.data import BadClips, Video, VideoSource, clip_dataset
+from smallbig_keras.data import UnreadableVideos, Video, VideoSource, clip_dataset
 from smallbig_keras.evaluation import Views, load_scores, score_videos
 from tests.data.miniatures import write_video
 
@@ -114,7 +114,12 @@ def test_bad_videos_shift_no_scores(videos, batch_size, tmp_path):
     mixed = [odd[0], *videos[:2], odd[1], *videos[2:], odd[2]]
     folder = tmp_path / "scores"
     scores = score(
-        Model(), mixed, folder, batch_size=batch_size, bad_clips=BadClips("skip"), save_every=0
+        Model(),
+        mixed,
+        folder,
+        batch_size=batch_size,
+        unreadable=UnreadableVideos("skip"),
+        save_every=0,
     )
     assert scores.ids == [video.id for video in videos]
     assert scores.labels.tolist() == [video.label for video in videos]
@@ -127,7 +132,7 @@ def test_bad_videos_shift_no_scores(videos, batch_size, tmp_path):
     with pytest.raises(Exception, match="BadVideoError(?s:.*)empty.mp4"):
         score(Model(), mixed, tmp_path / "other")
     with pytest.raises(ValueError, match="(?s)must be readable. Received:.*empty.mp4"):
-        score(Model(), odd, tmp_path / "other", bad_clips=BadClips("skip"))
+        score(Model(), odd, tmp_path / "other", unreadable=UnreadableVideos("skip"))
 
 
 class Delegate:
@@ -149,19 +154,21 @@ def test_interrupted_pass_goes_on_to_the_same_scores(videos, kind, tmp_path):
     damaged = [videos[0], dataclasses.replace(videos[1], path="missing.avi"), *videos[2:]]
     arguments = {"batch_size": 4}
     expected = score(
-        Model(), kind(damaged), tmp_path / "whole", bad_clips=BadClips("skip"), **arguments
+        Model(), kind(damaged), tmp_path / "whole", unreadable=UnreadableVideos("skip"), **arguments
     )
     folder, lines = tmp_path / "stopped", []
     # A video has two batches, of four and of two views: stopped within the third one.
     with pytest.raises(KeyboardInterrupt):
-        score(Model(stop=6), kind(damaged), folder, bad_clips=BadClips("skip"), **arguments)
+        score(
+            Model(stop=6), kind(damaged), folder, unreadable=UnreadableVideos("skip"), **arguments
+        )
     assert [file.name for file in folder.iterdir()] == ["partial.npz"]
     model = Model()
     scores = score(
         model,
         kind(damaged),
         folder,
-        bad_clips=BadClips("skip"),
+        unreadable=UnreadableVideos("skip"),
         progress=lines.append,
         **arguments,
     )

@@ -111,7 +111,7 @@ def test_learning_rate_schedules():
 
 def test_interruption_ends_at_once(monkeypatch, capsys):
     codes = []
-    monkeypatch.setattr("smallbig_keras.cli.os._exit", codes.append)
+    monkeypatch.setattr("smallbig_keras.cli.errors.os._exit", codes.append)
 
     @cli.readable_errors
     def main():

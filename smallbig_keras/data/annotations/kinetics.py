@@ -1,0 +1,202 @@
+"""Kinetics-400: csv files of YouTube clips, and the videos as several tools lay them out."""
+
+import os
+import re
+from pathlib import Path
+
+from smallbig_keras.data.annotations.listing import Listing, is_video
+from smallbig_keras.data.annotations.text_files import (
+    check_class_name,
+    check_row,
+    parse_rows,
+    read_table,
+)
+from smallbig_keras.data.annotations.video import Video, check_split, not_found
+from smallbig_keras.errors import SmallBigError
+from smallbig_keras.labels import class_names as official_names
+
+_LAYOUT = """\
+{root}
+├── annotations            (or in {root} itself)
+│   ├── train.csv
+│   ├── val.csv            (or validate.csv)
+│   └── test.csv           (only for the test split)
+├── train                  (or videos_train, videos/train)
+│   ├── 0wR5jVB-WPk_000417_000427.mp4
+│   ├── ...                (or in a folder for each class: train/air drumming/...)
+├── val                    (or videos_val, videos/val)
+└── replacement            (optional, files that take the place of damaged ones)
+A csv begins with label,youtube_id,time_start,time_end,split"""
+_HINT = """\
+Kinetics-400 is a list of YouTube clips, published by DeepMind. The CVD Foundation hosts csv files
+and videos and has scripts to download them: github.com/cvdfoundation/kinetics-dataset"""
+_FOLDERS = ("annotations", "", "kinetics400", "annotations/kinetics400")
+_PREFIXES = ("", "kinetics_", "kinetics400_", "kinetics-400_", "kinetics_400_")
+_SPLIT_NAMES = {
+    "train": ("train",),
+    "validation": ("val", "validate", "validation"),
+    "test": ("test",),
+}
+_VIDEO_FOLDERS = ("{}", "videos_{}", "videos/{}", "{}_256", "kinetics_400_{}")
+_REPLACEMENTS = ("replacement_for_corrupted_k400", "replacement")
+_COLUMNS = ("youtube_id", "time_start", "time_end")
+
+
+def read_k400(root, split):
+    """Reads the annotations of Kinetics-400, or of a set in its format.
+
+    The csv may have a column `is_cc` or not. Files are named `{id}_{start:06d}_{end:06d}`, with
+    times without leading zeros, or without times; they lie in a folder for the split, in one for
+    each class below it, or in a folder of replacements, which come first. A clip that is not
+    found keeps the path at which it is expected.
+
+    Args:
+        root: str or path. Folder with the csv files, or with `annotations/`, and the videos.
+        split: str. `"train"`, `"validation"` or `"test"` (without labels in the official csv).
+
+    Returns:
+        `(videos, class_names)`: a list of `Video` in the order of the csv, and the 400 official
+        names where they hold all labels of the training csv, else those labels, sorted. Where
+        there is no training csv, the one that is read counts.
+
+    Raises:
+        DatasetNotFoundError: the folder or the csv is missing; the message draws the layout.
+        ValueError: a line of a csv is damaged or its label is unknown; the message names it.
+    """
+    check_split(split)
+    root = Path(root)
+    path = _find_csv(root, split)
+    if path is None:
+        file = f"{_SPLIT_NAMES[split][0]}.csv"
+        raise not_found("Kinetics-400", _LAYOUT, _HINT, root, file)
+    clips = _read_csv(path, split)
+    reference = _find_csv(root, "train") or path
+    same = reference == path
+    class_names = _class_names(clips if same else _read_csv(reference, "train"))
+    class_ids = {name: i for i, name in enumerate(class_names)}
+    listing = Listing()
+    files = _index(listing, root, split)
+    expected = _expected(listing, root, split)
+
+    def make(clip):
+        label, key, start, end = clip
+        class_id = None
+        if label is not None:
+            class_id = class_ids.get(label, class_ids.get(label.replace("_", " ")))
+            if class_id is None:
+                raise SmallBigError(
+                    f"a label must be one of the {len(class_names)} classes of {reference}. "
+                    f"Received: {label!r}"
+                )
+        name = f"{key}_{start:06d}_{end:06d}"
+        stems = (name, f"{key}_{start}_{end}", f"{key}_{start:06d}", f"{key}_{start}", key)
+        paths = next((files[stem] for stem in stems if stem in files), None)
+        return Video(_choose(paths, label) if paths else expected(label, name), class_id, name)
+
+    return parse_rows(path, clips, make), class_names
+
+
+def _find_csv(root, split):
+    for folder in _FOLDERS:
+        for name in _SPLIT_NAMES[split]:
+            for prefix in _PREFIXES:
+                path = root / folder / f"{prefix}{name}.csv"
+                if path.is_file():
+                    return path
+    return None
+
+
+def _read_csv(path, split):
+    """The clips of a csv with their lines: `(line, (label or None, id, start, end))`."""
+    columns = _COLUMNS if split == "test" else ("label", *_COLUMNS)
+    rows = read_table(path, columns)
+
+    def parse(row):
+        row = check_row(row)
+        key = row["youtube_id"].strip()
+        # The id becomes a file name; it may begin with "-" and hold "_".
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", key):
+            raise SmallBigError(
+                f'youtube_id must be of letters, digits, "-" and "_". Received: {key!r:.200}'
+            )
+        label = row.get("label", "")
+        if split == "test" and not label.strip():
+            label = None
+        else:
+            label = check_class_name(label)
+        return label, key, _seconds(row, "time_start"), _seconds(row, "time_end")
+
+    clips = parse_rows(path, rows, parse)
+    return [(line, clip) for (line, _), clip in zip(rows, clips, strict=True)]
+
+
+def _seconds(row, column):
+    try:
+        # Copies that went through a table of floats have "59.0".
+        seconds = int(float(row[column]))
+    except (ValueError, OverflowError):
+        seconds = -1
+    if seconds < 0:
+        raise SmallBigError(f"{column} must be seconds from 0. Received: {row[column]!r:.200}")
+    return seconds
+
+
+def _class_names(clips):
+    labels = {label for _, (label, *_) in clips if label is not None}
+    official = official_names("k400")
+    if {label.replace("_", " ") for label in labels} <= set(official):
+        return official
+    return sorted(labels)
+
+
+def _split_folders(root, split):
+    for name in _SPLIT_NAMES[split]:
+        for pattern in _VIDEO_FOLDERS:
+            folder = root / pattern.format(name)
+            if folder.is_dir():
+                yield folder
+
+
+def _index(listing, root, split):
+    """Paths of the video files by their names without endings."""
+    folders = list(_split_folders(root, split)) or [root / "videos", root]
+    files, replaced = {}, {}
+    tables = [(files, folder) for folder in folders]
+    tables += [(replaced, root / name) for name in _REPLACEMENTS]
+    for table, folder in tables:
+        for name in sorted(listing.names(folder)):
+            if is_video(name):
+                _add(table, folder, name)
+                continue
+            # What has no ending of a video may be the folder of a class.
+            inside = os.path.join(folder, name)
+            for file in filter(is_video, sorted(listing.names(inside))):
+                _add(table, inside, file)
+    return {**files, **replaced}
+
+
+def _add(table, folder, name):
+    table.setdefault(name.rpartition(".")[0], []).append(f"{folder}/{name}")
+
+
+def _choose(paths, label):
+    """Of files of one name, the one in the folder of the class, else the first."""
+    inside = (path for path in paths if _letters(Path(path).parent.name) == _letters(label))
+    return paths[0] if len(paths) == 1 else next(inside, paths[0])
+
+
+def _expected(listing, root, split):
+    """Where a clip that is not found would be: a function of its label and name."""
+    folder = next(_split_folders(root, split), root / _SPLIT_NAMES[split][0])
+    names = {_letters(name): name for name in listing.names(folder) if not is_video(name)}
+
+    def path(label, name):
+        inside = [names.get(_letters(label), label)] if names and label else []
+        return os.path.join(folder, *inside, f"{name}.mp4")
+
+    return path
+
+
+def _letters(name):
+    """A class name without what tools change in folder names: spaces, quotes, brackets."""
+    return re.sub(r"[\W_]", "", name or "").casefold()

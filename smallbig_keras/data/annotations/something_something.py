@@ -1,0 +1,264 @@
+"""Something-Something V1 and V2."""
+
+import json
+import re
+from pathlib import Path
+
+from smallbig_keras.data.annotations.listing import VIDEO_SUFFIXES, Listing
+from smallbig_keras.data.annotations.text_files import check_class_name, parse_rows, read_lines
+from smallbig_keras.data.annotations.video import Video, check_split, not_found
+from smallbig_keras.errors import SmallBigError
+from smallbig_keras.labels import class_names as official_names
+
+_V2 = "something-something-v2-"
+_LAYOUT_V2 = """\
+{root}
+├── 20bn-something-something-v2
+│   ├── 1.webm
+│   └── ...
+└── labels
+    ├── labels.json        (or something-something-v2-labels.json)
+    ├── train.json         (or something-something-v2-train.json)
+    ├── validation.json    (or something-something-v2-validation.json)
+    └── test.json          (or something-something-v2-test.json; only for the test split)
+The json files may also lie in {root} itself."""
+_HINT_V2 = """\
+Something-Something V2 is given out by Qualcomm after registration. A small sample set in the same
+layout is made by
+    python training/prepare.py sample --out DIR
+or on the fly by
+    python training/fit.py --dataset sthv2 --sample"""
+_FOLDERS_V2 = (
+    *("20bn-something-something-v2", "videos", "20bn-something-something-v2-frames"),
+    *("rawframes", "frames"),
+)
+_V1 = "something-something-v1-"
+_LAYOUT_V1 = """\
+{root}
+├── 20bn-something-something-v1
+│   ├── 1
+│   │   ├── 00001.jpg
+│   │   └── ...
+│   └── ...
+├── something-something-v1-labels.csv
+├── something-something-v1-train.csv
+├── something-something-v1-validation.csv
+└── something-something-v1-test.csv       (only for the test split)
+The csv files may also lie in {root}/labels or {root}/annotations."""
+_HINT_V1 = """\
+Something-Something V1 was given out by TwentyBN, now Qualcomm, after registration: csv files and
+an archive in 25 parts, which are joined before they are unpacked."""
+_FOLDERS_V1 = ("20bn-something-something-v1", "rawframes", "frames")
+
+
+def read_sthv1(root, split, image_template=None):
+    """Reads the annotations of Something-Something V1.
+
+    Its csv files have no header and no quotes: an id, a semicolon, and a label that may hold
+    commas.
+
+    Args:
+        root: str or path. Folder with `20bn-something-something-v1/{id}/00001.jpg`, ... and the
+            csv files, which may also lie in `labels/` or `annotations/`.
+        split: str. `"train"`, `"validation"` or `"test"` (videos without labels).
+        image_template: str. Name of a frame by its number. Defaults to `None`, which finds out.
+
+    Returns:
+        `(videos, class_names)`: a list of `Video` in the order of the csv, and the names of the
+        classes in the order of `smallbig_keras.class_names("sthv1")` if they are those, else of
+        the csv of labels. Neither order is sorted.
+
+    Raises:
+        DatasetNotFoundError: the folder or a csv is missing; the message draws the layout.
+        ValueError: a line of a csv is damaged; the message names file and line. Or frames are
+            named otherwise.
+    """
+    check_split(split)
+    root = Path(root)
+    path = _find_v1(root, "labels")
+    class_names = parse_rows(path, read_lines(path), _unique(check_class_name))
+    official = official_names("sthv1")
+    if set(class_names) == set(official):
+        class_names = official
+    class_ids = {name: i for i, name in enumerate(class_names)}
+
+    def parse(line):
+        name, separator, label = line.partition(";")
+        name = _check_id(name.strip())
+        if split == "test":
+            return name, None
+        if not separator or label.strip() not in class_ids:
+            raise SmallBigError(
+                f"a line must be an id, a semicolon and one of the {len(class_names)} classes of "
+                f"{_V1}labels.csv. Received: {line!r:.200}"
+            )
+        return name, class_ids[label.strip()]
+
+    path = _find_v1(root, split)
+    entries = parse_rows(path, read_lines(path), _unique(parse, key=lambda entry: entry[0]))
+    return _locate(root, _FOLDERS_V1, entries, image_template, "{:05d}.jpg"), class_names
+
+
+def read_sthv2(root, split, image_template=None):
+    """Reads the annotations of Something-Something V2.
+
+    The class of a video is the entry of `labels.json` for its template without brackets, as
+    published with the data set.
+
+    Args:
+        root: str or path. Folder with `20bn-something-something-v2/{id}.webm` and the json files,
+            which may have Qualcomm's or 20BN's names and lie in `labels/` or in `root`. For a
+            video that is not there, `{id}.mp4` or a folder of frames `{id}` is taken, from the
+            same folder, `videos/`, `20bn-something-something-v2-frames/`, `rawframes/` or
+            `frames/`.
+        split: str. `"train"`, `"validation"` or `"test"` (videos without labels).
+        image_template: str. Name of a frame by its number; where given, folders of frames are
+            read and videos not. Defaults to `None`, which finds out.
+
+    Returns:
+        `(videos, class_names)`: a list of `Video` in the order of the file, and the names of the
+        classes in the order of their ids.
+
+    Raises:
+        DatasetNotFoundError: the folder or a json file is missing; the message draws the layout.
+        ValueError: a json file is damaged; the message names file, entry and line. Or frames are
+            named otherwise.
+    """
+    check_split(split)
+    root = Path(root)
+    class_names = _read_classes(_find_v2(root, "labels"))
+    path = _find_v2(root, split)
+    text, entries = _read_json(path, list, "a list of videos")
+    if not entries:
+        raise SmallBigError(f"{path} must list at least one video. Received: an empty list")
+    class_ids = {name: i for i, name in enumerate(class_names)}
+    parse = _unique(lambda entry: _parse(entry, split, class_ids), key=lambda entry: entry[0])
+    parsed = []
+    for index, entry in enumerate(entries):
+        try:
+            parsed.append(parse(entry))
+        except ValueError as error:
+            line = _line_of(text, index)
+            raise SmallBigError(f"{path}, entry {index} (line {line}): {error}") from None
+    return _locate(root, _FOLDERS_V2, parsed, image_template), class_names
+
+
+def _find_v1(root, name):
+    for folder in (root, root / "labels", root / "annotations"):
+        if (folder / f"{_V1}{name}.csv").is_file():
+            return folder / f"{_V1}{name}.csv"
+    title = "Something-Something V1"
+    raise not_found(title, _LAYOUT_V1, _HINT_V1, root, f"{_V1}{name}.csv")
+
+
+def _find_v2(root, name):
+    for folder in (root / "labels", root):
+        for file in (f"{name}.json", f"{_V2}{name}.json"):
+            if (folder / file).is_file():
+                return folder / file
+    raise not_found("Something-Something V2", _LAYOUT_V2, _HINT_V2, root, f"{name}.json")
+
+
+def _locate(root, folders, entries, template, default=None):
+    """Makes videos of `(id, label)`: files where there are any, unless a template is given.
+
+    With a default template all are folders of frames.
+    """
+    listing = Listing()
+    suffixes = (".webm", *VIDEO_SUFFIXES) if template is None and default is None else ()
+    filled = [root / name for name in folders if listing.names(root / name)]
+    places = [_place(listing, filled, name, suffixes) for name, _ in entries]
+    frames = (str(path) for path in places if path and path.suffix not in suffixes)
+    template = listing.find_template(frames, template) or default
+    videos = []
+    for (name, label), path in zip(entries, places, strict=True):
+        if path is None:
+            path = root / folders[0] / (f"{name}.webm" if suffixes else name)
+        frames = None if path.suffix in suffixes else template
+        videos.append(Video(str(path), label, name, template=frames))
+    return videos
+
+
+def _place(listing, folders, name, suffixes):
+    for suffix in (*suffixes, ""):
+        for folder in folders:
+            if name + suffix in listing.names(folder):
+                return folder / (name + suffix)
+    return None
+
+
+def _unique(parse, key=lambda value: value):
+    """A parser that refuses what was there before."""
+    seen = set()
+
+    def parse_new(value):
+        parsed = parse(value)
+        if key(parsed) in seen:
+            raise SmallBigError(f'a name or "id" must not occur twice. Received: {key(parsed)!r}')
+        seen.add(key(parsed))
+        return parsed
+
+    return parse_new
+
+
+def _check_id(name):
+    # The id becomes a file name: nothing in it may lead out of the folder.
+    if not re.fullmatch(r"[\w-]+", name):
+        raise SmallBigError(
+            f'an "id" must be of letters, digits, "_" and "-". Received: {name!r:.200}'
+        )
+    return name
+
+
+def _read_json(path, kind, expected):
+    try:
+        text = path.read_text(encoding="utf-8")
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise SmallBigError(f"{path} must be a JSON file in UTF-8. Received: {error}") from None
+    if not isinstance(value, kind):
+        raise SmallBigError(f"{path} must hold {expected}. Received: {type(value).__name__}")
+    return text, value
+
+
+def _read_classes(path):
+    _, table = _read_json(path, dict, "an object of class name to id")
+    try:
+        ids = {int(value): name for name, value in table.items()}
+    except (TypeError, ValueError) as error:
+        raise SmallBigError(f"{path}: an id must be an integer. Received: {error}") from None
+    if not table or sorted(ids) != list(range(len(table))):
+        raise SmallBigError(
+            f"{path}: the ids of {len(table)} classes must be 0 to {len(table) - 1}, each once. "
+            f"Received: {sorted(table.values(), key=str)[:10]}"
+        )
+    return [ids[i] for i in range(len(ids))]
+
+
+def _parse(entry, split, class_ids):
+    name = entry.get("id") if isinstance(entry, dict) else None
+    if not isinstance(name, str):
+        raise SmallBigError(f'an entry must be an object with an "id". Received: {entry!r:.200}')
+    name = _check_id(name)
+    if split == "test":
+        return name, None
+    template = entry.get("template")
+    if not isinstance(template, str):
+        raise SmallBigError(f'an entry must have a "template". Received: {entry!r:.200}')
+    label = class_ids.get(template.replace("[", "").replace("]", ""))
+    if label is None:
+        raise SmallBigError(
+            f'"template" without brackets must be a class of labels.json. '
+            f"Received: {template!r:.200}"
+        )
+    return name, label
+
+
+def _line_of(text, index):
+    """Line of the list's entry `index`; json.loads keeps no positions."""
+    decoder = json.JSONDecoder()
+    end = text.index("[") + 1
+    for _ in range(index + 1):
+        start = re.compile(r"[\s,]*").match(text, end).end()
+        _, end = decoder.raw_decode(text, start)
+    return text.count("\n", 0, start) + 1

@@ -1,0 +1,237 @@
+"""From a list of videos to batches of clips."""
+
+import tensorflow as tf
+
+from smallbig_keras.data.annotations.video import Video
+from smallbig_keras.data.augmentation import left_right_label_map
+from smallbig_keras.data.batch_augmentation import Mix, RandAugment
+from smallbig_keras.data.decoding import read_frames
+from smallbig_keras.data.sampling import Sampler
+from smallbig_keras.data.sources import VideoSource, read_video
+from smallbig_keras.data.transforms import EvaluationTransform, TrainTransform
+from smallbig_keras.data.unreadable import UnreadableVideos
+from smallbig_keras.errors import SmallBigError
+from smallbig_keras.machine import num_processors
+
+
+def clip_dataset(
+    videos,
+    *,
+    frames,
+    size,
+    batch_size,
+    training,
+    sampling="segment",
+    stride=8,
+    views=(1, 1),
+    short_side=None,
+    augmentation="short_side",
+    flip=None,
+    randaugment=None,
+    mix=None,
+    class_names=None,
+    seed=0,
+    epochs=1,
+    initial_epoch=0,
+    drop_remainder=None,
+    unreadable=None,
+    num_parallel_calls=None,
+    normalize=True,
+):
+    """Makes batches of clips from videos (SmallBigNet, CVPR 2020, section 6).
+
+    In training: random frames, a random crop, and a flip if asked for. In evaluation: the middle
+    frames and the middle crop, or several clips and crops of each video, which is decoded once
+    for all of them. The stream depends on `seed`, epoch and place only, so that a run resumed at
+    `initial_epoch` sees what the uninterrupted one saw, with any number of parallel calls.
+
+    Args:
+        videos: list of `Video`, or a source of clips like `VideoSource`.
+        frames: int. Frames in a clip.
+        size: int. Height and width of a clip in pixels.
+        batch_size: int. Videos in a batch.
+        training: bool. Whether order and views are random.
+        sampling: str. `"segment"` takes a frame from each of `frames` parts of the video,
+            `"dense"` frames `stride` apart. Defaults to `"segment"`.
+        stride: int. From one frame to the next in dense sampling. Defaults to `8`.
+        views: pair of ints. Clips of a video and crops of a clip in evaluation, 1 or 3 crops.
+            The paper's 10 x 3 views of 8 x 256 x 256 pixels take 189 MB a video. Defaults to
+            `(1, 1)`.
+        short_side: int or `(low, high)`. Short side in pixels before the crop; training draws
+            from `low` to `high`, evaluation takes one. Defaults to `None`, the paper's ratio:
+            256 to 320 for 224 in training, 256 for 224 in evaluation.
+        augmentation: str. How training crops: `"short_side"` as the paper, `"multi_scale"` as
+            the authors' code, which has no use for `short_side`. Defaults to `"short_side"`.
+        flip: str. `"plain"` mirrors half of the training clips, `"swap"` also swaps labels of
+            left and right. Defaults to `None`.
+        randaugment: `(num_ops, factor)`. Random operations on training clips and their strength,
+            see `RandAugment`. Defaults to `None`.
+        mix: str. `"mixup"` or `"cutmix"` mixes the clips of a training batch; labels become
+            shares of the classes, see `Mix`. Defaults to `None`.
+        class_names: list of str. Needed for `"swap"` and `mix`. Defaults to `None`.
+        seed: int. At least 0. Defaults to `0`.
+        epochs: int. Where the stream ends. Defaults to `1`.
+        initial_epoch: int. Where the stream begins. Defaults to `0`.
+        drop_remainder: bool. Whether an epoch's last batch is left out when it is not full.
+            Defaults to `None`, which is `training`.
+        unreadable: `UnreadableVideos`. Defaults to `None`, which replaces in training and raises in
+            evaluation.
+        num_parallel_calls: int. Videos decoded at once. Defaults to `None`, one a processor.
+        normalize: bool. Whether clips go through `preprocess_input`; else they are 0..255.
+            Defaults to `True`.
+
+    Returns:
+        `tf.data.Dataset` of `(clips, labels)`: float32 `(batch, frames, size, size, 3)`, or
+        `(batch, views, frames, size, size, 3)` of more than one view, clip by clip and in it
+        crop by crop; int32 `(batch,)`, -1 where a video has no label, or mixed float32
+        `(batch, classes)`. Its cardinality is known unless bad clips are skipped.
+
+    Raises:
+        ValueError: an argument is outside the values above.
+        ImportError: Keras is older than a layer of `randaugment` or `mix`.
+    """
+    source = videos if hasattr(videos, "clips") else VideoSource(videos)
+    drop_remainder = training if drop_remainder is None else drop_remainder
+    num_parallel_calls = num_parallel_calls or num_processors()
+    unreadable = unreadable or UnreadableVideos("replace" if training else "raise")
+    num_clips, num_crops = _pair(views)
+    low, high = _short_sides(short_side, size, training)
+    _check(source, training, frames, batch_size, drop_remainder, seed, epochs, initial_epoch)
+    if unreadable.policy == "replace" and not training:
+        raise SmallBigError('Evaluation must not replace clips. Received: policy="replace"')
+    _check_training_only(training, views, augmentation, flip, randaugment, mix)
+    if class_names is None and (flip == "swap" or mix):
+        raise SmallBigError(
+            "`flip='swap'` and `mix` need `class_names`. Received: class_names=None"
+        )
+    sampler = Sampler(sampling, frames, stride, num_clips, training, seed)
+    if training:
+        view = TrainTransform(
+            size=size,
+            short_side=(low, high),
+            augmentation=augmentation,
+            flip=flip is not None,
+            label_map=left_right_label_map(class_names) if flip == "swap" else None,
+            randaugment=RandAugment(*_pair(randaugment)) if randaugment else None,
+            normalize=normalize,
+        )
+    else:
+        view = EvaluationTransform(size, low, num_crops, normalize)
+    mixer = Mix(mix, len(class_names)) if mix else None
+
+    def key(stream, epoch, index):
+        return tf.random.fold_in(tf.random.fold_in((seed, stream), epoch), index)
+
+    def one_epoch(epoch):
+        def see(read, places, label, index):
+            return view(read, places, label, key(1, epoch, index))
+
+        def blend(index, batch):
+            return mixer(*batch, key(2, epoch, index))
+
+        clips = source.clips(epoch, sampler, unreadable, num_parallel_calls)
+        clips = clips.map(see, num_parallel_calls, deterministic=True)
+        batches = clips.batch(batch_size, drop_remainder)
+        if mixer:
+            batches = batches.enumerate().map(blend, num_parallel_calls, deterministic=True)
+        return batches
+
+    dataset = tf.data.Dataset.range(initial_epoch, epochs).flat_map(one_epoch)
+    if unreadable.policy != "skip":
+        steps = len(source) // batch_size if drop_remainder else -(-len(source) // batch_size)
+        cardinality = steps * (epochs - initial_epoch)
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(cardinality))
+    options = tf.data.Options()
+    # Parallelism is given, and the thread that would tune it holds up the end of an iterator:
+    # 18 s between training and validation of every epoch of the sample set.
+    options.autotune.enabled = False
+    return dataset.prefetch(2).with_options(options)
+
+
+def load_clip(video, frames=8, size=224, short_side=None, sampling="segment", stride=8):
+    """Loads the middle clip of one video, ready for a model.
+
+    Args:
+        video: str, path, bytes or `Video`. A file, what it holds, or a folder of frames.
+        frames: int. Frames in the clip. Defaults to `8`.
+        size: int. Height and width of the clip in pixels. Defaults to `224`.
+        short_side: int. Short side in pixels before the crop. Defaults to `None`, 256 for 224.
+        sampling: str. `"segment"` takes the middle frame of each of `frames` parts of the video,
+            `"dense"` frames `stride` apart in its middle. Defaults to `"segment"`.
+        stride: int. From one frame to the next in dense sampling. Defaults to `8`.
+
+    Returns:
+        float32 array of shape `(1, frames, size, size, 3)`.
+
+    Raises:
+        BadVideoError: the file is not a video that can be decoded.
+        ValueError: `short_side` is below `size`, or another argument outside the values above.
+    """
+    short_side, _ = _short_sides(short_side, size, training=False)
+    sampler = Sampler(sampling, frames, stride)
+    read = read_video if isinstance(video, Video) else read_frames
+    clip = read(video, lambda count: sampler(count)[0])
+    places = tf.range(frames)[None]
+    clip, _ = EvaluationTransform(size, short_side)(tf.constant(clip), places, label=None)
+    return clip.numpy()[None]
+
+
+def _pair(value):
+    try:
+        first, second = value
+    except (TypeError, ValueError):
+        raise SmallBigError(
+            "`views` must be (clips, crops) and `randaugment` (num_ops, factor). "
+            f"Received: {value!r}"
+        ) from None
+    return first, second
+
+
+def _short_sides(short_side, size, training):
+    if short_side is None:
+        short_side = round(size * 256 / 224)
+        short_side = (short_side, round(size * 320 / 224)) if training else short_side
+    low, high = short_side if isinstance(short_side, tuple | list) else (short_side,) * 2
+    if not 1 <= size <= low <= high or (low < high and not training):
+        raise SmallBigError(
+            "`short_side` must be at least `size`: an int, or in training (low, high). "
+            f"Received: short_side={short_side}, size={size}, training={training}"
+        )
+    return low, high
+
+
+def _check(source, training, frames, batch_size, drop_remainder, seed, epochs, initial_epoch):
+    count = len(source)
+    if not count or frames < 1 or batch_size < 1 or seed < 0:
+        raise SmallBigError(
+            "A data set needs at least one video, one frame and one clip a batch, and a seed of "
+            f"at least 0. Received: {count} videos, frames={frames}, "
+            f"batch_size={batch_size}, seed={seed}"
+        )
+    if not 0 <= initial_epoch <= epochs:
+        raise SmallBigError(
+            "`initial_epoch` must be from 0 to `epochs`. "
+            f"Received: initial_epoch={initial_epoch}, epochs={epochs}"
+        )
+    if drop_remainder and count < batch_size:
+        raise SmallBigError(
+            "A full batch needs `batch_size` videos. "
+            f"Received: batch_size={batch_size}, {count} videos"
+        )
+    if training and not source.has_labels:
+        raise SmallBigError("Training videos must have labels. Received: a video with label None")
+
+
+def _check_training_only(training, views, augmentation, flip, randaugment, mix):
+    if flip not in (None, "plain", "swap") or (flip and not training):
+        raise SmallBigError(
+            "`flip` must be None, or in training 'plain' or 'swap'. "
+            f"Received: flip={flip!r}, training={training}"
+        )
+    if training and tuple(views) != (1, 1):
+        raise SmallBigError(f"Training sees one view of a video. Received: views={views}")
+    if not training and (augmentation != "short_side" or randaugment or mix):
+        raise SmallBigError(
+            "`augmentation`, `randaugment` and `mix` are for training. Received: training=False, "
+            f"augmentation={augmentation!r}, randaugment={randaugment}, mix={mix!r}"
+        )

@@ -1,0 +1,12 @@
+from .checking import (
+    check_shards as check_shards,
+)
+from .reading import (
+    ShardSource as ShardSource,
+)
+from .writing import (
+    ShardOptions as ShardOptions,
+)
+from .writing import (
+    make_shards as make_shards,
+)

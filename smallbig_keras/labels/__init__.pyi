@@ -1,0 +1,9 @@
+from .predictions import (
+    class_names as class_names,
+)
+from .predictions import (
+    decode_predictions as decode_predictions,
+)
+from .preprocessing import (
+    preprocess_input as preprocess_input,
+)

@@ -1,0 +1,138 @@
+"""Public model functions: a row of a table and the signature that all of them share."""
+
+import dataclasses
+import warnings
+
+from smallbig_keras.errors import OptionError, SmallBigError, did_you_mean
+from smallbig_keras.models.spec import VideoResNetSpec
+from smallbig_keras.weights.records import check_record
+
+OPTIONS = tuple(f.name for f in dataclasses.fields(VideoResNetSpec) if f.name != "classes")
+
+_DOCSTRING = """{summary}
+
+Takes clips of RGB frames prepared by `smallbig_keras.preprocess_input`.
+
+Args:
+    include_top: bool. Whether the model ends in the classifier. Defaults to `True`.
+    weights: `None` for random initialisation; the name of published weights (`"imagenet"` of
+        torchvision's 2-D ResNet, `"k400"`, ..., see `smallbig_keras.list_weights`); or a path: a
+        run, `.keras`, `.weights.h5`, or a PyTorch checkpoint of the authors' code or of
+        torchvision's ResNet (`.pth`, `.pt`, `.pyth`, `.safetensors`). A classifier for another
+        number of classes is left out, with a warning. Defaults to `None`.
+    input_tensor: Keras tensor to build on, or `None`. Defaults to `None`.
+    input_shape: tuple `(frames, height, width, 3)`. Any of the first three may be `None`.
+        Defaults to `None` for that of published weights, else `(8, 224, 224, 3)`.
+    pooling: without a head: `None` for the last feature map `(batch, frames, height / 32,
+        width / 32, features)`, `"avg"` or `"max"` for `(batch, features)`. Defaults to `None`.
+    classes: int. Classes of the head. Defaults to `None` for those of published weights, else
+        {classes}.
+    classifier_activation: activation of the head, or `None` for logits. Defaults to
+        `"softmax"`.
+    name: str. Name of the model. Defaults to `None` for `"{name}"`.
+    variant: {variants}. Defaults to `"reference"`, or that of published weights.
+    **options: fields of `smallbig_keras.models.VideoResNetSpec` that replace those of the
+        variant: {options}.
+
+Returns:
+    A `keras.Model` from clips `(batch, frames, height, width, 3)` to `(batch, classes)`.
+
+Raises:
+    ValueError: if a value is outside those above, or the weights are not those of the model.
+    TypeError: if an option is not one of those above.
+    FileNotFoundError: if there are no such weights; the message says how to get them.
+
+Example:
+
+>>> model = {name}(input_shape=(8, 64, 64, 3), classes=10)
+>>> model.output_shape
+(None, 10)
+"""
+
+
+def define_model(name, summary, **variants):
+    """Makes a public model function.
+
+    Args:
+        name: str. Name of the function.
+        summary: str. First line of its documentation.
+        **variants: VideoResNetSpec a variant. `reference` is the default one.
+
+    Returns:
+        The function.
+    """
+
+    def model_function(
+        include_top=True,
+        weights=None,
+        input_tensor=None,
+        input_shape=None,
+        pooling=None,
+        classes=None,
+        classifier_activation="softmax",
+        name=None,
+        *,
+        variant="reference",
+        **options,
+    ):
+        # Keras is imported here: names and descriptions of networks are had without it.
+        from smallbig_keras.models.video_resnet import VideoResNet
+        from smallbig_keras.weights.loading import load_weights
+        from smallbig_keras.weights.resolution import find_weights
+
+        path = record = None
+        if weights is not None:
+            path, record = find_weights(weights, function_name)
+        if record is not None:
+            # Published weights know their network; what is given must agree with it.
+            variant = record.variant if variant == "reference" else variant
+            options = {**record.options, **options}
+            check_record(record, function_name, variant, options)
+            classes = record.classes if classes is None else classes
+            if input_tensor is None and input_shape is None:
+                input_shape = record.input_shape
+        spec = make_spec(model_function, variant, classes, **options)
+        model = VideoResNet(
+            spec,
+            include_top=include_top,
+            input_tensor=input_tensor,
+            input_shape=input_shape,
+            pooling=pooling,
+            classifier_activation=classifier_activation,
+            name=name or function_name,
+        )
+        if path is not None:
+            report = load_weights(model, path)
+            if any(part.startswith("classifier/") for part in report.new):
+                warnings.warn(
+                    f"{function_name} starts with a new classifier.\n{report}", stacklevel=2
+                )
+        return model
+
+    function_name = model_function.__name__ = model_function.__qualname__ = name
+    model_function.__doc__ = _DOCSTRING.format(
+        name=name,
+        summary=summary,
+        classes=variants["reference"].classes,
+        variants=" or ".join(f'`"{variant}"`' for variant in variants),
+        options=", ".join(f"`{option}`" for option in OPTIONS),
+    )
+    model_function.variants = variants
+    return model_function
+
+
+def make_spec(model_function, variant="reference", classes=None, **options):
+    """Returns the VideoResNetSpec that a model function builds, or raises `SmallBigError`."""
+    variants = model_function.variants
+    if variant not in variants:
+        raise SmallBigError(f"`variant` must be one of {tuple(variants)}. Received: {variant=}")
+    unknown = sorted(set(options) - set(OPTIONS))
+    if unknown:
+        hint = did_you_mean(unknown[0], OPTIONS)
+        raise OptionError(
+            f"{model_function.__name__} has the options {', '.join(OPTIONS)}.{hint} "
+            f"Received: {', '.join(unknown)}"
+        )
+    if classes is not None:
+        options["classes"] = classes
+    return dataclasses.replace(variants[variant], **options)

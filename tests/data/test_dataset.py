@@ -1,0 +1,342 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from smallbig_keras.data import (
+    BadVideoError,
+    Sampler,
+    UnreadableVideos,
+    Video,
+    clip_dataset,
+    load_clip,
+    read_frames,
+    sources,
+)
+from smallbig_keras.data import unreadable as policies
+from smallbig_keras.labels import preprocess_input
+from tests.data.test_batch_augmentation import needs_keras_layers
+from tests.data.videos import numbers, picture, write_frames, write_video
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("videos")
+    return [Video(str(write_video(folder / f"{i}.webm", 9 + i)), i, str(i)) for i in range(10)]
+
+
+@pytest.fixture(scope="module")
+def portraits(tmp_path_factory):
+    """Files and folders in which every square of the width shows its whole number."""
+    root = tmp_path_factory.mktemp("portraits")
+    size = (64, 96)
+    videos = [
+        Video(str(write_video(root / f"{i}.webm", 16 + 8 * i, size=size)), i, str(i))
+        for i in range(2)
+    ]
+    for i in (2, 3):
+        # Every other one has its number of frames in its list.
+        folder = write_frames(root / str(i), 16 + 8 * i, size=size)
+        videos.append(Video(str(folder), i, str(i), (None, 40)[i - 2], "img_{:05d}.jpg"))
+    return videos
+
+
+# Short side and crop of the height of the videos: nothing is interpolated.
+WHOLE = dict(size=64, short_side=64, batch_size=1, training=False, normalize=False)
+
+
+@pytest.fixture
+def bad(tmp_path):
+    (tmp_path / "bad.webm").write_bytes(b"bad")
+    return Video(str(tmp_path / "bad.webm"), 99, "bad")
+
+
+def stream(videos, **options):
+    options = {"frames": 4, "size": 24, "batch_size": 3, "training": True, **options}
+    dataset = clip_dataset(videos, **options)
+    return [(clips.numpy(), labels.numpy()) for clips, labels in dataset]
+
+
+def assert_same(one, other):
+    assert len(one) == len(other) > 0
+    for (clips, labels), (other_clips, other_labels) in zip(one, other, strict=True):
+        np.testing.assert_array_equal(labels, other_labels)
+        np.testing.assert_array_equal(clips, other_clips)
+
+
+def test_evaluation_is_the_middle_of_every_video_in_order(videos):
+    # Short side 64 is the height of the videos: nothing is interpolated.
+    options = dict(frames=4, size=64, batch_size=4, training=False, short_side=64)
+    dataset = clip_dataset(videos, **options, normalize=False)
+    assert dataset.cardinality() == 3
+    assert dataset.element_spec[0].shape[1:] == (4, 64, 64, 3)
+    assert dataset.element_spec[1].dtype == tf.int32
+    batches = list(dataset)
+    assert [len(labels) for _, labels in batches] == [4, 4, 2]
+    clips = np.concatenate([clips for clips, _ in batches])
+    assert clips.dtype == np.float32
+    assert np.concatenate([labels for _, labels in batches]).tolist() == list(range(10))
+    for i, clip in enumerate(clips):
+        indices = [int((k + 0.5) * (9 + i) / 4) for k in range(4)]
+        expected = np.stack([picture(index)[:, 16:80] for index in indices])
+        assert np.abs(clip - expected).mean() < 12
+    normalised = np.concatenate([clips for clips, _ in stream(videos, **options)])
+    np.testing.assert_allclose(normalised, preprocess_input(clips), atol=1e-5)
+    np.testing.assert_allclose(load_clip(videos[3].path, 4, 64, 64), normalised[3:4], atol=1e-5)
+
+
+def test_dense_sampling(portraits):
+    sampler = Sampler("dense", 4, 5)
+    options = dict(frames=4, sampling="dense", stride=5)
+    dataset = clip_dataset(portraits, **WHOLE, **options)
+    for video, (clips, _) in zip(portraits, dataset, strict=True):
+        assert numbers(clips[0]) == sampler(16 + 8 * video.label)[0].tolist()
+        clip = load_clip(video, 4, 64, 64, "dense", 5)
+        np.testing.assert_allclose(clip, preprocess_input(clips), atol=1e-5)
+
+
+def test_dense_training(portraits):
+    options = {**WHOLE, "training": True, "seed": 3, "epochs": 5}
+    sampler = Sampler("dense", 4, 5, training=True, seed=3)
+    batches = stream(portraits, frames=4, sampling="dense", stride=5, **options)
+    for step, (clips, labels) in enumerate(batches):
+        label = int(labels[0])
+        assert numbers(clips[0]) == sampler(16 + 8 * label, step // 4, label)[0].tolist()
+
+
+@pytest.mark.parametrize("sampling", ["segment", "dense"])
+def test_views_are_clip_by_clip(portraits, sampling):
+    options = {**WHOLE, "frames": 4, "sampling": sampling, "stride": 3, "views": (5, 3)}
+    dataset = clip_dataset(portraits, **options)
+    assert dataset.element_spec[0].shape[1:] == (15, 4, 64, 64, 3)
+    sampler = Sampler(sampling, 4, 3, clips=5)
+    for video, (views, _) in zip(portraits, dataset, strict=True):
+        expected = np.repeat(sampler(16 + 8 * video.label), 3, axis=0)
+        assert [numbers(view) for view in views[0]] == expected.tolist()
+        assert len(np.unique(expected[:, 0])) > 1
+
+
+def test_crops_are_left_centre_right(videos):
+    options = {**WHOLE, "batch_size": 3, "frames": 2}
+    for clips in (1, 2):
+        ((views, _),) = stream(videos[7:], views=(clips, 3), **options)
+        assert views.shape == (3, clips * 3, 2, 64, 64, 3)
+        indices = Sampler("segment", 2, clips=clips)(16)
+        for place, view in enumerate(views[0]):
+            left = 16 * (place % 3)
+            expected = np.stack([picture(i)[:, left : left + 64] for i in indices[place // 3]])
+            assert np.abs(view - expected).mean() < 12
+    ((centre, _),) = stream(videos[7:], **options)
+    ((several, _),) = stream(videos[7:], views=(2, 1), **options)
+    np.testing.assert_array_equal(centre, several[:, 0])
+    ((normalised, _),) = stream(videos[7:], views=(2, 3), **{**options, "normalize": True})
+    np.testing.assert_allclose(normalised, preprocess_input(views), atol=1e-5)
+
+
+def test_a_video_is_read_once_for_all_views(videos, monkeypatch):
+    calls = []
+
+    def count(path, sampler, *facts):
+        return read_frames(path, lambda n: calls.append(sampler(n)) or calls[-1], *facts)
+
+    monkeypatch.setattr(sources, "read_frames", count)
+    stream(videos[:3], frames=4, training=False, views=(6, 3))
+    assert len(calls) == 3
+    for wanted in calls:
+        assert len(set(wanted.tolist())) == len(wanted) < 24
+
+
+def test_training_takes_every_segment_and_a_random_crop(videos):
+    # Nine segments of nine frames leave one choice each; 64 of 96 columns leave 33 places.
+    batches = stream(
+        videos[:1], frames=9, size=64, short_side=64, batch_size=1, epochs=8, normalize=False
+    )
+    expected = np.stack([picture(i) for i in range(9)]).astype(np.float32)
+    places = set()
+    for clips, labels in batches:
+        assert clips.shape == (1, 9, 64, 64, 3) and labels.tolist() == [0]
+        errors = [np.abs(clips[0] - expected[:, :, x : x + 64]).mean() for x in range(33)]
+        assert min(errors) < 12
+        places.add(int(np.argmin(errors)))
+    assert len(places) > 3
+
+
+def test_defaults_and_epochs(videos):
+    batches = stream(videos, epochs=3)
+    assert len(batches) == 9
+    epochs = [np.concatenate([y for _, y in batches[i : i + 3]]).tolist() for i in (0, 3, 6)]
+    for labels in epochs:
+        assert len(set(labels)) == 9
+    assert len({tuple(labels) for labels in epochs}) == 3
+    whole = stream(videos, drop_remainder=False)
+    assert sorted(np.concatenate([labels for _, labels in whole]).tolist()) == list(range(10))
+
+
+def test_stream_depends_on_seed_epoch_and_place_only(videos):
+    whole = stream(videos, epochs=3, seed=5, num_parallel_calls=1, flip="plain")
+    assert_same(whole, stream(videos, epochs=3, seed=5, num_parallel_calls=4, flip="plain"))
+    resumed = stream(videos, epochs=3, initial_epoch=1, seed=5, flip="plain")
+    assert_same(whole[3:], resumed)
+    for one, other in ((whole, stream(videos, epochs=3, seed=6)), (whole[:3], whole[3:6])):
+        assert not np.array_equal(one[0][0], other[0][0])
+
+
+def test_flip_swaps_labels(videos):
+    names = ["turn left", "turn right"]
+    turns = [Video(videos[i].path, 0, str(i)) for i in range(10)]
+    labels = np.concatenate([y for _, y in stream(turns, epochs=9, flip="swap", class_names=names)])
+    assert 20 < labels.sum() < 61
+    labels = np.concatenate([y for _, y in stream(turns, epochs=3, flip="plain")])
+    assert labels.sum() == 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        dict(augmentation="multi_scale"),
+        pytest.param(dict(randaugment=(2, 0.2)), marks=needs_keras_layers),
+        pytest.param(dict(mix="mixup", class_names=list("abcdefghij")), marks=needs_keras_layers),
+        pytest.param(dict(mix="cutmix", class_names=list("abcdefghij")), marks=needs_keras_layers),
+    ],
+)
+def test_augmentations_depend_on_seed_epoch_and_place_only(videos, options):
+    options = {**options, "epochs": 2, "seed": 2}
+    whole = stream(videos, num_parallel_calls=1, **options)
+    assert whole[0][0].shape == (3, 4, 24, 24, 3)
+    assert_same(whole, stream(videos, num_parallel_calls=4, **options))
+    assert_same(whole[3:], stream(videos, initial_epoch=1, **options))
+    assert not np.array_equal(whole[0][0], stream(videos, epochs=1, seed=2)[0][0])
+
+
+@needs_keras_layers
+def test_mixed_labels_train(videos):
+    import keras
+
+    names = list("abcdefghij")
+    options = dict(frames=2, size=16, batch_size=5, training=True, class_names=names)
+    dataset = clip_dataset(videos, mix="mixup", **options)
+    assert dataset.element_spec[1] == tf.TensorSpec((5, 10), tf.float32)
+    for _, shares in dataset:
+        np.testing.assert_allclose(tf.reduce_sum(shares, 1), np.ones(5), rtol=1e-5)
+    model = keras.Sequential(
+        [keras.Input((2, 16, 16, 3)), keras.layers.GlobalAveragePooling3D(), keras.layers.Dense(10)]
+    )
+    model.compile(
+        "sgd", keras.losses.CategoricalCrossentropy(from_logits=True), metrics=["accuracy"]
+    )
+    assert np.isfinite(model.fit(dataset, verbose=0, shuffle=False).history["loss"]).all()
+
+
+def test_bad_clips_are_replaced_and_counted(videos, bad):
+    record = UnreadableVideos("replace")
+    batches = stream([*videos, bad, bad], epochs=2, unreadable=record, drop_remainder=False)
+    labels = np.concatenate([y for _, y in batches])
+    assert len(labels) == 24 and 99 not in labels
+    assert record.num_files == 1 and record.num_clips >= 4
+    (line,) = record.report()
+    assert bad.path in line and "not a video" in line and f"({record.num_clips}x)" in line
+    again = stream([*videos, bad, bad], epochs=2, drop_remainder=False, num_parallel_calls=3)
+    assert_same(batches, again)
+
+
+def test_bad_clips_stop_at_the_limit(videos, bad):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="At most 0 bad videos") as caught:
+        stream(
+            [*videos, bad], unreadable=UnreadableVideos("replace", limit=0), drop_remainder=False
+        )
+    assert bad.path in str(caught.value)
+    record = UnreadableVideos("replace", limit=1)
+    stream([*videos, bad, bad], unreadable=record, epochs=2, drop_remainder=False)
+    assert record.num_files == 1
+
+
+def test_only_bad_clips_come_to_an_end(bad):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="10 videos in a row"):
+        stream([bad] * 4, batch_size=1)
+
+
+def test_evaluation_raises_or_skips(videos, bad):
+    mixed = [*videos[:4], bad, *videos[4:]]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="A video must be") as caught:
+        stream(mixed, training=False)
+    assert bad.path in str(caught.value)
+    record = UnreadableVideos("skip")
+    batches = stream(mixed, training=False, unreadable=record)
+    assert_same(batches, stream(videos, training=False))
+    assert (record.num_files, record.num_clips) == (1, 1)
+
+
+def test_unlabelled_videos(videos):
+    (_, labels), *_ = stream([Video(videos[0].path, None, "0")], training=False)
+    assert labels.tolist() == [-1]
+
+
+def test_fit_takes_the_stream(videos):
+    import keras
+
+    dataset = clip_dataset(videos, frames=2, size=16, batch_size=5, training=True, epochs=2)
+    model = keras.Sequential(
+        [keras.Input((2, 16, 16, 3)), keras.layers.GlobalAveragePooling3D(), keras.layers.Dense(10)]
+    )
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    history = model.fit(dataset, epochs=2, steps_per_epoch=2, verbose=0, shuffle=False)
+    assert len(history.history["loss"]) == 2
+
+
+@pytest.mark.parametrize(
+    "options, received",
+    [
+        (dict(frames=0), "frames=0"),
+        (dict(batch_size=0), "batch_size=0"),
+        (dict(batch_size=11), "batch_size=11, 10 videos"),
+        (dict(seed=-1), "at least 0"),
+        (dict(epochs=1, initial_epoch=2), "initial_epoch=2, epochs=1"),
+        (dict(short_side=23), "short_side=23, size=24"),
+        (dict(short_side=(30, 25)), r"short_side=\(30, 25\)"),
+        (dict(short_side=(25, 30), training=False), "training=False"),
+        (dict(flip="yes"), "flip='yes'"),
+        (dict(flip="plain", training=False), "flip='plain', training=False"),
+        (dict(flip="swap"), "class_names=None"),
+        (dict(training=False, unreadable=UnreadableVideos("replace")), 'policy="replace"'),
+        (dict(sampling="random"), "'random'"),
+        (dict(sampling="dense", stride=0), "stride=0"),
+        (dict(views=(2, 1)), r"views=\(2, 1\)"),
+        (dict(views=3, training=False), "Received: 3"),
+        (dict(views=(0, 1), training=False), "clips=0"),
+        (dict(views=(1, 2), training=False), "crops=2"),
+        (dict(augmentation="none"), "augmentation='none'"),
+        (dict(augmentation="multi_scale", training=False), "augmentation='multi_scale'"),
+        (dict(randaugment=(2, 0.5), training=False), r"randaugment=\(2, 0.5\)"),
+        (dict(randaugment=2), "Received: 2"),
+        (dict(randaugment=(2, 2)), "factor=2"),
+        (dict(mix="mixup", training=False), "mix='mixup'"),
+        (dict(mix="mixup"), "class_names=None"),
+        (dict(mix="blend", class_names=["a"]), "mix='blend'"),
+    ],
+)
+def test_wrong_options(videos, options, received):
+    with pytest.raises(ValueError, match=received):
+        stream(videos, **options)
+
+
+def test_training_needs_videos_and_labels(videos):
+    with pytest.raises(ValueError, match="Received: 0 videos"):
+        stream([])
+    with pytest.raises(ValueError, match="label None"):
+        stream([Video(videos[0].path, None, "0")] * 3)
+
+
+def test_bad_clips_arguments():
+    with pytest.raises(ValueError, match="policy='drop'"):
+        UnreadableVideos("drop")
+    with pytest.raises(ValueError, match="limit=-1"):
+        UnreadableVideos(limit=-1)
+    with pytest.raises(BadVideoError, match="rule"):
+        UnreadableVideos().add("a.webm", "rule")
+
+
+def test_load_clip_refuses_a_bad_file(bad):
+    with pytest.raises(BadVideoError, match="bad.webm"):
+        load_clip(bad.path)
+    with pytest.raises(BadVideoError, match="3 bytes in memory"):
+        load_clip(b"bad")
+    assert policies.POLICIES == ("replace", "skip", "raise")

@@ -1,0 +1,274 @@
+"""The ONNX file: its scores, its graph, its properties, and errors that leave nothing behind."""
+
+import collections
+import itertools
+import json
+import sys
+
+import keras
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import to_onnx as script
+
+import smallbig_keras
+from smallbig_keras.export import artifacts, channels_first
+from smallbig_keras.export.onnx_export import to_onnx
+from tests.export.conftest import NAMES, SHAPE
+
+OUTPUTS = ["probabilities", "logits"]
+# Beside `any_model`: what the layers of one unit can be, on one block a stage and odd sizes.
+SMALL = {"blocks": (1, 1, 1, 1), "width": 4}
+TUBES = ((3, 5, 5), (3, 7, 7), (None, 3, 3))
+OPTIONS = {
+    "average": {"pool": "avg", "pool_sizes": TUBES, "extra": "squeeze_excite"},
+    "one norm, apart": {"normalization": "single", "share_weights": False, "pool": "avg"},
+    "one norm, all frames": {"normalization": "single", "pool_sizes": ((None, 3, 3),) * 3},
+    "extra at the output": {"extra": "squeeze_excite", "extra_position": "output", "units": (2,)},
+    "extra apart": {"extra": "smallbig", "share_weights": False, "extra_position": "output"},
+    "long tubes": {"pool_sizes": ((5, 1, 1), (1, 3, 3), (7, 1, 3)), "extra": "smallbig"},
+    "times": {"temporal_stages": (2, 5), "units": (2, 3), "pool_sizes": TUBES, "dropout": 0.3},
+}
+
+
+def scores(path, clips):
+    """What ONNX Runtime gives for float32 clips, with one thread a session."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
+    (value,) = session.get_inputs()
+    assert (value.name, value.type, value.shape[1:]) == (
+        "clips",
+        "tensor(float)",
+        [*clips.shape[1:]],
+    )
+    assert [output.name for output in session.get_outputs()] == OUTPUTS
+    return dict(zip(OUTPUTS, session.run(OUTPUTS, {"clips": clips}), strict=True))
+
+
+def check_scores(path, model, clips):
+    logits = keras.Model(model.input, model.get_layer("classifier").output)
+    expected = keras.ops.convert_to_numpy(logits(smallbig_keras.preprocess_input(clips[:3])))
+    probabilities = keras.ops.softmax(expected)
+    for batch in (1, 3):
+        found = scores(path, clips[:batch].astype("float32"))
+        atol = 1e-3 * np.abs(expected[:batch]).max()
+        np.testing.assert_allclose(found["logits"], expected[:batch], rtol=0, atol=atol)
+        np.testing.assert_allclose(found["probabilities"], probabilities[:batch], rtol=0, atol=1e-4)
+
+
+def count(path):
+    return collections.Counter(node.op_type for node in onnx.load(path).graph.node)
+
+
+def convolutions_by_kernel(path):
+    graph = onnx.load(path).graph
+    return collections.Counter(node.input[1] for node in graph.node if node.op_type == "Conv")
+
+
+def test_every_model_gives_the_scores_of_keras(any_model, clips, tmp_path):
+    path = tmp_path / "models" / "model.onnx"
+    assert to_onnx(any_model, path, NAMES) == path
+    onnx.checker.check_model(str(path), full_check=True)
+    check_scores(path, any_model, clips)
+    assert count(path)["Transpose"] < 10
+    # What is not weights is the graph and the shapes in it.
+    assert path.stat().st_size < 4 * any_model.count_params() + 200_000
+    assert [file.name for file in path.parent.iterdir()] == ["model.onnx"]
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_every_option_gives_the_scores_of_keras(options, randomize, rng, tmp_path):
+    spec = {"smallbig_stages": (2, 4, 5), **SMALL, **options}
+    model = smallbig_keras.SmallBigR23(input_shape=(3, 24, 36, 3), classes=4, **spec)
+    kernel = randomize(model).get_layer("classifier").kernel
+    kernel.assign(0.1 * kernel)
+    path = to_onnx(model, tmp_path / "model.onnx")
+    check_scores(path, model, rng.integers(0, 256, (3, 3, 24, 36, 3), np.uint8))
+    assert count(path)["Transpose"] < 10
+
+
+def test_both_views_are_in_the_graph_with_one_kernel(small_model, tmp_path):
+    """Each kernel of a unit is in two convolutions, each with a normalisation of its own."""
+    path = to_onnx(small_model, tmp_path / "model.onnx")
+    graph = onnx.load(path).graph
+    units = [layer for layer in small_model.layers if hasattr(layer, "big_view")]
+    extras = [layer for layer in small_model.layers if hasattr(layer, "expand")]
+    shared = [kernel for kernel, uses in convolutions_by_kernel(path).items() if uses == 2]
+    assert len(shared) == len(units) + len(extras) > 0
+    normalised = {node.input[0] for node in graph.node if node.op_type == "BatchNormalization"}
+    views = itertools.chain.from_iterable(
+        node.output for node in graph.node if node.op_type == "Conv" and node.input[1] in shared
+    )
+    assert len(normalised & set(views)) == 2 * len(units)
+    assert {node.input[1] for node in graph.node if node.op_type == "Conv"} <= {
+        initializer.name for initializer in graph.initializer
+    }
+
+
+def test_kernels_apart(randomize, tmp_path):
+    spec = {**SMALL, "share_weights": False, "extra": "smallbig"}
+    model = smallbig_keras.SmallBigR23(input_shape=SHAPE, classes=4, **spec)
+    path = to_onnx(randomize(model), tmp_path / "model.onnx")
+    assert set(convolutions_by_kernel(path).values()) == {1}
+
+
+def test_properties(small_model, tmp_path):
+    path = to_onnx(small_model, tmp_path / "model.onnx", NAMES, short_side=40)
+    properties = {p.key: json.loads(p.value) for p in onnx.load(path).metadata_props}
+    assert properties == artifacts.metadata(small_model, NAMES, 40)
+    assert properties["labels"] == NAMES and properties["model"] == "SmallBigR23"
+    assert properties["input"]["normalized_inside"] and properties["input"]["short_side"] == 40
+
+
+def test_without_preprocessing(small_model, clips, tmp_path):
+    prepared = smallbig_keras.preprocess_input(clips[:2])
+    path = to_onnx(small_model, tmp_path / "model.onnx", include_preprocessing=False)
+    expected = small_model(prepared)
+    found = scores(path, prepared)["probabilities"]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+    (form,) = [p.value for p in onnx.load(path).metadata_props if p.key == "input"]
+    assert json.loads(form)["normalized_inside"] is False
+
+
+def test_naive(small_model, clips, tmp_path):
+    path = to_onnx(small_model, tmp_path / "naive.onnx", NAMES, naive=True)
+    check_scores(path, small_model, clips)
+    assert count(path)["Transpose"] > 50
+    properties = {p.key: json.loads(p.value) for p in onnx.load(path).metadata_props}
+    assert properties == artifacts.metadata(small_model, NAMES)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "float16", "bfloat16"])
+def test_low_precision_is_computed_in_float32(policy, small_model, clips, tmp_path):
+    keras.config.set_dtype_policy(policy)
+    spec = {"blocks": (1, 1, 1, 1), "extra": "smallbig", "width": 8}
+    model = smallbig_keras.SmallBigR23(input_shape=SHAPE, classes=len(NAMES), **spec)
+    model.set_weights(small_model.get_weights())
+    path = to_onnx(model, tmp_path / "model.onnx")
+    found = scores(path, clips.astype("float32"))["probabilities"]
+    expected = small_model(smallbig_keras.preprocess_input(clips))
+    # Under the others, not mixed, the weights themselves are rounded.
+    atol = {"mixed_bfloat16": 1e-4, "float16": 5e-3, "bfloat16": 5e-2}[policy]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=atol)
+    types = {initializer.data_type for initializer in onnx.load(path).graph.initializer}
+    assert types <= {onnx.TensorProto.FLOAT, onnx.TensorProto.INT64, onnx.TensorProto.INT32}
+    rule = rf"computes in float32.*Received: 'clips' computes in {policy.split('_')[-1]}"
+    with pytest.raises(ValueError, match=rule):
+        to_onnx(model, tmp_path / "naive.onnx", naive=True)
+    assert [file.name for file in tmp_path.iterdir()] == ["model.onnx"]
+
+
+def test_a_file_that_is_there(small_model, tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_text("mine")
+    with pytest.raises(FileExistsError, match="Received: .*model.onnx"):
+        to_onnx(small_model, path)
+    assert path.read_text() == "mine"
+    to_onnx(small_model, path, overwrite=True)
+    onnx.checker.check_model(str(path))
+
+
+@pytest.mark.parametrize("naive", [False, True])
+@pytest.mark.parametrize("package", ["onnx", "tf2onnx"])
+def test_missing_package(package, naive, small_model, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, package, None)
+    rule = rf'This needs {package!r} .*pip install "smallbig-keras\[export\]"'
+    with pytest.raises(ImportError, match=rule):
+        to_onnx(small_model, tmp_path / "model.onnx", naive=naive)
+    assert not list(tmp_path.iterdir())
+
+
+def test_models_that_cannot_be_exported(small_model, tmp_path):
+    path = tmp_path / "model.onnx"
+    headless = smallbig_keras.C2DR23(include_top=False, input_shape=SHAPE, **SMALL)
+    with pytest.raises(ValueError, match="needs a head.*Received"):
+        to_onnx(headless, path)
+    free = smallbig_keras.C2DR23(input_shape=(None, 32, 32, 3), **SMALL)
+    with pytest.raises(ValueError, match=r"needs fixed sizes.*Received: .*\(None, 32, 32, 3\)"):
+        to_onnx(free, path)
+    with pytest.raises(ValueError, match="7 classes.*Received: 2 names"):
+        to_onnx(small_model, path, ["left", "right"])
+    with pytest.raises(ValueError, match="crop of 32 pixels.*Received: short_side=31"):
+        to_onnx(small_model, path, short_side=31)
+    assert not list(tmp_path.iterdir())
+
+
+def with_layer(layer):
+    clips = keras.Input(SHAPE, name="clips")
+    features = keras.layers.GlobalAveragePooling3D()(layer(clips))
+    scores = keras.layers.Dense(len(NAMES), name="classifier")(features)
+    scores = keras.layers.Activation("softmax", name="predictions")(scores)
+    return keras.Model(clips, scores)
+
+
+def test_unknown_layers(monkeypatch, clips, tmp_path):
+    path = tmp_path / "model.onnx"
+    model = with_layer(keras.layers.LayerNormalization(name="odd"))
+    rule = "types Activation, Add, .*TemporalConv. Received: LayerNormalization 'odd'"
+    with pytest.raises(ValueError, match=rule):
+        to_onnx(model, path)
+    with pytest.raises(ValueError, match="one of linear, relu.*Received: softmax of 'shares'"):
+        to_onnx(with_layer(keras.layers.Activation("softmax", name="shares")), path)
+    assert not list(tmp_path.iterdir())
+
+    class Double(keras.layers.Layer):
+        def call(self, clips):
+            return 2 * clips
+
+    monkeypatch.setattr(channels_first, "_HANDLERS", dict(channels_first._HANDLERS))
+    channels_first.handles(Double)(lambda layer, clips: clips.map(lambda images: 2 * images))
+    model = with_layer(Double())
+    check_scores(to_onnx(model, path), model, clips)
+
+
+def test_failed_conversion_leaves_nothing(small_model, monkeypatch, tmp_path):
+    def fail(*args, **kwargs):
+        raise onnx.checker.ValidationError("not valid")
+
+    monkeypatch.setattr(onnx.checker, "check_model", fail)
+    with pytest.raises(onnx.checker.ValidationError):
+        to_onnx(small_model, tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_convolutions_and_poolings(rng, tmp_path):
+    """What layers of this package can do beside what the networks use."""
+    layers = smallbig_keras.layers
+    shape = (5, 17, 18, 3)
+    clips = keras.Input(shape, name="clips")
+    x = layers.FrameConv(8, 3, padding="valid", use_bias=True, activation="silu")(clips)
+    x = layers.FrameConv(8, 3, dilation_rate=2, groups=2)(x)
+    x = layers.FrameConv(8, (3, 5), strides=(2, 1))(x)
+    x = layers.TemporalConv(8, 3, strides=2, use_bias=True, bias_initializer="ones")(x)
+    x = layers.TemporalConv(8, 3, dilation_rate=2, activation="relu")(x)
+    x = layers.FusedBatchNormalization(scale=False, center=False, epsilon=1e-2)(x)
+    x = layers.ClipPooling((1, 3, 5), strides=2)(x)
+    x = layers.TemporalConv(8, 3, padding="valid")(x)
+    x = keras.layers.GlobalMaxPooling3D()(keras.layers.Add()([x, x, x]))
+    x = keras.layers.Dense(4, name="classifier", use_bias=False)(x)
+    model = keras.Model(clips, keras.layers.Activation("softmax", name="predictions")(x))
+    path = to_onnx(model, tmp_path / "model.onnx")
+    check_scores(path, model, rng.integers(0, 256, (3, *shape), np.uint8))
+
+
+def test_script(small_model, clips, tmp_path, capsys, monkeypatch):
+    weights, labels = tmp_path / "model.keras", tmp_path / "labels.txt"
+    small_model.save(weights)
+    labels.write_text("\n".join(NAMES))
+    output = tmp_path / "out" / "model.onnx"
+    flags = ["--weights", str(weights), "--output", str(output), "--labels", str(labels)]
+    script.main([*flags, "--short-side", "36"])
+    size = output.stat().st_size / 1e6
+    assert capsys.readouterr().out.splitlines()[-1] == f"{output} ({size:.1f} MB)"
+    check_scores(output, small_model, clips)
+    properties = {p.key: json.loads(p.value) for p in onnx.load(output).metadata_props}
+    assert properties == artifacts.metadata(small_model, NAMES, 36)
+
+    with pytest.raises(SystemExit, match="error: .*--overwrite. Received: .*model.onnx"):
+        script.main(flags)
+    given = {}
+    monkeypatch.setattr(script, "to_onnx", lambda *args, **options: given.update(options) or output)
+    script.main([*flags, "--overwrite", "--naive"])
+    assert given == {"naive": True, "overwrite": True}

@@ -1,0 +1,339 @@
+"""The TFLite file: scores in every precision, operations, metadata, errors that leave nothing."""
+
+import json
+import shutil
+import sys
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import to_tflite as script
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter
+
+import smallbig_keras
+from smallbig_keras import data, runs
+from smallbig_keras.export import artifacts, tflite
+from tests.data.videos import write_video
+from tests.export.conftest import MODELS, NAMES, SHAPE, make_model
+
+# Factors of the representative clips.
+ONE_NAN = np.where(np.arange(16) == 7, np.nan, 1)[:, None, None, None, None]
+
+
+def run_file(path, clips, **options):
+    """What LiteRT gives for clips, one after the other."""
+    runner = Interpreter(model_path=str(path), **options).get_signature_runner()
+    (clip,) = runner.get_input_details().values()
+    assert clip["name"].startswith("serving_default_clips") and clip["shape"][0] == 1
+    each = [runner(clips=value[None].astype(clip["dtype"])) for value in clips]
+    assert all(value.dtype == np.float32 for value in each[0].values())
+    return {name: np.concatenate([outputs[name] for outputs in each]) for name in each[0]}
+
+
+def expected_scores(model, clips):
+    logits = keras.Model(model.input, model.get_layer("classifier").output)
+    logits = keras.ops.convert_to_numpy(logits(smallbig_keras.preprocess_input(clips)))
+    return {
+        "logits": logits,
+        "probabilities": keras.ops.convert_to_numpy(keras.ops.softmax(logits)),
+    }
+
+
+def errors(found, expected):
+    """The largest difference of a probability, and the logits' relative to their spread."""
+    assert set(found) == set(expected)
+    difference = {name: found[name] - expected[name] for name in expected}
+    spread = np.sqrt(np.mean(difference["logits"] ** 2)) / np.std(expected["logits"])
+    return np.max(np.abs(difference["probabilities"])), spread
+
+
+def stored_bytes(path):
+    """Bytes of the constants of a file, and the names of its operations."""
+    model = schema.Model.GetRootAs(path.read_bytes(), 0)
+    graph = model.Subgraphs(0)
+    names = {v: k for k, v in vars(schema.BuiltinOperator).items() if isinstance(v, int)}
+    codes = [
+        model.OperatorCodes(graph.Operators(i).OpcodeIndex()).BuiltinCode()
+        for i in range(graph.OperatorsLength())
+    ]
+    sizes = [model.Buffers(i).DataLength() for i in range(model.BuffersLength())]
+    return sum(sizes), [names[code] for code in codes]
+
+
+@pytest.fixture(scope="module")
+def representative():
+    return np.random.default_rng(6).integers(0, 256, (16, *SHAPE), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def small_file(small_model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("tflite") / "model.tflite"
+    assert tflite.to_tflite(small_model, path, class_names=NAMES, short_side=36) == path
+    return path
+
+
+def test_every_model_gives_the_scores_of_keras(any_model, clips, tmp_path):
+    path = tflite.to_tflite(any_model, tmp_path / "model.tflite")
+    probability, spread = errors(run_file(path, clips[:3]), expected_scores(any_model, clips[:3]))
+    assert probability < 1e-4 and spread < 1e-4
+    # Every kernel once: the converter would store that of a unit with two normalisations twice.
+    size, operations = stored_bytes(path)
+    assert size < 1.06 * 4 * smallbig_keras.complexity(any_model).parameters
+    assert "CUSTOM" not in operations and "PADV2" not in operations
+
+
+@pytest.mark.parametrize("name", ["R23-paper", "R50-paper", "SlowOnly-paper", "C2D"])
+def test_precisions(name, clips, representative, randomize, tmp_path):
+    model = make_model(*MODELS[name], randomize)
+    expected = expected_scores(model, clips)
+    parameters = smallbig_keras.complexity(model).parameters
+    for precision, most, bytes_each in (
+        ("float16", 0.01, 2),
+        ("dynamic", 0.15, 1),
+        ("int8", 0.2, 1),
+    ):
+        path = tmp_path / f"{precision}.tflite"
+        quantised = [representative] if precision == "int8" else []
+        tflite.to_tflite(model, path, precision, *quantised)
+        probability, spread = errors(run_file(path, clips), expected)
+        assert spread < most
+        assert precision != "float16" or probability < 1e-2
+        # A channel's int8 bias has four bytes, its scale eight: much in so small a model.
+        assert stored_bytes(path)[0] < (1.06 * bytes_each + 0.4) * parameters
+
+
+def test_bytes_as_input(small_model, clips, representative, tmp_path):
+    """uint8 input is RGB values as they are, and the softmax is as fine as that of Keras."""
+    found = {}
+    for dtype in ("uint8", "float32"):
+        path = tmp_path / f"{dtype}.tflite"
+        tflite.to_tflite(small_model, path, "int8", representative, input_dtype=dtype)
+        found[dtype] = run_file(path, clips)
+        assert tflite.read_metadata(path)["input"]["dtype"] == dtype
+        np.testing.assert_allclose(
+            found[dtype]["probabilities"], tf.nn.softmax(found[dtype]["logits"]), atol=1e-6
+        )
+    interpreter = Interpreter(model_path=str(tmp_path / "uint8.tflite"))
+    (details,) = interpreter.get_input_details()
+    assert details["dtype"] == np.uint8 and details["quantization"] == (1.0, 0)
+    # Everything between is int8, with int32 for shapes and biases.
+    kinds = [np.dtype(t["dtype"]).name for t in interpreter.get_tensor_details() if t["name"]]
+    assert set(kinds) == {"uint8", "int8", "int32", "float32"}
+    assert kinds.count("uint8") == 1 and kinds.count("float32") == 2
+    for name, value in found["uint8"].items():
+        np.testing.assert_array_equal(value, found["float32"][name])
+
+
+def test_normalisations_of_any_scale(clips, randomize, tmp_path):
+    """Scales of either view at zero, below zero and far apart, and a clip that is not square."""
+    shape = (3, 36, 44, 3)
+    options = {"width": 8, "blocks": (1, 1, 1, 1), "extra": None}
+    model = smallbig_keras.SmallBigR23(input_shape=shape, classes=7, **options)
+    randomize(model)
+    rng = np.random.default_rng(0)
+    for weight in model.weights:
+        if weight.name == "gamma":
+            values = rng.choice([0, 1e-8, 0.01, 0.5, 1], weight.shape)
+            weight.assign(values * rng.choice([-1, 1], weight.shape))
+    values = rng.integers(0, 256, (2, *shape), np.uint8)
+    for precision in ("float32", "float16"):
+        path = tflite.to_tflite(model, tmp_path / f"{precision}.tflite", precision)
+        probability, spread = errors(run_file(path, values), expected_scores(model, values))
+        assert spread < {"float32": 1e-4, "float16": 1e-2}[precision]
+    size, _ = stored_bytes(tmp_path / "float32.tflite")
+    assert size < 1.06 * 4 * smallbig_keras.complexity(model).parameters
+
+
+def test_model_of_mixed_precision_and_without_preprocessing(clips, randomize, tmp_path):
+    options = ("SmallBigR23", {"blocks": (1, 1, 1, 1), "extra": "smallbig"}, randomize)
+    expected = make_model(*options)
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    model = make_model(*options)
+    model.set_weights(expected.get_weights())
+    path = tflite.to_tflite(model, tmp_path / "model.tflite", include_preprocessing=False)
+    found = run_file(path, smallbig_keras.preprocess_input(clips))
+    keras.config.set_dtype_policy("float32")
+    assert max(errors(found, expected_scores(expected, clips))) < 1e-4
+    assert tflite.read_metadata(path)["input"]["normalized_inside"] is False
+
+
+@pytest.mark.parametrize("options", [{}, {"num_threads": 2}])
+def test_interpreters(small_model, small_file, clips, options):
+    assert (
+        max(errors(run_file(small_file, clips, **options), expected_scores(small_model, clips)))
+        < 1e-4
+    )
+    interpreter = Interpreter(model_path=str(small_file), **options)
+    interpreter.allocate_tensors()
+    nodes = [node["op_name"] for node in interpreter._get_ops_details()]
+    assert nodes.count("DELEGATE") == 1  # XNNPACK takes the whole graph
+
+
+def test_metadata(small_file):
+    info = tflite.read_metadata(small_file)
+    assert info["labels"] == NAMES and info["precision"] == "float32"
+    form = info["input"]
+    assert (form["frames"], form["height"], form["short_side"]) == (SHAPE[0], SHAPE[1], 36)
+    with zipfile.ZipFile(small_file) as archive:
+        assert archive.read("labels.txt").decode().splitlines() == NAMES
+        assert json.loads(archive.read("metadata.json")) == info
+
+
+def test_files_without_metadata(tmp_path, small_file):
+    with pytest.raises(FileNotFoundError, match="must be there. Received: .*missing.tflite"):
+        tflite.read_metadata(tmp_path / "missing.tflite")
+    bare = tmp_path / "bare.tflite"
+    bare.write_bytes(small_file.read_bytes()[:5000])
+    with pytest.raises(ValueError, match="has metadata.json inside. Received: .*bare.tflite"):
+        tflite.read_metadata(bare)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"precision": "int4"}, r"`precision` must be one of \('float32', .*precision='int4'"),
+        ({"precision": "int8"}, "at least 16 clips .*Received: 0 clips"),
+        ({"precision": "int8", "representative": iter([1] * 15)}, "Received: 15 clips"),
+        ({"representative": []}, "for `precision='int8'` only. Received: precision='float32'"),
+        ({"input_dtype": "int8"}, "'float32' or 'uint8'. Received: input_dtype='int8'"),
+        ({"input_dtype": "uint8"}, "needs `precision='int8'`.*Received: precision='float32'"),
+        ({"class_names": ["one"]}, "must name the 7 classes of the model. Received: 1 names"),
+        ({"short_side": 16}, "at least the crop of 32 pixels. Received: short_side=16"),
+    ],
+)
+def test_bad_arguments(small_model, tmp_path, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        tflite.to_tflite(small_model, tmp_path / "new" / "model.tflite", **arguments)
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda clips: clips[:, :2], r"must be \(4, 32, 32, 3\). Received: \(2, 32, 32, 3\)"),
+        (lambda clips: clips / 255, "RGB values from 0 to 255. Received: values from 0.0 to 1.0"),
+        (lambda clips: clips - 1.0, "Received: values from -1.0 to 254.0"),
+        (lambda clips: clips * ONE_NAN, "Received: values from nan to nan"),
+    ],
+)
+def test_bad_representative_clips(small_model, representative, tmp_path, change, message):
+    with pytest.raises(ValueError, match=message):
+        tflite.to_tflite(
+            small_model, tmp_path / "model.tflite", "int8", change(representative.copy())
+        )
+    with pytest.raises(ValueError, match="must be finite"):
+        tflite.to_tflite(
+            small_model,
+            tmp_path / "model.tflite",
+            "int8",
+            representative * ONE_NAN,
+            include_preprocessing=False,
+        )
+    assert not any(tmp_path.iterdir())
+
+
+def test_what_is_there_is_kept(small_model, small_file, clips, tmp_path):
+    path = tmp_path / "model.tflite"
+    path.write_text("mine")
+    with pytest.raises(FileExistsError, match="--overwrite. Received: .*model.tflite"):
+        tflite.to_tflite(small_model, path)
+    assert path.read_text() == "mine"
+    tflite.to_tflite(small_model, path, overwrite=True)
+    assert tflite.read_metadata(path)["labels"][0] == "class 0"
+    # A second export of a model gives the same: the first left it as it was.
+    for name, value in run_file(path, clips).items():
+        np.testing.assert_array_equal(value, run_file(small_file, clips)[name])
+    assert [file.name for file in tmp_path.iterdir()] == ["model.tflite"]
+
+
+@pytest.fixture(scope="module")
+def flex():
+    """A flatbuffer with an operation of TensorFlow's."""
+    function = tf.function(tf.linalg.det, input_signature=[tf.TensorSpec((2, 2))])
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [function.get_concrete_function()], function
+    )
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.SELECT_TF_OPS]
+    return converter.convert()
+
+
+def test_foreign_operations(small_model, flex, tmp_path, monkeypatch):
+    message = "built-in operations only.*Received: FlexMatrixDeterminant"
+    with pytest.raises(RuntimeError, match=message):
+        tflite.check_builtin(flex)
+    monkeypatch.setattr(tflite, "_convert", lambda *_: flex)
+    with pytest.raises(RuntimeError, match=message):
+        tflite.to_tflite(small_model, tmp_path / "model.tflite")
+    assert not any(tmp_path.iterdir())
+
+
+def test_file_that_does_not_load(small_model, flex, tmp_path, monkeypatch):
+    # Not by the name that TensorFlow 2.17 answers to, where it is loaded beside LiteRT.
+    custom = flex.replace(b"FlexMatrix", b"SomeMatrix")
+    monkeypatch.setattr(tflite, "_convert", lambda *_: custom)
+    monkeypatch.setattr(tflite, "check_builtin", lambda *_: None)
+    with pytest.raises(RuntimeError, match="unresolved custom op: SomeMatrixDeterminant"):
+        tflite.to_tflite(small_model, tmp_path / "model.tflite")
+    assert not any(tmp_path.iterdir())
+
+
+def test_missing_package(small_model, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
+    monkeypatch.delitem(sys.modules, "ai_edge_litert.interpreter", raising=False)
+    with pytest.raises(ImportError, match=r'pip install "smallbig-keras\[export\]"'):
+        tflite.to_tflite(small_model, tmp_path / "model.tflite")
+    assert not any(tmp_path.iterdir())
+
+
+def test_script(small_model, tmp_path, capsys):
+    """int8 takes the training videos of the run, or those that are named."""
+    root = data.make_sample(tmp_path / "data", train_clips=18, val_clips=6)
+    for file in (root / "labels").glob("*validation*"):
+        file.unlink()
+    config = {"test_short_side": 36, "class_names": NAMES}
+    config.update({"dataset": "sthv2", "data_root": str(root)})
+    runs.write_config(tmp_path / "run", config)
+    small_model.save(tmp_path / "run" / runs.BEST)
+    path = tmp_path / "int8.tflite"
+    flags = ["--weights", str(tmp_path / "run"), "--precision", "int8", "--output", str(path)]
+    with pytest.raises(SystemExit, match="^error: .*at least 16 clips.*Received: 15 clips$"):
+        script.main([*flags, "--clips", "15"])
+    script.main([*flags, "--clips", "16", "--input-dtype", "uint8"])
+    size = path.stat().st_size
+    each = size / smallbig_keras.complexity(small_model).parameters
+    line = f"{path} ({size / 1e6:.1f} MB, {each:.2f} bytes a parameter)"
+    assert capsys.readouterr().out.splitlines()[-1] == line
+    info = tflite.read_metadata(path)
+    assert (info["precision"], info["input"]["dtype"], info["labels"]) == ("int8", "uint8", NAMES)
+    with pytest.raises(SystemExit, match="^error: .*--overwrite. Received: "):
+        script.main(flags)
+
+    (tmp_path / "videos").mkdir()
+    write_video(tmp_path / "videos" / "0.webm", 5)
+    for i in range(1, 5):
+        shutil.copy(tmp_path / "videos" / "0.webm", tmp_path / "videos" / f"{i}.webm")
+    flags += ["--overwrite", "--videos", str(tmp_path / "videos")]
+    with pytest.raises(SystemExit, match="^error: .*Received: 5 clips$"):
+        script.main(flags)
+    with pytest.raises(SystemExit):
+        script.main([*flags, "--precision", "float32"])
+    assert "clips are for --precision int8" in capsys.readouterr().err
+
+
+def test_bare_weights_need_clips(small_model, tmp_path):
+    small_model.save(tmp_path / "model.keras")
+    flags = ["--weights", str(tmp_path / "model.keras"), "--output", str(tmp_path / "x.tflite")]
+    with pytest.raises(SystemExit, match="^error: Real clips come from the dataset of a run"):
+        script.main([*flags, "--precision", "int8"])
+    assert not (tmp_path / "x.tflite").exists()
+
+
+def test_inference_form_keeps_the_graph(small_model, clips):
+    """The copy gives the same outputs in Keras, and shares nothing with the model."""
+    copy = tflite.inference_form(small_model)
+    assert max(errors(expected_scores(copy, clips), expected_scores(small_model, clips))) < 1e-5
+    assert not {id(w) for w in copy.weights} & {id(w) for w in small_model.weights}
+    assert artifacts.scoring_model(copy).input_shape == (None, *SHAPE)

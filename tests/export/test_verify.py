@@ -1,0 +1,219 @@
+"""verify.py tells an artifact that is the model from one that is not."""
+
+import dataclasses
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+import to_onnx
+import to_saved_model
+import to_tflite
+import verify
+
+from smallbig_keras import data, exports, runs
+from tests.data.videos import write_video
+from tests.export.conftest import NAMES, SHAPE, make_model
+
+
+@pytest.fixture(scope="module")
+def run(small_model, tmp_path_factory):
+    """The folder of a run, as training writes it, and a folder of videos."""
+    root = tmp_path_factory.mktemp("verify")
+    config = {
+        "model": small_model.name,
+        "frames": SHAPE[0],
+        "size": SHAPE[1],
+        "test_short_side": 36,
+        "class_names": NAMES,
+        "dataset": "sthv2",
+        "data_root": str(data.make_sample(root / "data", train_clips=18, val_clips=6)),
+    }
+    runs.write_config(root / "run", config)
+    small_model.save(root / "run" / runs.BEST)
+    (root / "videos").mkdir()
+    for count in (5, 9):
+        write_video(root / "videos" / f"{count}.webm", count)
+    return root / "run"
+
+
+@pytest.fixture(scope="module")
+def paths(run):
+    """One artifact of each script, made by its command line."""
+    folder = run.parent / "artifacts"
+    common = ["--weights", str(run), "--output"]
+    to_saved_model.main([*common, str(folder / "smallbig")])
+    to_onnx.main([*common, str(folder / "model.onnx")])
+    to_tflite.main([*common, str(folder / "model.tflite")])
+    return [folder / "smallbig", folder / "model.onnx", folder / "model.tflite"]
+
+
+def test_script_passes_artifacts_of_the_run(run, paths, capsys, tmp_path):
+    table = tmp_path / "table.md"
+    flags = ["--weights", str(run), "--clips", "5", "--rounds", "2", "--output", str(table)]
+    verify.main([*flags, *map(str, paths)])
+    output = capsys.readouterr().out
+    assert output.startswith("5 clips\n") and output.count("pass") == 3
+    rows = [[cell.strip() for cell in line.split("|")] for line in table.read_text().splitlines()]
+    assert [row[1] for row in rows[3:]] == ["smallbig/1", "model.onnx", "model.tflite"]
+    assert all(0 < float(row[5]) < 1e-4 or float(row[5]) == 0 for row in rows[3:])
+    assert all(row[7] == "100.0%" and float(row[8]) > 0 and float(row[9]) > 0 for row in rows[3:])
+
+
+def test_script_fails_what_is_another_model(run, paths, capsys, tmp_path, randomize):
+    other = make_model("SmallBigR23", {"blocks": (1, 1, 1, 1), "extra": "smallbig"}, randomize)
+    kernel = other.get_layer("classifier").kernel
+    kernel.assign(kernel + 0.05 * keras.random.normal(kernel.shape, seed=1))
+    wrong = exports.to_onnx(other, tmp_path / "wrong.onnx")
+    videos = ["--videos", str(run.parent / "videos")]
+    arguments = ["--weights", str(run), *videos, "--rounds", "1", str(paths[1]), str(wrong)]
+    with pytest.raises(SystemExit, match="^error: out of tolerance: wrong.onnx$"):
+        verify.main(arguments)
+    output = capsys.readouterr().out
+    assert output.startswith("2 clips\n")
+    assert output.count("pass") == 1 and output.count("FAIL") == 1
+
+
+@pytest.mark.parametrize(
+    "precision, change, passed",
+    [
+        ("float32", 5e-5, True),
+        ("float32", 2e-4, False),
+        ("float16", 5e-3, True),
+        ("float16", 2e-2, False),
+        ("int8", 2e-2, True),
+        ("int8", np.nan, False),
+        ("float32", np.nan, False),
+    ],
+)
+def test_tolerance_of_each_precision(small_model, clips, paths, precision, change, passed):
+    runner = exports.open_artifact(paths[1])
+
+    def predict(batch):
+        outputs = runner.predict(batch)
+        return {**outputs, "probabilities": outputs["probabilities"] + np.float32(change)}
+
+    changed = dataclasses.replace(runner, precision=precision, predict=predict)
+    _, (row,) = exports.compare(small_model, [changed], clips, rounds=1)
+    assert row.passed == passed
+    if np.isfinite(change):
+        assert row.max_probabilities == pytest.approx(change, rel=0.1)
+        assert row.agreement == 1
+
+
+@pytest.mark.parametrize("precision, needed", [("dynamic", 0.97), ("int8", 0.95)])
+def test_agreement_of_quantised_artifacts(small_model, paths, precision, needed):
+    clips = np.random.default_rng(0).integers(0, 256, (40, *SHAPE), np.uint8)
+    runner = exports.open_artifact(paths[1])
+
+    def with_wrong(count):
+        def predict(batch):
+            outputs = runner.predict(batch)
+            wrong = outputs["probabilities"].copy()
+            if len(batch) == 1 and np.any([np.array_equal(batch[0], c) for c in clips[:count]]):
+                wrong = np.roll(wrong, 1, axis=1)
+            return {**outputs, "probabilities": wrong}
+
+        return dataclasses.replace(runner, precision=precision, predict=predict)
+
+    allowed = int(40 * (1 - needed) + 1e-9)
+    for count, passed in ((allowed, True), (allowed + 1, False)):
+        _, (row,) = exports.compare(
+            small_model, [with_wrong(count)], clips, batch_sizes=(1,), rounds=1
+        )
+        assert row.agreement == pytest.approx(1 - count / 40)
+        assert row.passed == passed
+
+
+def test_bare_weights(small_model, paths, tmp_path, capsys, run):
+    """A .weights.h5 file with the flags that name its model, a .keras file without."""
+    keras_file = run / runs.BEST
+    videos = ["--videos", str(run.parent / "videos"), "--rounds", "1", "--short-side", "36"]
+    verify.main(["--weights", str(keras_file), *videos, str(paths[1])])
+    assert "pass" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="names its model itself. Received: --frames"):
+        verify.main(["--weights", str(keras_file), "--frames", "4", *videos, str(paths[1])])
+    with pytest.raises(SystemExit, match="or --videos. Received: --weights .*best.keras"):
+        verify.main(["--weights", str(keras_file), str(paths[1])])
+
+
+def test_weights_files(tmp_path):
+    import smallbig_keras
+
+    model = smallbig_keras.C2DR23(input_shape=(2, 32, 32, 3), classes=3)
+    weights = tmp_path / "c2d.weights.h5"
+    model.save_weights(weights)
+    flags = ["--weights", str(weights), "--frames", "2", "--size", "32", "--classes"]
+    output = ["--output", str(tmp_path / "out" / "model")]
+    with pytest.raises(SystemExit, match="of weights alone needs --model"):
+        to_saved_model.main([*flags, "3", *output])
+    with pytest.raises(SystemExit, match="--classes must be that of the file. Received"):
+        to_saved_model.main([*flags, "5", "--model", "C2DR23", *output])
+    with pytest.raises(SystemExit, match="must be those of SmallBigR23"):
+        to_saved_model.main([*flags, "3", "--model", "SmallBigR23", *output])
+    with pytest.raises(SystemExit, match="must be a file that is there"):
+        to_saved_model.main([*flags[2:], "3", "--weights", "x.pth", "--model", "C2DR23", *output])
+    with pytest.raises(SystemExit, match="`class_names` must name the 3 classes"):
+        to_saved_model.main([*flags, "3", "--model", "C2DR23", "--labels", "k400", *output])
+    assert not (tmp_path / "out").exists()
+    names = tmp_path / "names.txt"
+    names.write_text("one\ntwo\nthree\n")
+    to_saved_model.main([*flags, "3", "--model", "C2DR23", "--labels", str(names), *output])
+    runner = exports.open_artifact(tmp_path / "out" / "model")
+    assert runner.metadata["labels"] == ["one", "two", "three"]
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("model.pt", b"x", "An artifact is a .tflite file, a .onnx file or a folder"),
+        ("missing.onnx", None, "An artifact must be there"),
+        ("broken.onnx", b"no model", "must be a whole ONNX file"),
+        ("broken.tflite", b"no model", "Received: .*broken.tflite"),
+    ],
+)
+def test_bad_artifacts(tmp_path, name, content, message):
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        exports.open_artifact(path)
+
+
+def test_damaged_tflite(paths, tmp_path):
+    data = bytearray(paths[2].read_bytes())
+    data[:2000] = bytes(2000)
+    (tmp_path / "x.tflite").write_bytes(data)
+    with pytest.raises(ValueError, match="x.tflite must be a whole TFLite file. Received: "):
+        exports.open_artifact(tmp_path / "x.tflite")
+
+
+def test_the_name_tells_the_format(small_model, tmp_path):
+    with pytest.raises(ValueError, match="must end in .onnx. Received: .*x.tflite"):
+        exports.to_onnx(small_model, tmp_path / "x.tflite")
+    with pytest.raises(ValueError, match="must end in .tflite. Received: .*x.onnx"):
+        exports.to_tflite(small_model, tmp_path / "x.onnx")
+    assert not any(tmp_path.iterdir())
+
+
+def test_saved_models_of_others(paths, tmp_path):
+    copy = shutil.copytree(paths[0] / "1", tmp_path / "1")
+    (copy / "assets" / "metadata.json").unlink()
+    with pytest.raises(ValueError, match="has assets/metadata.json. Received: .*1"):
+        exports.open_artifact(copy)
+
+
+def test_bad_clips(small_model, clips):
+    for bad in (clips[:0], clips.astype("float32"), clips[:, :2]):
+        with pytest.raises(ValueError, match="`clips` must be uint8 of shape"):
+            exports.compare(small_model, [], bad)
+
+
+def test_metadata_describes_the_input(paths):
+    for path in paths:
+        info = exports.open_artifact(path).metadata
+        assert info["labels"] == NAMES
+        form = info["input"]
+        assert (form["frames"], form["height"], form["short_side"]) == (SHAPE[0], SHAPE[1], 36)
+        assert json.dumps(form["mean"]) == "[123.675, 116.28, 103.53]"
