@@ -16,7 +16,8 @@ from smallbig_keras.files import disk_error
 from smallbig_keras.machine import quiet_tensorflow
 from smallbig_keras.options import Parser, add_flags
 
-# A command is a module of its name with `Options`, a dataclass, and `run`, a function of them.
+# A command is a module of its name: `Options`, a dataclass; `check`, from the options given to the
+# arguments of `run`, before TensorFlow is imported; and `run`.
 COMMANDS = {
     "fit": "train a network on a dataset",
     "evaluate": "measure a run by the test protocols of the paper",
@@ -59,10 +60,11 @@ def main(arguments=None):
     """
     with _readable_errors():
         words = list(sys.argv[1:] if arguments is None else arguments)
-        command, options = _parse(words)
+        command, given = _parse(words)
+        args = command.check(given)
         if getattr(command, "NEEDS_TENSORFLOW", True):
             quiet_tensorflow()
-        return command.run(options)
+        return command.run(args)
 
 
 def console(arguments=None):

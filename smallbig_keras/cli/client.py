@@ -31,12 +31,10 @@ class Options:
     quality: int = option(95, "of the JPEG files, 1 to 100")
 
 
-def run(given):
+def run(args):
     """Prints the best classes of each video; returns them by video."""
     from smallbig_keras.export import client as clients
 
-    args = Options(**given)
-    _check(args)
     settings = args.model, args.version, args.timeout
     if args.url:
         client = clients.RestClient(args.url, *settings)
@@ -53,7 +51,9 @@ def run(given):
     return results
 
 
-def _check(args):
+def check(given):
+    """Returns the checked options."""
+    args = Options(**given)
     if (args.url is None) == (args.grpc is None):
         raise OptionError(
             "The server is named by --url or by --grpc, one of them. "
@@ -69,6 +69,7 @@ def _check(args):
         raise SmallBigError(f"--quality must be from 1 to 100. Received: {args.quality}")
     if args.version is not None and not 1 <= args.version < 2**63:
         raise SmallBigError(f"--version must be from 1 to 2**63 - 1. Received: {args.version}")
+    return args
 
 
 def _is_url(text):

@@ -77,15 +77,12 @@ class Options(ViewOptions, DatasetOptions, RunsOptions):
     """The options of `smallbig evaluate`; a dataset that is not given is the run's."""
 
 
-def run(given):
+def run(args):
     """Measures a run or an ensemble; returns the accuracies."""
     from smallbig_keras import evaluation
 
-    args = Options(**given)
-    _check(args)
     config = runs.read_config(args.weights)
     dataset = update_dataset(dataset_options(config), args)
-    check_dataset(dataset)
     output = None if args.ensemble else args.output
     if args.output:
         make_folder(args.output)
@@ -112,13 +109,22 @@ def run(given):
     return results
 
 
-def _check(args):
+def check(given):
+    """Returns the checked options."""
+    args = Options(**given)
     for name in ("clips", "frames", "size", "short_side", "stride", "batch_size", "workers"):
         value = getattr(args, name)
         if value is not None and value < 1:
             raise SmallBigError(f"{flag(name)} must be at least 1. Received: {value}")
     if args.crops not in (1, 3):
         raise SmallBigError(f"--crops must be 1 or 3. Received: {args.crops}")
+    config = runs.read_config(args.weights)
+    check_dataset(update_dataset(dataset_options(config), args))
+    if args.stride and (args.sampling or config["sampling"]) == "segment":
+        raise OptionError(
+            f"--stride has no effect on segments: add --sampling dense. Received: {args.stride}"
+        )
+    return args
 
 
 def _evaluate_run(path, config, dataset, args, output=None):
@@ -193,18 +199,13 @@ def _make_views(config, args):
     short_side = args.short_side
     if short_side is None and args.crops == 1:
         short_side = round(size * config["test_short_side"] / config["size"])
-    sampling = args.sampling or config["sampling"]
-    if sampling == "segment" and args.stride:
-        raise OptionError(
-            f"--stride has no effect on segments: add --sampling dense. Received: {args.stride}"
-        )
     return Views(
         frames=args.frames or config["frames"],
         size=size,
         short_side=short_side or size,
         clips=args.clips,
         crops=args.crops,
-        sampling=sampling,
+        sampling=args.sampling or config["sampling"],
         stride=args.stride or config["stride"] or Views.stride,
     )
 

@@ -14,7 +14,13 @@ of --data-root or --videos. Validation videos would flatter the figures measured
 import dataclasses
 import typing
 
-from smallbig_keras.cli.source import ClipOptions, ModelOptions, load_clips, load_source
+from smallbig_keras.cli.source import (
+    ClipOptions,
+    ModelOptions,
+    check_source,
+    load_clips,
+    load_source,
+)
 from smallbig_keras.errors import OptionError
 from smallbig_keras.options import flag, option
 
@@ -56,14 +62,13 @@ class Options(ClipOptions, ArtifactOptions, ModelOptions):
     """The options of `smallbig export`."""
 
 
-def run(given):
+def run(args):
     """Writes the artifact; returns its path."""
     from smallbig_keras import export
     from smallbig_keras.export import artifacts
     from smallbig_keras.models import complexity
 
-    args = Options(**given)
-    kind = _check(args, given)
+    kind = args.format
     artifacts.check_new(args.output, args.overwrite)
     source = load_source(args)
     common = source.class_names, source.short_side
@@ -97,8 +102,9 @@ def run(given):
     return path
 
 
-def _check(args, given):
-    """Returns the format; refuses options of another one."""
+def check(given):
+    """Returns the options with the format filled in; refuses options of another format."""
+    args = Options(**given)
     suffixes = {".tflite": "tflite", ".onnx": "onnx"}
     suffix = next((s for s in suffixes if args.output.endswith(s)), None)
     kind = args.format or suffixes.get(suffix, "saved_model")
@@ -117,4 +123,5 @@ def _check(args, given):
                     f"{flag(name)} has no effect here: real clips are for --precision int8. "
                     f"Received: {given[name]}"
                 )
-    return kind
+    check_source(args)
+    return dataclasses.replace(args, format=kind)

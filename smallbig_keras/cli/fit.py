@@ -11,8 +11,9 @@ A run is a folder: `config.json`, `log.csv`, `tensorboard/`, `best.keras`, `last
 import dataclasses
 import json
 
+from smallbig_keras import runs
 from smallbig_keras.errors import OptionError
-from smallbig_keras.options import option, read_file
+from smallbig_keras.options import flag, option, read_file
 from smallbig_keras.training.options import FACTS, FitOptions, resolve
 from smallbig_keras.training.recipes import PAPER
 
@@ -41,19 +42,18 @@ def recipes():
     return PAPER
 
 
-def run(given):
-    """Trains; returns the row of the log with the best validation."""
+def check(given):
+    """Returns the resolved FitOptions, or the folder of a run to resume."""
     given = dict(given)
     if "resume" in given:
         folder = given.pop("resume")
         if given:
             raise OptionError(
                 "--resume takes the run's own options and no other. "
-                f"Received: {', '.join('--' + name.replace('_', '-') for name in given)}"
+                f"Received: {', '.join(map(flag, given))}"
             )
-        from smallbig_keras.training import loop
-
-        return loop.resume(folder)
+        runs.read_config(folder)
+        return folder
     file = given.pop("config", None)
     if file is not None:
         read = read_file(file, FitOptions, FACTS)
@@ -63,11 +63,17 @@ def run(given):
             read.pop("data_root", None)
             read.pop("dataset", None)
         given = read | given
-    options = resolve(given)
-    if options.sample:
-        options = _make_sample(options)
+    return resolve(given)
+
+
+def run(options):
+    """Trains; returns the row of the log with the best validation."""
     from smallbig_keras.training import loop
 
+    if isinstance(options, str):
+        return loop.resume(options)
+    if options.sample:
+        options = _make_sample(options)
     return loop.start(options)
 
 

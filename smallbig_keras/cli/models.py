@@ -7,7 +7,9 @@ smallbig models R50 --markdown
 import dataclasses
 
 from smallbig_keras.errors import SmallBigError
+from smallbig_keras.models.registry import get_model_function, list_models
 from smallbig_keras.options import option
+from smallbig_keras.weights.resolution import list_weights
 
 NEEDS_TENSORFLOW = False
 
@@ -23,12 +25,13 @@ class Options:
     markdown: bool = option(False, "print Markdown tables, as in the documentation")
 
 
-def run(given):
-    """Prints both tables; returns the names of the networks."""
-    from smallbig_keras.models.registry import get_model_function, list_models
-    from smallbig_keras.weights.resolution import list_weights
+def check(given):
+    """Returns the options."""
+    return Options(**given)
 
-    args = Options(**given)
+
+def run(args):
+    """Prints both tables; returns the names of the networks."""
     names = [name for name in list_models() if args.filter.casefold() in name.casefold()]
     if not names:
         raise SmallBigError(

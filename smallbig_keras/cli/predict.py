@@ -5,6 +5,7 @@ smallbig predict video.webm --weights runs/RUN
 
 import dataclasses
 
+from smallbig_keras import runs
 from smallbig_keras.errors import SmallBigError
 from smallbig_keras.options import option
 
@@ -20,15 +21,21 @@ class Options:
     top: int = option(5, "classes to print")
 
 
-def run(given):
+def check(given):
+    """Returns the checked options."""
+    args = Options(**given)
+    if args.top < 1:
+        raise SmallBigError(f"--top must be at least 1. Received: {args.top}")
+    runs.read_config(args.weights)
+    return args
+
+
+def run(args):
     """Prints the best classes of each video; returns them by video."""
     from smallbig_keras.classifier import load_run
     from smallbig_keras.data.decoding import BadVideoError
     from smallbig_keras.labels import decode_predictions
 
-    args = Options(**given)
-    if args.top < 1:
-        raise SmallBigError(f"--top must be at least 1. Received: {args.top}")
     opened = load_run(args.weights)
     results, errors = {}, []
     for video in args.videos:

@@ -8,6 +8,7 @@ smallbig prepare sample --out DIR
 
 import dataclasses
 import errno
+import functools
 import os
 import pathlib
 import statistics
@@ -85,11 +86,10 @@ class SampleOptions(WorkOptions):
     seed: int = option(0, "of the clips")
 
 
-def make_index(given):
+def make_index(args):
     """Indexes the videos of a dataset and reports the unreadable ones; returns what it knows."""
     from smallbig_keras.data import index
 
-    args = SplitOptions(**given)
     splits = _read_splits(args)
     videos = [video for videos, _ in splits.values() for video in videos]
     path = pathlib.Path(args.index or pathlib.Path(args.data_root, INDEX))
@@ -115,18 +115,11 @@ def make_index(given):
     return known
 
 
-def make_shards(given):
+def make_shards(args):
     """Makes shards of a dataset and reports what they hold; returns the manifest."""
     from smallbig_keras.data import shards
     from smallbig_keras.data.decoding import BadVideoError
 
-    args = ShardsOptions(**given)
-    if args.content == "video":
-        for name in {"short_side", "quality"} & set(given):
-            raise OptionError(
-                f"{flag(name)} has no effect on video files: add --content frames. "
-                f"Received: {given[name]}"
-            )
     options = shards.ShardOptions(
         args.dataset, args.content, args.short_side, args.quality, args.shard_mb
     )
@@ -157,11 +150,10 @@ def make_shards(given):
     return manifest
 
 
-def check_shards(given):
+def check_shards(args):
     """Compares shards with their manifest and prints a line a problem."""
     from smallbig_keras.data import shards
 
-    args = CheckOptions(**given)
     problems = shards.check_shards(args.shards, args.workers, progress_bar("shard"))
     for problem in problems:
         print(problem)
@@ -173,11 +165,10 @@ def check_shards(given):
     print(f"{args.shards}: whole")
 
 
-def make_sample(given):
+def make_sample(args):
     """Makes the sample set; returns its folder."""
     from smallbig_keras.data import sample_set
 
-    args = SampleOptions(**given)
     make_folder(pathlib.Path(args.out).absolute().parent)
     folder = sample_set.make_sample(
         args.out, seed=args.seed, workers=args.workers, progress=progress_bar("clip")
@@ -199,13 +190,7 @@ def _read_splits(args):
     Returns a dict of `(videos, class_names)` by split. A split that lists the videos of another
     one is left out unless it is asked for.
     """
-    if args.shards is not None or args.dataset is None or args.data_root is None:
-        raise OptionError(
-            "The dataset is named by --dataset and --data-root, not by --shards. "
-            f"Received: dataset={args.dataset}, data_root={args.data_root}, shards={args.shards}"
-        )
     options = dataset_options(args)
-    check_dataset(options)
     found, absent = {}, []
     for split in args.splits or SPLITS:
         try:
@@ -242,9 +227,33 @@ def progress_bar(unit):
     return show
 
 
+def _check(options, given):
+    """Returns the checked options of a part."""
+    args = options(**given)
+    if isinstance(args, SplitOptions):
+        if args.shards is not None or args.dataset is None or args.data_root is None:
+            raise OptionError(
+                "The dataset is named by --dataset and --data-root, not by --shards. Received: "
+                f"dataset={args.dataset}, data_root={args.data_root}, shards={args.shards}"
+            )
+        check_dataset(dataset_options(args))
+    if given.get("content") == "video":
+        for name in {"short_side", "quality"} & set(given):
+            raise OptionError(
+                f"{flag(name)} has no effect on video files: add --content frames. "
+                f"Received: {given[name]}"
+            )
+    return args
+
+
 def _command(documentation, options, function):
-    """A part of this command: what `smallbig prepare NAME` takes and does."""
-    return types.SimpleNamespace(__doc__=documentation, Options=options, run=function)
+    """A part of this command, in the form of a command."""
+    return types.SimpleNamespace(
+        __doc__=documentation,
+        Options=options,
+        check=functools.partial(_check, options),
+        run=function,
+    )
 
 
 COMMANDS = {

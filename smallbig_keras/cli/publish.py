@@ -5,6 +5,7 @@ smallbig publish runs/RUN --name k400 --out published
 
 import dataclasses
 
+from smallbig_keras import runs
 from smallbig_keras.options import option
 
 
@@ -21,11 +22,17 @@ class Options:
     overwrite: bool = option(False, "replace files of that name")
 
 
-def run(given):
+def check(given):
+    """Returns the options."""
+    args = Options(**given)
+    runs.read_config(args.run)
+    return args
+
+
+def run(args):
     """Publishes a run, prints how others load it, and returns its record."""
     from smallbig_keras.training.publishing import publish
 
-    args = Options(**given)
     record = publish(args.run, args.name, args.out, args.licence, args.overwrite)
     accuracy = record.accuracy
     print(

@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 import typing
 
+from smallbig_keras import runs
 from smallbig_keras.data.options import (
     DatasetOptions,
     check_dataset,
@@ -14,6 +15,7 @@ from smallbig_keras.data.options import (
 from smallbig_keras.errors import NotFoundError, OptionError, SmallBigError
 from smallbig_keras.models.registry import list_models
 from smallbig_keras.options import flag, option
+from smallbig_keras.weights.checkpoints import SUFFIXES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,27 +60,39 @@ class Source(typing.NamedTuple):
     config: dict
 
 
-def load_source(args):
-    """Loads the model that the options name."""
-    from smallbig_keras import runs
-    from smallbig_keras.classifier import load_run
-    from smallbig_keras.weights import SUFFIXES
-
+def check_source(args):
+    """Refuses options that do not go with the file that `--weights` names."""
     path = pathlib.Path(args.weights)
     names = ("variant", "options", "classes", "frames", "size")
     given = [flag(name) for name in names if getattr(args, name) is not None]
-    if path.name.endswith((".weights.h5", *SUFFIXES)):
+    if _holds_weights_alone(path):
         if args.model is None:
             raise OptionError(f"A file of weights alone needs --model. Received: {path}")
-        return Source(_build(args, path), _labels(args.labels), args.short_side, {})
-    if given:
+    elif given:
         raise OptionError(
             f"{' '.join(given)} has no effect: {path} names its network itself. "
             f"Received: {' '.join(given)}"
         )
+    elif path.suffix != ".keras":
+        runs.read_config(path)
+    elif not path.is_file():
+        raise NotFoundError(f"--weights must be a file that is there. Received: {path}")
+    if args.clips < 1:
+        raise SmallBigError(f"--clips must be at least 1. Received: {args.clips}")
+
+
+def _holds_weights_alone(path):
+    return path.name.endswith((".weights.h5", *SUFFIXES))
+
+
+def load_source(args):
+    """Loads the model that the options name."""
+    from smallbig_keras.classifier import load_run
+
+    path = pathlib.Path(args.weights)
+    if _holds_weights_alone(path):
+        return Source(_build(args, path), _labels(args.labels), args.short_side, {})
     if path.suffix == ".keras":
-        if not path.is_file():
-            raise NotFoundError(f"--weights must be a file that is there. Received: {path}")
         model = runs.open_checkpoint(path)
         source = Source(model, _labels(args.labels), args.short_side, {})
     else:
@@ -133,8 +147,6 @@ def load_clips(args, source, split):
     from smallbig_keras.data.dataset import clip_dataset
     from smallbig_keras.data.sources import VideoSource
 
-    if args.clips < 1:
-        raise SmallBigError(f"--clips must be at least 1. Received: {args.clips}")
     videos = _open_videos(args, source, split)
     count = min(args.clips, len(videos))
     if isinstance(videos, VideoSource):

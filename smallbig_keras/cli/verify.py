@@ -11,7 +11,13 @@ class, int8 95 %. The clips are the validation videos of the run, its dataset or
 import dataclasses
 import pathlib
 
-from smallbig_keras.cli.source import ClipOptions, ModelOptions, load_clips, load_source
+from smallbig_keras.cli.source import (
+    ClipOptions,
+    ModelOptions,
+    check_source,
+    load_clips,
+    load_source,
+)
 from smallbig_keras.errors import ResourceError, SmallBigError
 from smallbig_keras.files import replace_file
 from smallbig_keras.options import option
@@ -34,13 +40,19 @@ class Options(ClipOptions, ModelOptions, ComparisonOptions):
     """The options of `smallbig verify`."""
 
 
-def run(given):
-    """Prints the table; returns the comparisons."""
-    from smallbig_keras import export
-
+def check(given):
+    """Returns the checked options."""
     args = Options(**given)
     if args.rounds < 1:
         raise SmallBigError(f"--rounds must be at least 1. Received: {args.rounds}")
+    check_source(args)
+    return args
+
+
+def run(args):
+    """Prints the table; returns the comparisons."""
+    from smallbig_keras import export
+
     source = load_source(args)
     runners = [export.open_artifact(path, args.threads) for path in args.artifacts]
     clips = load_clips(args, source, "validation")
