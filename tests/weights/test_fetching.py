@@ -338,7 +338,10 @@ def test_buckets(path, monkeypatch):
         fetch("ram://test_fetching/absent.h5", path.with_name("absent.h5"))
 
 
-def test_invalid_urls(path):
+def test_invalid_arguments(server, path):
+    with pytest.raises(WeightsError, match="64 hexadecimal digits.*Received: 'abc'"):
+        fetch(server.url, path, "abc")
+    assert server.log == []
     for url in ("ftp://host/weights.h5", "s3://bucket/weights.h5"):
         with pytest.raises(WeightsError, match=f"must begin with http:.*Received: {url}"):
             fetch(url, path)
