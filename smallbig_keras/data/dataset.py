@@ -204,7 +204,7 @@ def _check(source, training, frames, batch_size, drop_remainder, seed, epochs, i
     count = len(source)
     if not count or frames < 1 or batch_size < 1 or seed < 0:
         raise SmallBigError(
-            "A data set needs at least one video, one frame and one clip a batch, and a seed of "
+            "A dataset needs at least one video, one frame and one clip a batch, and a seed of "
             f"at least 0. Received: {count} videos, frames={frames}, "
             f"batch_size={batch_size}, seed={seed}"
         )

@@ -1,6 +1,6 @@
-"""What is known of every video of a data set, in a file of one JSON line a video.
+"""What is known of every video of a dataset, in a file of one JSON line a video.
 
-A path is relative to the folder of the index where it is below it, so that a data set moves
+A path is relative to the folder of the index where it is below it, so that a dataset moves
 together with its index.
 """
 

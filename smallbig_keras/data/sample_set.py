@@ -1,4 +1,4 @@
-"""A small, real, learnable data set in the layout of Something-Something V2."""
+"""A small, real, learnable dataset in the layout of Something-Something V2."""
 
 import importlib.util
 import json

@@ -44,7 +44,7 @@ class VideoSource:
 
     @property
     def ids(self):
-        """list of str. The names of the videos in their data set."""
+        """list of str. The names of the videos in their dataset."""
         return [video.id for video in self.videos]
 
     @property

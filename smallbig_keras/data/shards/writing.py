@@ -1,4 +1,4 @@
-"""Makes TFRecord files of a data set."""
+"""Makes TFRecord files of a dataset."""
 
 import contextlib
 import hashlib
@@ -34,7 +34,7 @@ class ShardOptions:
     """What the bytes of shards depend on, besides the videos.
 
     Args:
-        dataset: str. Name of the data set.
+        dataset: str. Name of the dataset.
         content: str. `"frames"`: all frames as JPEG files. `"video"`: files as they are. Defaults
             to `"frames"`.
         short_side: int. Pixels of the short side of frames; smaller ones stay as they are, and
