@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from smallbig_keras.data.decoding import BadVideoError, read_frames
-from smallbig_keras.data.probing import VideoInfo, probe_video
+from smallbig_keras.data.index import VideoInfo, probe_video
 from tests.data.odd_files import FILES
 from tests.data.test_decoding import TIMES, guard, read
 from tests.data.videos import HEIGHT, WIDTH, numbers, picture, write_video

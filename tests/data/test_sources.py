@@ -46,11 +46,11 @@ def assert_same(one, other):
 
 
 def test_selected_videos(videos):
-    facts = {video.path: probe_video(video.path) for video in videos}
-    source = VideoSource(videos, facts)
+    infos = {video.path: probe_video(video.path) for video in videos}
+    source = VideoSource(videos, infos)
     part = source.select([3, 1])
     assert (part.ids, part.labels, len(part)) == (["3", "1"], [3, 1], 2)
-    assert part.facts_of(videos[3]) == facts[videos[3].path]
+    assert part.info_of(videos[3]) == infos[videos[3].path]
     assert source.videos == videos
 
 
@@ -78,15 +78,15 @@ def test_a_file_is_decoded_to_its_end_once(tmp_path, monkeypatch):
 def test_probed_videos_give_the_same_clips(videos, tmp_path):
     (tmp_path / "bad.webm").write_bytes(b"bad")
     bad = Video(str(tmp_path / "bad.webm"), 9, "bad")
-    facts = {video.path: probe_video(video.path) for video in (*videos, bad)}
-    assert all(facts[video.path].exact_seek for video in videos)
+    infos = {video.path: probe_video(video.path) for video in (*videos, bad)}
+    assert all(infos[video.path].exact_seek for video in videos)
     for options in (dict(sampling="dense", stride=2), dict(views=(3, 3))):
         expected = stream(videos, **options)
-        assert_same(expected, stream(VideoSource(videos, facts), **options))
+        assert_same(expected, stream(VideoSource(videos, infos), **options))
         record = UnreadableVideos("skip")
-        source = VideoSource([bad, *videos], facts)
+        source = VideoSource([bad, *videos], infos)
         assert_same(expected, stream(source, unreadable=record, **options))
-        assert record.report() == [f"{bad.path!r} (1x): {facts[bad.path].error}"]
+        assert record.report() == [f"{bad.path!r} (1x): {infos[bad.path].error}"]
 
 
 def test_frames_of_folders_are_those_of_opencv(folder):

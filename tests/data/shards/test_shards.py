@@ -186,14 +186,14 @@ def test_short_side(tmp_path):
 
 
 def test_same_bytes_with_any_number_of_workers(shards, many, files, tmp_path):
-    facts = make_index(many, tmp_path / "index.jsonl")
+    infos = make_index(many, tmp_path / "index.jsonl")
     seen = []
     make_shards(
         {"train": many},
         NAMES,
         tmp_path / "other",
         SMALL,
-        facts,
+        infos,
         workers=3,
         progress=lambda *counts: seen.append(counts),
     )
@@ -308,10 +308,10 @@ def test_bad_videos(videos, tmp_path):
     (tmp_path / "cut.mp4").write_bytes(Path(videos[0].path).read_bytes()[:-400])
     bad = [Video(str(tmp_path / f"{name}.mp4"), 0, name) for name in ("bad", "cut", "missing")]
     mixed = [bad[0], *videos[:2], bad[1], videos[2], bad[2]]
-    facts = make_index(mixed, tmp_path / "index.jsonl")
+    infos = make_index(mixed, tmp_path / "index.jsonl")
     for content in ("frames", "video"):
         options = ShardOptions("csv", content)
-        for known in (None, facts):
+        for known in (None, infos):
             out = tmp_path / f"{content}{known is None}"
             with pytest.raises(BadVideoError, match=f"Received: '{bad[0].path}'"):
                 make_shards({"test": mixed}, NAMES, out, options, known)
