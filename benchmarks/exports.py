@@ -31,7 +31,6 @@ def main():
     import numpy as np
 
     import smallbig_keras
-    from smallbig_keras import export
     from smallbig_keras.export import comparison
 
     options = {"extra": None} if args.no_extra else {}
