@@ -126,5 +126,5 @@ def test_odd_files(tmp_path):
         with pytest.raises(BadVideoError, match=reason) as caught:
             read(path, [0])
         assert os.path.basename(path).replace("\0", "\\x00") in str(caught.value)
-        # The facts of a bad file are its error, and none is raised.
+        # The info of an unreadable file is its error, and none is raised.
         assert probe_video(path) == VideoInfo(0, 0, 0, False, str(caught.value))

@@ -3,7 +3,6 @@ import pytest
 import tensorflow as tf
 
 from smallbig_keras.data import (
-    BadVideoError,
     Sampler,
     UnreadableVideos,
     Video,
@@ -12,8 +11,8 @@ from smallbig_keras.data import (
     read_frames,
     sources,
 )
-from smallbig_keras.data import unreadable as policies
 from smallbig_keras.labels import preprocess_input
+from tests.data.streams import assert_same, stream
 from tests.data.test_batch_augmentation import needs_keras_layers
 from tests.data.videos import numbers, picture, write_frames, write_video
 
@@ -42,25 +41,6 @@ def portraits(tmp_path_factory):
 
 # Short side and crop of the height of the videos: nothing is interpolated.
 WHOLE = dict(size=64, short_side=64, batch_size=1, training=False, normalize=False)
-
-
-@pytest.fixture
-def bad(tmp_path):
-    (tmp_path / "bad.webm").write_bytes(b"bad")
-    return Video(str(tmp_path / "bad.webm"), 99, "bad")
-
-
-def stream(videos, **options):
-    options = {"frames": 4, "size": 24, "batch_size": 3, "training": True, **options}
-    dataset = clip_dataset(videos, **options)
-    return [(clips.numpy(), labels.numpy()) for clips, labels in dataset]
-
-
-def assert_same(one, other):
-    assert len(one) == len(other) > 0
-    for (clips, labels), (other_clips, other_labels) in zip(one, other, strict=True):
-        np.testing.assert_array_equal(labels, other_labels)
-        np.testing.assert_array_equal(clips, other_clips)
 
 
 def test_evaluation_is_the_middle_of_every_video_in_order(videos):
@@ -135,8 +115,8 @@ def test_crops_are_left_centre_right(videos):
 def test_a_video_is_read_once_for_all_views(videos, monkeypatch):
     calls = []
 
-    def count(path, sampler, *facts):
-        return read_frames(path, lambda n: calls.append(sampler(n)) or calls[-1], *facts)
+    def count(path, sampler, *info):
+        return read_frames(path, lambda n: calls.append(sampler(n)) or calls[-1], *info)
 
     monkeypatch.setattr(sources, "read_frames", count)
     stream(videos[:3], frames=4, training=False, views=(6, 3))
@@ -171,7 +151,7 @@ def test_defaults_and_epochs(videos):
     assert sorted(np.concatenate([labels for _, labels in whole]).tolist()) == list(range(10))
 
 
-def test_stream_depends_on_seed_epoch_and_place_only(videos):
+def test_stream_depends_only_on_seed_epoch_and_position(videos):
     whole = stream(videos, epochs=3, seed=5, num_parallel_calls=1, flip="plain")
     assert_same(whole, stream(videos, epochs=3, seed=5, num_parallel_calls=4, flip="plain"))
     resumed = stream(videos, epochs=3, initial_epoch=1, seed=5, flip="plain")
@@ -198,7 +178,7 @@ def test_flip_swaps_labels(videos):
         pytest.param(dict(mix="cutmix", class_names=list("abcdefghij")), marks=needs_keras_layers),
     ],
 )
-def test_augmentations_depend_on_seed_epoch_and_place_only(videos, options):
+def test_augmentations_depend_only_on_seed_epoch_and_position(videos, options):
     options = {**options, "epochs": 2, "seed": 2}
     whole = stream(videos, num_parallel_calls=1, **options)
     assert whole[0][0].shape == (3, 4, 24, 24, 3)
@@ -224,45 +204,6 @@ def test_mixed_labels_train(videos):
         "sgd", keras.losses.CategoricalCrossentropy(from_logits=True), metrics=["accuracy"]
     )
     assert np.isfinite(model.fit(dataset, verbose=0, shuffle=False).history["loss"]).all()
-
-
-def test_bad_clips_are_replaced_and_counted(videos, bad):
-    record = UnreadableVideos("replace")
-    batches = stream([*videos, bad, bad], epochs=2, unreadable=record, drop_remainder=False)
-    labels = np.concatenate([y for _, y in batches])
-    assert len(labels) == 24 and 99 not in labels
-    assert record.num_files == 1 and record.num_clips >= 4
-    (line,) = record.report()
-    assert bad.path in line and "not a video" in line and f"({record.num_clips}x)" in line
-    again = stream([*videos, bad, bad], epochs=2, drop_remainder=False, num_parallel_calls=3)
-    assert_same(batches, again)
-
-
-def test_bad_clips_stop_at_the_limit(videos, bad):
-    with pytest.raises(tf.errors.InvalidArgumentError, match="At most 0 bad videos") as caught:
-        stream(
-            [*videos, bad], unreadable=UnreadableVideos("replace", limit=0), drop_remainder=False
-        )
-    assert bad.path in str(caught.value)
-    record = UnreadableVideos("replace", limit=1)
-    stream([*videos, bad, bad], unreadable=record, epochs=2, drop_remainder=False)
-    assert record.num_files == 1
-
-
-def test_only_bad_clips_come_to_an_end(bad):
-    with pytest.raises(tf.errors.InvalidArgumentError, match="10 videos in a row"):
-        stream([bad] * 4, batch_size=1)
-
-
-def test_evaluation_raises_or_skips(videos, bad):
-    mixed = [*videos[:4], bad, *videos[4:]]
-    with pytest.raises(tf.errors.InvalidArgumentError, match="A video must be") as caught:
-        stream(mixed, training=False)
-    assert bad.path in str(caught.value)
-    record = UnreadableVideos("skip")
-    batches = stream(mixed, training=False, unreadable=record)
-    assert_same(batches, stream(videos, training=False))
-    assert (record.num_files, record.num_clips) == (1, 1)
 
 
 def test_unlabelled_videos(videos):
@@ -323,20 +264,3 @@ def test_training_needs_videos_and_labels(videos):
         stream([])
     with pytest.raises(ValueError, match="label None"):
         stream([Video(videos[0].path, None, "0")] * 3)
-
-
-def test_bad_clips_arguments():
-    with pytest.raises(ValueError, match="policy='drop'"):
-        UnreadableVideos("drop")
-    with pytest.raises(ValueError, match="limit=-1"):
-        UnreadableVideos(limit=-1)
-    with pytest.raises(BadVideoError, match="rule"):
-        UnreadableVideos().add("a.webm", "rule")
-
-
-def test_load_clip_refuses_a_bad_file(bad):
-    with pytest.raises(BadVideoError, match="bad.webm"):
-        load_clip(bad.path)
-    with pytest.raises(BadVideoError, match="3 bytes in memory"):
-        load_clip(b"bad")
-    assert policies.POLICIES == ("replace", "skip", "raise")

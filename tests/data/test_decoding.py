@@ -83,13 +83,13 @@ def test_every_sampler_gets_its_frames(tmp_path, name, sampling, training):
     sampler = Sampler(sampling, 8, stride=5, clips=1 if training else 10, training=training)
     for epoch in range(3):
         expected = sampler(120, epoch)
-        wanted, places = frames_to_read(expected)
+        wanted, frame_positions = frames_to_read(expected)
         for options in ({}, {"num_frames": 120, "exact_seek": info.exact_seek}):
             frames = read_frames(
                 path, lambda n, e=epoch: frames_to_read(sampler(n, e))[0], **options
             )
             assert len(frames) == len(wanted)
-            assert np.array_equal(np.array(numbers(frames))[places], expected)
+            assert np.array_equal(np.array(numbers(frames))[frame_positions], expected)
 
 
 def test_cut_without_encoding(tmp_path):

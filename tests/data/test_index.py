@@ -124,7 +124,7 @@ def test_changed_files_are_decoded_again(root, videos, probed, monkeypatch):
     assert probed == []
 
 
-def test_facts_of_another_file_are_not_used(root, videos):
+def test_the_info_of_another_file_is_not_used(root, videos):
     make_index(videos, root / "index.jsonl")
     infos = read_index(root / "index.jsonl")
     source = VideoSource(videos, infos)
@@ -137,14 +137,14 @@ def test_facts_of_another_file_are_not_used(root, videos):
         assert source.info_of(videos[3]) is None
     assert len(caught) == 1
     options = dict(frames=4, size=64, batch_size=1, training=False, normalize=False)
-    record = UnreadableVideos("skip")
-    clips = clip_dataset(source, unreadable=record, **options)
+    unreadable = UnreadableVideos("skip")
+    clips = clip_dataset(source, unreadable=unreadable, **options)
     for (clip, label), i in zip(clips, (3, 0, 4, 2), strict=True):
         expected = Video(str(root / f"{i}.mp4"), i, "")
         ((other, _),) = clip_dataset([expected], **options)
         assert label == i
         np.testing.assert_array_equal(clip, other)
-    assert record.num_files == 1
+    assert unreadable.num_files == 1
 
 
 @pytest.mark.parametrize("content", [b"id;label\n1;a\n", b"no line", b'{"path": "a"}\n', b"[]\n"])
@@ -157,7 +157,7 @@ def test_another_file_is_left_alone(videos, tmp_path, content):
         assert path.read_bytes() == content
 
 
-def test_places_that_hold_no_index(videos, tmp_path):
+def test_paths_that_hold_no_index(videos, tmp_path):
     with pytest.raises(FileNotFoundError, match="Received: .*missing"):
         read_index(tmp_path / "missing")
     with pytest.raises(OSError, match=f"Received: {tmp_path}: Is a directory"):
