@@ -46,7 +46,7 @@ def test_damaged_in_the_middle(tmp_path, bad):
 @pytest.mark.parametrize("name", ["h264.mp4", "h264.mkv", "vp9.webm"])
 @pytest.mark.parametrize("start, end", [(35, 70), (40, 45), (70, 95), (60, 100)])
 def test_hole_of_zeros(tmp_path, name, start, end):
-    """What was not downloaded is found although the file has its size and other frames follow."""
+    """Lost parts are found although the file has its size and other frames follow."""
     codec = "libvpx-vp9" if name.startswith("vp9") else "libx264"
     faststart = {"movflags": "faststart"} if name.endswith("mp4") else None
     noise = np.random.default_rng(0).integers(0, 40, (300, HEIGHT, WIDTH, 3), np.uint8)
