@@ -46,7 +46,7 @@ class Run:
             size=self.config["size"],
             short_side=self.config["test_short_side"],
             sampling=self.config["sampling"],
-            stride=self.config["stride"],
+            stride=self.config["stride"] or 8,
         )
 
     def model_for(self, frames, size):

@@ -59,7 +59,12 @@ def c_library():
 def hidden_stderr():
     """Holds back what libraries write to the standard error stream, unless an error follows."""
     sys.stderr.flush()
-    with tempfile.TemporaryFile() as held:
+    try:
+        held = tempfile.TemporaryFile()
+    except OSError:  # A full disk must not hide its own message.
+        yield
+        return
+    with held:
         kept = os.dup(2)
         os.dup2(held.fileno(), 2)
         try:
