@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from smallbig_keras.errors import SmallBigError
+from smallbig_keras.errors import SmallBigError, did_you_mean
 
 _RULES = ("even", "reference")
 
@@ -212,7 +212,8 @@ class Sampler:
     def __post_init__(self):
         if self.sampling not in _SAMPLINGS:
             raise SmallBigError(
-                f"`sampling` must be one of {tuple(_SAMPLINGS)}. Received: {self.sampling!r}"
+                f"`sampling` must be one of {tuple(_SAMPLINGS)}."
+                f"{did_you_mean(self.sampling, _SAMPLINGS)} Received: {self.sampling!r}"
             )
         _check(frames=self.frames, stride=self.stride, clips=self.clips)
         if self.training and self.clips > 1:

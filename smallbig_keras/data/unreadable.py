@@ -6,7 +6,6 @@ from smallbig_keras.data.decoding import BadVideoError
 from smallbig_keras.errors import SmallBigError, did_you_mean
 
 _POLICIES = ("replace", "skip", "raise")
-_SHOWN = 10
 
 
 class UnreadableVideos:
@@ -80,7 +79,9 @@ class UnreadableVideos:
         return [f"{path!r} ({count}x): {reason}" for path, (reason, count) in clips]
 
     def summary(self):
-        """Returns the first ten lines of the report and counts the others, a str."""
-        lines = self.report()
-        more = len(lines) - _SHOWN
-        return "\n".join(lines[:_SHOWN]) + (f"\nand {more} more" if more > 0 else "")
+        """Returns the first line of the report and counts the others, a str for errors."""
+        first, *others = self.report()
+        more = (
+            f"\nand {len(others)} more. `smallbig prepare index`, or `check` of shards, lists them."
+        )
+        return first + (more if others else "")
