@@ -13,7 +13,7 @@ from .metrics import (
 from .metrics import (
     top_k_accuracy as top_k_accuracy,
 )
-from .plots import (
+from .reports import (
     draw_confusion as draw_confusion,
 )
 from .reports import (
