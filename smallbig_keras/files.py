@@ -18,7 +18,9 @@ DISK_ERRORS = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno.EACCES),
     *(errno.EPERM, errno.ENOTDIR, errno.ENAMETOOLONG),
 )
-LOCK = ".lock"
+# Of these, the ones that libraries report in words alone.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+_LOCK = ".lock"
 
 
 def replace_file(file, write, keep=None):
@@ -56,7 +58,7 @@ def disk_error(error):
     """
     if isinstance(error, OSError) and error.errno is not None:
         return os.strerror(error.errno) if error.errno in DISK_ERRORS else None
-    words = (os.strerror(number) for number in DISK_ERRORS)
+    words = (os.strerror(number) for number in _FULL)
     return next((word for word in words if word in str(error)), None)
 
 
@@ -86,7 +88,7 @@ def folder_lock(path):
     Raises:
         SmallBigError: if another process holds it.
     """
-    lock = filelock.FileLock(pathlib.Path(path, LOCK))
+    lock = filelock.FileLock(pathlib.Path(path, _LOCK))
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
@@ -96,6 +98,9 @@ def folder_lock(path):
     try:
         yield
     finally:
+        # Before the release, so that it is nobody else's.
+        with contextlib.suppress(OSError):
+            os.unlink(lock.lock_file)
         lock.release()
 
 

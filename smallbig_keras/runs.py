@@ -15,17 +15,9 @@ BEST = "best.keras"
 LAST = "last.keras"
 PREVIOUS = "previous.keras"
 
-# What runs did before it could be chosen.
-_DEFAULTS = {
-    "data_options": {},
-    "index": None,
-    "shards": None,
-    "sampling": "segment",
-    "stride": 8,
-    "augmentation": "short_side",
-    "randaugment": None,
-    "mix": "none",
-}
+# Names of options in runs of version 0.1.0.
+_RENAMED = {"l2": "weight_decay", "mix": "mixup_mode", "sync_norm": "sync_bn", "run": "output"}
+_ADDED = {"sample": False, "recipe": None, "weights_dir": None, "index": None, "shards": None}
 
 
 def read_config(path):
@@ -46,13 +38,21 @@ def read_config(path):
         there = "" if pathlib.Path(path).exists() else ", which is not there"
         there = ", a file: name its folder" if pathlib.Path(path).is_file() else there
         raise NotFoundError(
-            f"A run is a folder that training/fit.py wrote, with a file {CONFIG}. "
+            f"A run is a folder that smallbig fit wrote, with a file {CONFIG}. "
             f"Received: {path}{there}"
         )
     try:
-        return {**_DEFAULTS, **json.loads(file.read_text(encoding="utf-8"))}
+        config = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise SmallBigError(f"{file} must be a whole JSON file. Received: {error}") from None
+    return _updated(config) if "data_options" in config else config
+
+
+def _updated(config):
+    """The configuration of a run of version 0.1.0 in today's names."""
+    config = {_RENAMED.get(name, name): value for name, value in config.items()}
+    config["weights"] = config["weights"] or "none"
+    return {**_ADDED, **config.pop("data_options"), **config}
 
 
 def write_config(path, config):

@@ -1,40 +1,70 @@
-"""Keras callbacks of the training script: progress, log and checkpoints of a run."""
+"""Callbacks of a training: progress, the run's log and checkpoints, unreadable videos."""
 
-import resource
+import shutil
 import sys
 import time
 
 import keras
+import tensorflow as tf
 
 from smallbig_keras import runs
+from smallbig_keras.machine import peak_memory
 
 SCORE = "val_top1"
+_COLUMNS = 100
+# Seconds between two lines of progress, on a terminal and in a file.
+_REDRAW, _REPORT = 0.2, 60
+
+
+class WaitMeter:
+    """Sums the seconds that a training waits for its clips.
+
+    Clock datasets zipped around each element time it, as `model.fit` fetches inside a graph,
+    where Python cannot measure. Under a distribution strategy the consumer is the thread that
+    feeds the devices.
+    """
+
+    def __init__(self):
+        self.seconds = 0.0
+
+    def watch(self, dataset):
+        """Returns a `tf.data.Dataset` of the same elements, measured."""
+        clock = tf.data.Dataset.range(1).repeat().map(lambda _: tf.timestamp())
+        watched = tf.data.Dataset.zip((clock, dataset, clock))
+
+        def strip(before, element, after):
+            with tf.control_dependencies([tf.numpy_function(self._add, [after - before], [])]):
+                return tf.nest.map_structure(tf.identity, element)
+
+        watched = watched.map(strip)
+        options = tf.data.Options()
+        # A buffer added behind the clocks would hide every wait.
+        options.experimental_optimization.inject_prefetch = False
+        return watched.with_options(options)
+
+    def _add(self, seconds):
+        self.seconds += float(seconds)
 
 
 class EpochTimes(keras.callbacks.Callback):
     """Adds times, throughput and memory to the logs of an epoch.
 
-    `step_s` is the mean duration of a step in seconds, `data_s` the part of it that the
-    step waited for the loader, `clips_per_s` the clips trained in a second, `memory_gb` the
-    largest memory of the process so far in 10^9 bytes, `eta_min` the minutes to the end.
-
-    Args:
-        batch_size: int. Clips of a step.
-        wait: function without arguments that returns the seconds waited so far.
+    `step_s` is the mean duration of a step in seconds, `data_s` the part of it that the step
+    waited for clips, `clips_per_s` the clips trained in a second, `memory_gb` the largest memory
+    of the process so far in 10^9 bytes, `eta_min` the minutes to the end.
     """
 
-    def __init__(self, batch_size, wait):
+    def __init__(self, batch_size, meter):
         super().__init__()
         self.batch_size = batch_size
-        self.wait = wait
-        self.steps = 0
+        self.meter = meter
 
     def on_train_begin(self, logs=None):
         self.train_start = time.perf_counter()
         self.epochs = 0
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.start, self.waited, self.steps = time.perf_counter(), self.wait(), 0
+        self.start, self.waited, self.steps = time.perf_counter(), self.meter.seconds, 0
 
     def on_train_batch_end(self, batch, logs=None):
         self.steps += 1
@@ -44,28 +74,80 @@ class EpochTimes(keras.callbacks.Callback):
         self.epochs += 1
         elapsed = time.perf_counter() - self.train_start
         left = self.params["epochs"] - epoch - 1
-        steps = max(self.steps, 1)
-        logs["step_s"] = self.seconds / steps
-        logs["data_s"] = (self.wait() - self.waited) / steps
-        logs["clips_per_s"] = steps * self.batch_size / self.seconds
-        logs["memory_gb"] = _peak_memory() / 1e9
+        logs.update(self.speed())
+        logs["memory_gb"] = peak_memory() / 1e9
         logs["eta_min"] = elapsed / self.epochs * left / 60
 
+    def speed(self):
+        """Returns the times of the epoch so far."""
+        return {
+            "step_s": self.seconds / self.steps,
+            "data_s": (self.meter.seconds - self.waited) / self.steps,
+            "clips_per_s": self.steps * self.batch_size / self.seconds,
+        }
 
-def _peak_memory():
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+
+class Progress(keras.callbacks.Callback):
+    """One line an epoch, of at most 100 columns; on a terminal it is drawn anew as it grows.
+
+    Where the output is no terminal, an epoch of many minutes prints a line each minute.
+    """
+
+    def __init__(self, times, stream=None):
+        super().__init__()
+        self.times = times
+        self.stream = stream or sys.stdout
+        self.drawn = 0.0
+
+    def on_train_begin(self, logs=None):
+        self.start, self.done = time.perf_counter(), 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+        self.drawn = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.done += 1
+        terminal = self.stream.isatty()
+        if time.perf_counter() - self.drawn < (_REDRAW if terminal else _REPORT):
+            return
+        epochs, steps = self.params["epochs"], self.params["steps"]
+        left = (epochs - self.epoch) * steps - batch - 1
+        eta = (time.perf_counter() - self.start) / self.done * left
+        self._draw(logs, self.times.speed(), eta, f" step {batch + 1}/{steps}")
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._draw(logs, logs, 60 * logs["eta_min"], last=True)
+
+    def _draw(self, logs, speed, eta, step="", last=False):
+        self.drawn = time.perf_counter()
+        values = {k: float(logs[k]) for k in ("loss", "top1", "val_loss", SCORE) if k in logs}
+        waiting = min(1, speed["data_s"] / speed["step_s"])
+        line = (
+            f"epoch {self.epoch + 1}/{self.params['epochs']}{step}"
+            + "".join(f" {name} {value:.3f}" for name, value in values.items())
+            + f" {speed['clips_per_s']:.1f} clips/s waiting {waiting:.0%} ETA {duration(eta)}"
+        )
+        if not self.stream.isatty():
+            print(line[:_COLUMNS], file=self.stream, flush=True)
+            return
+        columns = min(_COLUMNS, shutil.get_terminal_size().columns - 1)
+        end = "\n" if last else ""
+        print("\r" + line[:columns].ljust(columns), end=end, file=self.stream, flush=True)
+
+
+def duration(seconds):
+    """Returns a time in words, of hours and minutes or of minutes and seconds."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes}:{seconds:02d} min"
 
 
 class RunRecorder(keras.callbacks.Callback):
     """Keeps the folder of a run: `log.csv`, `best.keras`, `last.keras`, `previous.keras`.
 
-    The log is written before the checkpoint, so that a run stopped between the two
-    continues from the checkpoint and drops the later row.
-
-    Args:
-        path: pathlib.Path. Folder of the run.
-        epoch: int. Epochs that the run has behind it. Defaults to `0`.
+    The log is written before the checkpoint, so that a run stopped between the two continues
+    from the checkpoint and drops the later row.
     """
 
     def __init__(self, path, epoch=0):
@@ -89,12 +171,8 @@ class RunRecorder(keras.callbacks.Callback):
         runs.save_checkpoint(self.model, self.path / runs.LAST, keep=self.path / runs.PREVIOUS)
 
 
-class BadClipReport(keras.callbacks.Callback):
-    """Prints the videos that could not be read, once each, at the end of an epoch.
-
-    Args:
-        recorders: dict of what the videos are for to `smallbig_keras.data.UnreadableVideos`.
-    """
+class UnreadableReport(keras.callbacks.Callback):
+    """Prints the videos that could not be read, once each, at the end of an epoch."""
 
     def __init__(self, recorders):
         super().__init__()
@@ -105,6 +183,6 @@ class BadClipReport(keras.callbacks.Callback):
         for purpose, recorder in self.recorders.items():
             lines = [line for line in recorder.report() if line not in self.printed]
             if lines:
-                print(f"\nunreadable videos in {purpose}:")
+                print(f"unreadable videos in {purpose}:")
                 print("\n".join(lines))
             self.printed.update(lines)

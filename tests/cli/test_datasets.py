@@ -1,20 +1,21 @@
 """Every data set in its official layout, trained and evaluated by the same two scripts."""
 
-import argparse
 import json
+import pathlib
 import shutil
 
-import datasets
-import evaluate
-import fit
 import numpy as np
-import prepare
 import pytest
-from recipes import PAPER, RECIPES, REFERENCE, find_recipe
 
 from smallbig_keras import data, list_models, models, runs
+from smallbig_keras.cli import script
+from smallbig_keras.training.recipes import PAPER, RECIPES, REFERENCE, find_recipe
 from tests.data.miniatures import MINIATURES
 from tests.data.test_batch_augmentation import needs_keras_layers
+
+fit = script("fit")
+evaluate = script("evaluate")
+prepare = script("prepare")
 
 SMALL = [
     *("--model", "SmallBigSlowOnlyR50", "--options", '{"blocks": [1, 1, 1, 1], "width": 8}'),
@@ -30,12 +31,12 @@ def test_training_and_evaluation(name, tmp_path, capsys):
     root = MINIATURES[name](tmp_path / "data")
     flags = ["--dataset", name, "--data-root", str(root), *FLAGS.get(name, [])]
     output = tmp_path / "run"
-    fit.main([*flags, "--output", str(output), *SMALL])
+    fit([*flags, "--output", str(output), *SMALL])
     config = runs.read_config(output)
     assert config["sampling"] == PAPER[name].sampling
     log = runs.read_log(output)
     assert len(log) == 1 and np.isfinite(log[0]["loss"])
-    result = evaluate.main(["--weights", str(output)])
+    result = evaluate(["--weights", str(output)])
     assert result["top1"] == pytest.approx(log[0]["val_top1"])
     assert capsys.readouterr().out.splitlines()[-1].endswith("videos=3")
 
@@ -44,15 +45,15 @@ def test_training_on_shards(tmp_path, capsys):
     """Made, checked, trained on and evaluated, by the flags of the README."""
     root = MINIATURES["sthv1"](tmp_path / "data")
     shards, output = str(tmp_path / "shards"), tmp_path / "run"
-    prepare.main(["shards", "--dataset", "sthv1", "--data-root", str(root), "--out", shards])
-    prepare.main(["check", shards])
-    fit.main(["--dataset", "sthv1", "--shards", shards, "--output", str(output), *SMALL])
+    prepare(["shards", "--dataset", "sthv1", "--data-root", str(root), "--out", shards])
+    prepare(["check", shards])
+    fit(["--dataset", "sthv1", "--shards", shards, "--output", str(output), *SMALL])
     log = runs.read_log(output)[0]
     assert np.isfinite(log["loss"])
-    result = evaluate.main(["--weights", str(output)])
+    result = evaluate(["--weights", str(output)])
     assert result["top1"] == pytest.approx(log["val_top1"])
     shutil.rmtree(root)
-    result = evaluate.main(["--weights", str(output), "--clips", "2", "--crops", "3"])
+    result = evaluate(["--weights", str(output), "--clips", "2", "--crops", "3"])
     assert result["videos"] == 3
     capsys.readouterr()
 
@@ -60,27 +61,27 @@ def test_training_on_shards(tmp_path, capsys):
 def test_resume_with_another_number_of_videos(tmp_path):
     root = MINIATURES["folder"](tmp_path / "data")
     output = tmp_path / "run"
-    fit.main(["--dataset", "folder", "--data-root", str(root), "--output", str(output), *SMALL])
+    fit(["--dataset", "folder", "--data-root", str(root), "--output", str(output), *SMALL])
     next(path for path in (root / "train").rglob("*") if path.is_file()).unlink()
     with pytest.raises(SystemExit, match="continues on the 6 videos .* Received: 5"):
-        fit.main(["--resume", str(output)])
+        fit(["--resume", str(output)])
 
 
 def test_missing_videos_are_counted_and_named(tmp_path, capsys):
     root = MINIATURES["csv"](tmp_path / "data")
     videos, _ = data.read_annotations("csv", root, "train")
     gone = videos[2].path
-    datasets.pathlib.Path(gone).unlink()
+    pathlib.Path(gone).unlink()
     flags = ["--dataset", "csv", "--data-root", str(root), *SMALL]
     with pytest.warns(data.AnnotationWarning, match="1 of 6 listed videos are missing"):
-        fit.main([*flags, "--output", str(tmp_path / "run")])
+        fit([*flags, "--output", str(tmp_path / "run")])
     printed = capsys.readouterr().out
     assert "unreadable videos in training" in printed and gone in printed
     with (
         pytest.warns(data.AnnotationWarning),
         pytest.raises(SystemExit, match="At most 0 bad videos"),
     ):
-        fit.main([*flags, "--output", str(tmp_path / "strict"), "--max-bad-clips", "0"])
+        fit([*flags, "--output", str(tmp_path / "strict"), "--max-bad-clips", "0"])
 
 
 @needs_keras_layers
@@ -90,34 +91,17 @@ def test_mixed_labels_and_random_operations(mix, tmp_path):
     root = MINIATURES["folder"](tmp_path / "data")
     output = tmp_path / "run"
     flags = ["--dataset", "folder", "--data-root", str(root), "--output", str(output), *SMALL]
-    fit.main([*flags, "--mix", mix, "--randaugment", "1", "0.3"])
+    fit([*flags, "--mix", mix, "--randaugment", "1", "0.3"])
     assert runs.read_config(output)["randaugment"] == [1, 0.3]
     log = runs.read_log(output)[0]
     assert np.isfinite(log["loss"]) and np.isfinite(log["val_loss"])
-    assert evaluate.main(["--weights", str(output)])["top1"] == pytest.approx(log["val_top1"])
-
-
-def test_flags_replace_what_a_run_says():
-    parser = argparse.ArgumentParser()
-    datasets.add_flags(parser)
-    run = {"dataset": "ucf101", "data_root": "/a", "index": "/i", "shards": None}
-    run["data_options"] = {"split_number": 2}
-    assert datasets.add_given(run, parser.parse_args([])) == run
-    moved = datasets.add_given(run, parser.parse_args(["--data-root", "/b"]))
-    assert (moved["data_root"], moved["index"]) == ("/b", None)
-    assert moved["data_options"] == {"split_number": 2}
-    other = datasets.add_given(run, parser.parse_args(["--dataset", "csv", "--data-root", "/b"]))
-    assert other["data_options"] == {}
-    split = datasets.add_given(run, parser.parse_args(["--split-number", "3"]))
-    assert split["data_options"] == {"split_number": 3} and split["index"] == "/i"
-    url = datasets.from_flags(parser.parse_args(["--shards", "s3://bucket/k400"]))
-    assert url["shards"] == "s3://bucket/k400"
+    assert evaluate(["--weights", str(output)])["top1"] == pytest.approx(log["val_top1"])
 
 
 def test_unknown_option_of_a_dataset(tmp_path):
     flags = ["--dataset", "k400", "--data-root", str(tmp_path), "--split-number", "2", *SMALL]
     with pytest.raises(SystemExit, match="options of 'k400' are none. Received: split_number"):
-        fit.main([*flags, "--output", str(tmp_path / "run")])
+        fit([*flags, "--output", str(tmp_path / "run")])
     assert not (tmp_path / "run").exists()
 
 

@@ -8,13 +8,15 @@ import subprocess
 import sys
 import time
 
-import fit
-import prepare
 import pytest
 
 from smallbig_keras import runs
+from smallbig_keras.cli import script
 from smallbig_keras.data import ShardSource, VideoSource, read_annotations, read_index
 from tests.data.miniatures import MINIATURES, clips
+
+fit = script("fit")
+prepare = script("prepare")
 
 SCRIPT = prepare.__file__
 
@@ -36,7 +38,7 @@ def test_index(tmp_path, capsys):
     bad.write_bytes(b"bad")
     gone.unlink()
     arguments = ["index", "--dataset", "ucf101", "--data-root", str(root)]
-    facts = prepare.main(arguments)
+    facts = prepare(arguments)
     # Validation and test are the same list here.
     assert list(facts) == [video.path for video in (*videos, *others)]
     frames = [len(c) for _, c in (*clips("train")[2:], *clips("validation"))]
@@ -57,15 +59,15 @@ def test_index(tmp_path, capsys):
     for path in (bad, gone):
         path.write_bytes(pathlib.Path(videos[2].path).read_bytes())
     elsewhere = tmp_path / "elsewhere.jsonl"
-    prepare.main([*arguments, "--splits", "validation", "--index", str(elsewhere)])
+    prepare([*arguments, "--splits", "validation", "--index", str(elsewhere)])
     assert list(read_index(elsewhere)) == [video.path for video in others]
-    prepare.main(arguments)
+    prepare(arguments)
     assert not report.exists()
 
 
 def test_shards_are_trained_on(root, tmp_path, capsys):
     out = tmp_path / "shards"
-    prepare.main(["shards", *flags(root), "--out", str(out), "--short-side", "40"])
+    prepare(["shards", *flags(root), "--out", str(out), "--short-side", "40"])
     lines = capsys.readouterr().out.splitlines()
     sizes = [path.stat().st_size for path in sorted(out.glob("*.tfrecord"))]
     assert f"test: 1 videos in 1 shards of {sizes[0] / 1e6:.1f} MB in all" in lines
@@ -75,9 +77,9 @@ def test_shards_are_trained_on(root, tmp_path, capsys):
     videos, class_names = read_annotations("sthv2", root, "validation")
     assert ShardSource(out, "validation").ids == VideoSource(videos).ids
     assert manifest["class_names"] == class_names
-    prepare.main(["check", str(out)])
+    prepare(["check", str(out)])
     run = tmp_path / "run"
-    fit.main(
+    fit(
         [
             *("--dataset", "sthv2", "--shards", str(out), "--output", str(run), "--epochs", "1"),
             *("--options", '{"blocks": [1, 1, 1, 1], "width": 8}', "--weights", "none"),
@@ -89,7 +91,7 @@ def test_shards_are_trained_on(root, tmp_path, capsys):
     (path,) = out.glob("train*.tfrecord")
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(SystemExit, match="shards must be whole. Received: "):
-        prepare.main(["check", str(out)])
+        prepare(["check", str(out)])
     assert f"{path}: bytes {sizes[1] - 1}, not {sizes[1]}" in capsys.readouterr().out
 
 
@@ -100,8 +102,8 @@ def test_bad_videos_of_shards(tmp_path, capsys):
     arguments = ["shards", "--dataset", "folder", "--data-root", str(root)]
     arguments += ["--out", str(tmp_path / "out")]
     with pytest.raises(SystemExit, match=f"error: A video .*Received: '{bad}'"):
-        prepare.main(arguments)
-    manifest = prepare.main([*arguments, "--skip-bad"])
+        prepare(arguments)
+    manifest = prepare([*arguments, "--skip-bad"])
     assert manifest["splits"]["train"]["videos"] == 5
     assert "1 bad, 0 of them missing, all in shards.json:" in capsys.readouterr().out
 
@@ -117,7 +119,7 @@ def test_bad_videos_of_shards(tmp_path, capsys):
 def test_data_sets_that_are_not_there(arguments, message):
     for command in (["index"], ["shards", "--out", "out"]):
         with pytest.raises(SystemExit, match=message):
-            prepare.main([*command, *arguments])
+            prepare([*command, *arguments])
     assert not os.path.exists("out")
 
 
@@ -145,7 +147,7 @@ def test_killed_processes_are_continued(root, tmp_path, command):
         time.sleep(0.001)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    prepare.main(arguments("killed"))
-    prepare.main(arguments("whole"))
+    prepare(arguments("killed"))
+    prepare(arguments("whole"))
     whole = {path.name: path.read_bytes() for path in (tmp_path / "whole").iterdir()}
     assert {path.name: path.read_bytes() for path in killed.iterdir()} == whole

@@ -3,14 +3,16 @@
 import pathlib
 import re
 
-import evaluate
-import fit
 import pytest
 import tensorflow as tf
 
+from smallbig_keras.cli import script
 from tests.data.odd_files import FILES, FOLDERS, GOOD, TEMPLATE, make_dataset
 
-DOCUMENT = pathlib.Path(fit.__file__).parents[1] / "docs" / "odd_files.md"
+fit = script("fit")
+evaluate = script("evaluate")
+
+DOCUMENT = pathlib.Path(__file__).parents[2] / "docs" / "odd_files.md"
 MODEL = [
     *("--model", "C2DR23", "--options", '{"blocks": [1, 1, 1, 1], "width": 8}'),
     *("--weights", "none", "--frames", "4", "--size", "32", "--short-side", "32", "40"),
@@ -41,12 +43,12 @@ def row(kind, name, training, evaluation):
 def test_odd_files(kinds, flags, tmp_path, capsys):
     root = make_dataset(tmp_path / "data", kinds)
     flags = ["--dataset", "folder", "--data-root", str(root), *flags]
-    fit.main([*flags, *MODEL, "--output", str(tmp_path / "run")])
+    fit([*flags, *MODEL, "--output", str(tmp_path / "run")])
     training, validation = capsys.readouterr().out.split("unreadable videos in validation")
     with pytest.raises(SystemExit, match="Received: "):
-        evaluate.main(["--weights", str(tmp_path / "run")])
+        evaluate(["--weights", str(tmp_path / "run")])
     capsys.readouterr()
-    evaluate.main(["--weights", str(tmp_path / "run"), "--skip-bad"])
+    evaluate(["--weights", str(tmp_path / "run"), "--skip-bad"])
     printed = capsys.readouterr().out
     training, evaluation = reasons(training, root), reasons(printed, root)
     assert reasons(validation, root) == evaluation

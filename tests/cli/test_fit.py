@@ -10,19 +10,22 @@ import sys
 import textwrap
 import time
 
-import building
-import evaluate
-import fit
 import keras
 import numpy as np
-import predict
-import prepare
 import pytest
 import tensorflow as tf
 
 from smallbig_keras import data, runs
+from smallbig_keras.classifier import load_run
+from smallbig_keras.cli import script
+from smallbig_keras.training import compiling
 
-TRAINING = pathlib.Path(fit.__file__).parent
+fit = script("fit")
+evaluate = script("evaluate")
+predict = script("predict")
+prepare = script("prepare")
+
+TRAINING = pathlib.Path(__file__).parents[2] / "training"
 
 
 def open_last(run):
@@ -52,7 +55,7 @@ def arguments(sample, output, *more):
 def run(sample, tmp_path_factory):
     """A run of three epochs that nothing interrupted."""
     output = tmp_path_factory.mktemp("runs") / "whole"
-    fit.main(arguments(sample, output, "--epochs", "3", "--flip", "swap"))
+    fit(arguments(sample, output, "--epochs", "3", "--flip", "swap"))
     return output
 
 
@@ -75,7 +78,7 @@ def test_folder_of_a_run(run, sample):
 
 
 def test_evaluation_agrees_with_training(run, capsys):
-    result = evaluate.main(["--weights", str(run), "--batch-size", "5"])
+    result = evaluate(["--weights", str(run), "--batch-size", "5"])
     best = max(runs.read_log(run), key=lambda row: row["val_top1"])
     assert result["top1"] == pytest.approx(best["val_top1"])
     assert result["top5"] == pytest.approx(best["val_top5"])
@@ -85,10 +88,10 @@ def test_evaluation_agrees_with_training(run, capsys):
 
 def test_prediction(run, sample, capsys):
     video = str(sample / "20bn-something-something-v2" / "30.webm")
-    predict.main([video, "--weights", str(run), "--top", "3"])
+    predict([video, "--weights", str(run), "--top", "3"])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == video
-    opened = runs.load_run(run)
+    opened = load_run(run)
     scores = opened.model.predict(opened.load_clip(video), verbose=0)[0]
     best = np.argsort(-scores)[:3]
     for line, index in zip(lines[1:], best, strict=True):
@@ -113,7 +116,7 @@ def test_killed_run_continues_to_the_same_weights(run, sample, tmp_path):
     process.wait()
     assert len(runs.read_log(output)) < 3
 
-    fit.main(["--resume", str(output)])
+    fit(["--resume", str(output)])
     whole, continued = (open_last(path) for path in (run, output))
     for expected, actual in zip(whole.weights, continued.weights, strict=True):
         np.testing.assert_array_equal(actual, expected, err_msg=expected.path)
@@ -124,7 +127,7 @@ def test_killed_run_continues_to_the_same_weights(run, sample, tmp_path):
 
 def test_half_written_checkpoint_is_never_loaded(run, sample, tmp_path, capsys):
     output = tmp_path / "cut"
-    fit.main(arguments(sample, output, "--epochs", "2"))
+    fit(arguments(sample, output, "--epochs", "2"))
     last, previous = output / "last.keras", output / "previous.keras"
     steps = int(keras.saving.load_model(previous).optimizer.iterations)
     whole = last.read_bytes()
@@ -143,12 +146,12 @@ def test_several_devices_with_an_older_keras(monkeypatch):
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: devices)
     for strategy in ("auto", "mirrored"):
         with pytest.raises(ImportError, match="needs Keras 3.10:.*Received: Keras 3.9.2"):
-            building.make_strategy(strategy)
-    assert building.make_strategy("one").num_replicas_in_sync == 1
+            compiling.make_strategy(strategy)
+    assert compiling.make_strategy("one").num_replicas_in_sync == 1
 
 
 @pytest.mark.skipif(
-    building.keras_version() < (3, 10), reason="needs Keras 3.10, older ones are refused"
+    compiling.keras_version() < (3, 10), reason="needs Keras 3.10, older ones are refused"
 )
 def test_two_devices_reach_the_loss_of_one(sample, tmp_path):
     """Two logical CPU devices, same global batches, normalised over both devices."""
@@ -158,9 +161,8 @@ def test_two_devices_reach_the_loss_of_one(sample, tmp_path):
         cpu = tf.config.list_physical_devices("CPU")[0]
         two = [tf.config.LogicalDeviceConfiguration()] * 2
         tf.config.set_logical_device_configuration(cpu, two)
-        sys.path.insert(0, sys.argv[1])
         import fit
-        fit.main(json.loads(sys.argv[2]))
+        fit(json.loads(sys.argv[2]))
     """
     losses, weights = [], []
     for strategy in ("one", "mirrored"):
@@ -180,7 +182,7 @@ def test_two_devices_reach_the_loss_of_one(sample, tmp_path):
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
     config = runs.read_config(tmp_path / "one")
     keras.utils.set_random_seed(config["seed"])
-    start = trainable(building.make_model(config, steps=3))
+    start = trainable(compiling.make_model(config, steps=3))
     one, mirrored = (trained - start for trained in weights)
     assert np.linalg.norm(one) > 1e-3
     # Rounding grows from step to step; a wrong mean over replicas would differ by half and more.
@@ -200,26 +202,24 @@ def test_bad_video_is_replaced_in_training_and_an_error_in_evaluation(sample, tm
     output = tmp_path / "run"
     missing = pytest.warns(data.AnnotationWarning, match="1 of 12 listed videos.*27.webm")
     with missing:
-        fit.main(arguments(root, output, "--epochs", "1"))
+        fit(arguments(root, output, "--epochs", "1"))
     printed = capsys.readouterr().out
     assert "unreadable videos in training" in printed and "3.webm" in printed
     assert "unreadable videos in validation" in printed and "27.webm" in printed
 
     with pytest.raises(SystemExit) as error:
-        evaluate.main(["--weights", str(output)])
+        evaluate(["--weights", str(output)])
     assert "27.webm" in str(error.value)
     with missing:
-        evaluate.main(["--weights", str(output), "--skip-bad"])
+        evaluate(["--weights", str(output), "--skip-bad"])
     printed = capsys.readouterr().out
     assert "27.webm" in printed
     assert printed.splitlines()[-1].endswith("videos=11")
 
     with missing, pytest.raises(SystemExit, match="At most 0 bad videos.*Received: 1"):
-        fit.main(arguments(root, tmp_path / "strict", "--epochs", "1", "--max-bad-clips", "0"))
+        fit(arguments(root, tmp_path / "strict", "--epochs", "1", "--max-bad-clips", "0"))
     with pytest.raises(SystemExit, match="Received: .*3.webm"):
-        predict.main(
-            [str(videos / name) for name in ("3.webm", "4.webm")] + ["--weights", str(output)]
-        )
+        predict([str(videos / name) for name in ("3.webm", "4.webm")] + ["--weights", str(output)])
     assert "4.webm" in capsys.readouterr().out
 
 
@@ -227,18 +227,18 @@ def test_prepare_sample_and_its_errors(tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "notes.txt").write_text("mine")
     with pytest.raises(SystemExit, match="Received: out=.*full"):
-        prepare.main(["sample", "--out", str(tmp_path / "full")])
+        prepare(["sample", "--out", str(tmp_path / "full")])
     assert [file.name for file in (tmp_path / "full").iterdir()] == ["notes.txt"]
 
 
 def test_run_folder_is_not_overwritten(run, sample):
     with pytest.raises(SystemExit, match="--resume continues one. Received"):
-        fit.main(arguments(sample, run, "--epochs", "1"))
+        fit(arguments(sample, run, "--epochs", "1"))
 
 
 def test_batch_and_set_must_fit(sample, tmp_path):
     with pytest.raises(SystemExit, match="batch_size=32, 24 for training"):
-        fit.main(arguments(sample, tmp_path / "run", "--batch-size", "32"))
+        fit(arguments(sample, tmp_path / "run", "--batch-size", "32"))
     assert not (tmp_path / "run").exists()
 
 
@@ -252,7 +252,7 @@ def test_missing_run(script, tmp_path):
 def test_damaged_configuration(tmp_path):
     (tmp_path / "config.json").write_text('{"model": ')
     with pytest.raises(SystemExit, match="config.json must be a whole JSON file. Received: "):
-        fit.main(["--resume", str(tmp_path)])
+        fit(["--resume", str(tmp_path)])
 
 
 def test_probabilities_train_like_logits():
@@ -269,13 +269,13 @@ def test_fine_tuning(run, sample, tmp_path, capsys):
     flags = arguments(sample, output, "--epochs", "2", "--lr", "0.01")
     flags += ["--weights", str(run), "--freeze", "stem", "res2", "norm"]
     with pytest.raises(SystemExit, match="--weights none"):
-        fit.main([*flags, "--weights", "sthv2"])
+        fit([*flags, "--weights", "sthv2"])
     assert not output.exists()
 
-    fit.main(flags)
+    fit(flags)
     printed = capsys.readouterr().out
     # Opened without the optimiser, whose variables depend on what is frozen.
-    start, end = runs.load_run(run).model, runs.open_checkpoint(output / runs.LAST)
+    start, end = load_run(run).model, runs.open_checkpoint(output / runs.LAST)
     assert f"loaded   {len(start.weights)} variables" in printed
     changed = {
         new.path
@@ -287,7 +287,7 @@ def test_fine_tuning(run, sample, tmp_path, capsys):
     assert {"classifier/kernel", "res5_block1_unit2_conv/kernel"} <= changed
 
     (output / "last.keras").unlink()
-    fit.main(["--resume", str(output)])
+    fit(["--resume", str(output)])
     continued = runs.open_checkpoint(output / runs.LAST)
     for expected, actual in zip(end.weights, continued.weights, strict=True):
         np.testing.assert_array_equal(actual, expected, err_msg=expected.path)
@@ -301,6 +301,6 @@ def test_new_normalisations_are_not_frozen(run):
         input_shape=(2, 32, 32, 3), blocks=(1, 1, 1, 1), width=8, classes=3
     )
     loaded = {v.path for v in model.weights if "big_norm" not in v.path}
-    frozen = building.find_frozen(model, ["norm"], loaded)
+    frozen = compiling.find_frozen(model, ["norm"], loaded)
     assert "res3_block1_unit1/norm" in frozen and "stem_norm" in frozen
     assert not any("big_norm" in path for path in frozen)

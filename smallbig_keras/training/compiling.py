@@ -1,18 +1,18 @@
-"""What a training is made of: strategy, model, optimiser, learning rate."""
+"""A network with its weights, optimiser, schedule and metrics, on the devices of the machine."""
 
 import keras
 import tensorflow as tf
 
-from smallbig_keras import models, optimizers, weights
-
-STAGES = ("stem", "res2", "res3", "res4", "res5")
-FREEZABLE = (*STAGES, "norm")
+from smallbig_keras.errors import MissingPackageError
+from smallbig_keras.models.registry import get_model_function
+from smallbig_keras.optimizers import SGDWithL2
+from smallbig_keras.weights.loading import load_weights
 
 
 def make_strategy(name):
     """Returns the `tf.distribute` strategy: all GPUs of the machine, or one device.
 
-    Raises `ImportError` for several devices with a Keras that trains wrongly on them.
+    Raises `MissingPackageError` for several devices with a Keras that trains wrongly on them.
     """
     gpus = tf.config.list_logical_devices("GPU")
     devices = [d.name for d in gpus or tf.config.list_logical_devices("CPU")]
@@ -20,7 +20,7 @@ def make_strategy(name):
         # Until 3.7 it adds the devices' gradients up where their mean is meant, and until 3.9 its
         # losses and metrics are those of the first device.
         if len(devices) > 1 and keras_version() < (3, 10):
-            raise ImportError(
+            raise MissingPackageError(
                 "Training on several devices needs Keras 3.10: pip install -U keras, or take "
                 f"--strategy one. Received: Keras {keras.__version__}"
             )
@@ -35,38 +35,38 @@ def keras_version():
 
 def make_model(config, steps, load=True):
     """Builds, freezes and compiles the model of a run, from its initial weights if `load`."""
-    model = models.get_model_function(config["model"])(
+    model = get_model_function(config["model"])(
         input_shape=(config["frames"], config["size"], config["size"], 3),
         classes=len(config["class_names"]),
         variant=config["variant"],
         **config["options"],
     )
     loaded = set()
-    if load and config["weights"]:
-        report = weights.load_weights(model, config["weights_path"])
+    if load and config["weights"] != "none":
+        report = load_weights(model, config["weights_path"])
         print(report)
         loaded = set(report.loaded)
     if load:
         config["frozen"] = find_frozen(model, config["freeze"], loaded)
     freeze(model, config["frozen"])
-    if config["sync_norm"]:
+    if config["sync_bn"]:
         for layer in model._flatten_layers():
             if is_norm(layer):
                 layer.synchronized = True
     jit = {"on": True, "off": False, "auto": bool(tf.config.list_logical_devices("GPU"))}
     model.compile(
-        optimizer=optimizers.SGDWithL2(
-            learning_rate_schedule(config, steps), config["momentum"], config["l2"]
+        optimizer=SGDWithL2(
+            learning_rate_schedule(config, steps), config["momentum"], config["weight_decay"]
         ),
-        **loss_and_metrics(mix(config)),
+        **loss_and_metrics(mixes_labels(config)),
         jit_compile=jit[config["jit"]],
     )
     return model
 
 
-def mix(config):
-    """Returns how the clips of a batch are mixed, or None."""
-    return None if config["mix"] == "none" else config["mix"]
+def mixes_labels(config):
+    """Whether labels are shares of the classes."""
+    return config["mixup_mode"] != "none"
 
 
 def loss_and_metrics(soft_labels):
@@ -86,6 +86,8 @@ def learning_rate_schedule(config, steps):
     """Returns the learning rate as a function of the step."""
     if config["schedule"] == "cosine":
         return keras.optimizers.schedules.CosineDecay(config["lr"], config["epochs"] * steps)
+    if not config["milestones"]:
+        return config["lr"]
     boundaries = [epoch * steps - 1 for epoch in config["milestones"]]
     rates = [config["lr"] * 0.1**k for k in range(len(boundaries) + 1)]
     return keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, rates)
@@ -97,10 +99,9 @@ def find_frozen(model, parts, loaded):
     Normalisations whose weights are new are not among those of `norm`: at scale 0 they would
     switch their view off for good.
     """
+    stages = set(parts) - {"norm"}
     frozen = [
-        layer.path
-        for layer in model.layers
-        if layer.weights and layer.name.split("_")[0] in set(parts) & set(STAGES)
+        layer.path for layer in model.layers if layer.weights and layer.name.split("_")[0] in stages
     ]
     if "norm" in parts:
         norms = [layer for layer in model._flatten_layers() if is_norm(layer)]

@@ -9,18 +9,21 @@ import subprocess
 import sys
 import textwrap
 
-import evaluate
 import keras
 import numpy as np
 import pytest
 
 import smallbig_keras
 from smallbig_keras import runs
+from smallbig_keras.classifier import Run, load_run
+from smallbig_keras.cli import script
 from smallbig_keras.evaluation import load_scores
 from tests.conftest import randomize
 from tests.data.miniatures import clips, write_text, write_video
 
-TRAINING = pathlib.Path(evaluate.__file__).parent
+evaluate = script("evaluate")
+
+TRAINING = pathlib.Path(__file__).parents[2] / "training"
 CLASSES = ["camera left", "camera right", "nearer"]
 OPTIONS = {"blocks": [1, 1, 1, 1], "width": 4, "temporal_stages": [4, 5]}
 FILES = {"scores.npz", "videos.csv", "classes.csv", "confusion.csv", "confusion.png"}
@@ -76,11 +79,11 @@ def only_folder(run):
 def test_views_of_another_size_and_length(run, root, capsys):
     """Against clips that the package loads one by one, through a model built for their size."""
     flags = ["--frames", "6", "--size", "48", "--batch-size", "4"]
-    result = evaluate.main(["--weights", str(run), *flags])
+    result = evaluate(["--weights", str(run), *flags])
     folder = only_folder(run)
     assert folder.name == "csv-validation-6x1x1-48"
     assert {file.name for file in folder.iterdir()} == {*FILES, "results.json"}
-    opened = runs.load_run(run)
+    opened = load_run(run)
     model = make_model(6, 48)
     model.set_weights(opened.model.get_weights())
     scores = load_scores(folder / "scores.npz")
@@ -96,7 +99,7 @@ def test_views_of_another_size_and_length(run, root, capsys):
 
 def test_model_of_another_size_keeps_its_precision():
     keras.config.set_dtype_policy("mixed_bfloat16")
-    run = runs.Run(pathlib.Path("run"), make_model.__wrapped__(4, 32), {})
+    run = Run(pathlib.Path("run"), make_model.__wrapped__(4, 32), {})
     keras.config.set_dtype_policy("float32")
     model = run.model_for(6, 48)
     assert model.input_shape == (None, 6, 48, 48, 3)
@@ -107,7 +110,7 @@ def test_model_of_another_size_keeps_its_precision():
 
 def test_paper_protocol_and_its_record(run, capsys):
     flags = ["--clips", "2", "--crops", "3", "--size", "48", "--sampling", "dense", "--stride", "2"]
-    evaluate.main(["--weights", str(run), *flags, "--checkpoint", runs.BEST])
+    evaluate(["--weights", str(run), *flags, "--checkpoint", runs.BEST])
     folder = only_folder(run)
     assert folder.name == "csv-validation-4x2x3-48-dense-stride2"
     results = json.loads((folder / "results.json").read_text())
@@ -126,7 +129,7 @@ def test_run_that_names_no_sampling(run):
     for name in ("sampling", "stride", "data_options", "index", "shards"):
         del config[name]
     runs.write_config(run, config)
-    evaluate.main(["--weights", str(run)])
+    evaluate(["--weights", str(run)])
     results = json.loads((only_folder(run) / "results.json").read_text())
     assert (results["protocol"]["sampling"], results["protocol"]["stride"]) == ("segment", 8)
 
@@ -134,10 +137,9 @@ def test_run_that_names_no_sampling(run):
 def test_killed_evaluation_continues_to_the_same_scores(run, tmp_path, capsys):
     """The process kills itself after the sixth call of the model, before the end of video 3."""
     flags = ["--weights", str(run), "--clips", "2", "--crops", "3", "--batch-size", "4"]
-    evaluate.main([*flags, "--output", str(tmp_path / "whole")])
+    evaluate([*flags, "--output", str(tmp_path / "whole")])
     script = """
         import os, signal, sys
-        sys.path.insert(0, sys.argv[1])
         import evaluate
         from smallbig_keras import evaluation
         score, calls = evaluation.score_videos, []
@@ -151,7 +153,7 @@ def test_killed_evaluation_continues_to_the_same_scores(run, tmp_path, capsys):
             return score(dying, *args, **options)
 
         evaluation.score_videos = score_until_killed
-        evaluate.main(sys.argv[2:])
+        evaluate(sys.argv[2:])
     """
     output = tmp_path / "killed"
     flags += ["--output", str(output), "--save-every", "0"]
@@ -164,7 +166,7 @@ def test_killed_evaluation_continues_to_the_same_scores(run, tmp_path, capsys):
     assert result.returncode == -signal.SIGKILL
     assert [file.name for file in output.iterdir()] == ["partial.npz"]
     capsys.readouterr()
-    evaluate.main(flags)
+    evaluate(flags)
     assert "continued after 2 of 9 videos" in capsys.readouterr().out
     whole, continued = (load_scores(path / "scores.npz") for path in (tmp_path / "whole", output))
     np.testing.assert_array_equal(continued.scores, whole.scores)
@@ -172,12 +174,12 @@ def test_killed_evaluation_continues_to_the_same_scores(run, tmp_path, capsys):
     for name in ("videos.csv", "classes.csv", "confusion.csv"):
         assert (output / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
-    evaluate.main(flags)
+    evaluate(flags)
     assert "scores are read from" in capsys.readouterr().out
 
 
 def test_videos_without_labels(run, capsys):
-    result = evaluate.main(["--weights", str(run), "--split", "test"])
+    result = evaluate(["--weights", str(run), "--split", "test"])
     assert "top1" not in result
     printed = capsys.readouterr().out
     assert "no accuracy" in printed and printed.splitlines()[-1] == "videos=2"
@@ -190,10 +192,10 @@ def test_videos_without_labels(run, capsys):
 def test_ensemble_of_a_run_and_of_scores(run, root, tmp_path, capsys):
     second = make_run(tmp_path / "second", root, seed=2, frames=6, size=40, test_short_side=45)
     third = make_run(tmp_path / "third", root, seed=3)
-    evaluate.main(["--weights", str(third), "--crops", "3"])
+    evaluate(["--weights", str(third), "--crops", "3"])
     file = only_folder(third) / "scores.npz"
     capsys.readouterr()
-    result = evaluate.main(["--weights", str(run), "--ensemble", str(second), str(file)])
+    result = evaluate(["--weights", str(run), "--ensemble", str(second), str(file)])
     lines = capsys.readouterr().out.splitlines()
     figures = [line for line in lines if line.startswith("top1=")]
     assert len(figures) == 4 and "ensemble of 3:" in lines
@@ -211,10 +213,10 @@ def test_ensemble_of_a_run_and_of_scores(run, root, tmp_path, capsys):
     )
     assert result["videos"] == 9 and len(result["protocol"]["ensemble"]) == 3
 
-    evaluate.main(["--weights", str(third), "--split", "test"])
+    evaluate(["--weights", str(third), "--split", "test"])
     other = run.parent / "third" / "evaluation" / "csv-test-4x1x1-32" / "scores.npz"
     with pytest.raises(SystemExit, match="same videos. Received: member 2 with 2 .*'0.mp4'"):
-        evaluate.main(["--weights", str(run), "--ensemble", str(other)])
+        evaluate(["--weights", str(run), "--ensemble", str(other)])
 
 
 def test_unreadable_and_missing_videos(root, tmp_path, capsys):
@@ -225,15 +227,15 @@ def test_unreadable_and_missing_videos(root, tmp_path, capsys):
     (damaged / "2.mp4").write_bytes(b"no video")
     run = make_run(tmp_path / "run", damaged, seed=1)
     whole = make_run(tmp_path / "whole", root, seed=1)
-    evaluate.main(["--weights", str(whole)])
+    evaluate(["--weights", str(whole)])
     with pytest.raises(SystemExit, match="Received: .*2.mp4"):
-        evaluate.main(["--weights", str(run)])
+        evaluate(["--weights", str(run)])
     (damaged / "7.mp4").unlink()
     with pytest.raises(SystemExit, match="1 of 9 listed videos are missing: .*7.mp4"):
-        evaluate.main(["--weights", str(run)])
+        evaluate(["--weights", str(run)])
     capsys.readouterr()
     with pytest.warns(smallbig_keras.data.AnnotationWarning, match="7.mp4"):
-        result = evaluate.main(["--weights", str(run), "--skip-bad"])
+        result = evaluate(["--weights", str(run), "--skip-bad"])
     printed = capsys.readouterr().out
     assert "2 unreadable videos are left out" in printed
     assert printed.splitlines()[-1].endswith("videos=7")
@@ -249,20 +251,20 @@ def test_unreadable_and_missing_videos(root, tmp_path, capsys):
 @pytest.mark.parametrize("flag", ["--clips", "--frames", "--size", "--batch-size", "--workers"])
 def test_numbers_are_checked(flag, capsys):
     with pytest.raises(SystemExit):
-        evaluate.main(["--weights", "none", flag, "0"])
+        evaluate(["--weights", "none", flag, "0"])
     assert f"{flag} must be at least 1. Received: 0" in capsys.readouterr().err
 
 
 def test_errors(run, root, tmp_path):
     with pytest.raises(SystemExit, match="has a checkpoint last.keras.*Received: .*first"):
-        evaluate.main(["--weights", str(run), "--checkpoint", runs.LAST])
+        evaluate(["--weights", str(run), "--checkpoint", runs.LAST])
     with pytest.raises(SystemExit, match="`short_side` must be at least `size`.*short_side=30"):
-        evaluate.main(["--weights", str(run), "--short-side", "30"])
+        evaluate(["--weights", str(run), "--short-side", "30"])
     with pytest.raises(SystemExit, match="A run is a folder.*Received: .*nowhere"):
-        evaluate.main(["--weights", str(run), "--ensemble", str(tmp_path / "nowhere")])
+        evaluate(["--weights", str(run), "--ensemble", str(tmp_path / "nowhere")])
     other = make_run(tmp_path / "other", root, seed=1, class_names=CLASSES[::-1])
     with pytest.raises(
         SystemExit,
         match="3 classes .* other names.* Received: .*other.*: class 0 is",
     ):
-        evaluate.main(["--weights", str(other)])
+        evaluate(["--weights", str(other)])

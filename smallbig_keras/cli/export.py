@@ -1,0 +1,127 @@
+"""Writes a model as an artifact that runs without Keras; its labels and preprocessing go along.
+
+    smallbig export --weights runs/RUN --output models/smallbig     # TensorFlow Serving
+    smallbig export --weights runs/RUN --output model.onnx
+    smallbig export --weights runs/RUN --output model.tflite --precision dynamic
+    smallbig export --weights runs/RUN --output model.tflite --precision int8
+    smallbig export --weights FILE.keras --output model.tflite --precision int8 \\
+        --input-dtype uint8 --videos FOLDER
+
+int8 takes the ranges of its activations from real clips: the training videos of the run, those
+of --data-root or --videos. Validation videos would flatter the figures measured on them later.
+"""
+
+import dataclasses
+import typing
+
+from smallbig_keras.cli.source import (
+    ClipOptions,
+    ModelOptions,
+    check_source,
+    load_clips,
+    load_source,
+)
+from smallbig_keras.errors import OptionError
+from smallbig_keras.options import flag, option
+
+# The formats, and the options that each has beside the common ones.
+FORMATS = {
+    "saved_model": ("version", "input_dtype"),
+    "tflite": ("precision", "input_dtype"),
+    "onnx": ("naive",),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class ArtifactOptions:
+    """Artifact"""
+
+    output: str | None = option(None, "file or folder to write", metavar="PATH", required=True)
+    format: typing.Literal["saved_model", "tflite", "onnx"] | None = option(
+        None, "format of the artifact", shown="by the suffix of --output, else saved_model"
+    )
+    overwrite: bool = option(False, "replace the artifact at --output")
+    precision: typing.Literal["float32", "float16", "dynamic", "int8"] = option(
+        "float32", "of tflite"
+    )
+    input_dtype: typing.Literal["float32", "uint8"] | None = option(
+        None,
+        "type of the clips: uint8 are RGB values as they are",
+        shown="uint8 for saved_model, float32 for tflite",
+    )
+    version: int | None = option(
+        None, "of saved_model: add this version to those at --output", shown="1"
+    )
+    naive: bool = option(
+        False, "of onnx: convert the Keras model as it is, with transpositions, to compare"
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(ClipOptions, ArtifactOptions, ModelOptions):
+    """The options of `smallbig export`."""
+
+
+def run(args):
+    """Writes the artifact; returns its path."""
+    from smallbig_keras import export
+    from smallbig_keras.export import artifacts
+    from smallbig_keras.models import complexity
+
+    kind = args.format
+    artifacts.check_new(args.output, args.overwrite)
+    source = load_source(args)
+    common = source.class_names, source.short_side
+    if kind == "saved_model":
+        path = export.to_saved_model(
+            source.model,
+            args.output,
+            *common,
+            input_dtype=args.input_dtype or "uint8",
+            version=args.version,
+            overwrite=args.overwrite,
+        )
+    elif kind == "onnx":
+        path = export.to_onnx(
+            source.model, args.output, *common, naive=args.naive, overwrite=args.overwrite
+        )
+    else:
+        path = export.to_tflite(
+            source.model,
+            args.output,
+            args.precision,
+            load_clips(args, source, "train") if args.precision == "int8" else None,
+            args.input_dtype or "float32",
+            *common,
+            overwrite=args.overwrite,
+        )
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    size = sum(file.stat().st_size for file in files)
+    parameters = complexity(source.model).parameters
+    print(f"{path} ({size / 1e6:.1f} MB, {size / parameters:.2f} bytes a parameter)")
+    return path
+
+
+def check(given):
+    """Returns the options with the format filled in; refuses options of another format."""
+    args = Options(**given)
+    suffixes = {".tflite": "tflite", ".onnx": "onnx"}
+    suffix = next((s for s in suffixes if args.output.endswith(s)), None)
+    kind = args.format or suffixes.get(suffix, "saved_model")
+    for name in {name for names in FORMATS.values() for name in names} - set(FORMATS[kind]):
+        if name in given:
+            takers = [other for other, names in FORMATS.items() if name in names]
+            raise OptionError(
+                f"{flag(name)} has no effect on {kind}; it is for {' and '.join(takers)}. "
+                f"Received: {given[name]}"
+            )
+    if kind != "tflite" or args.precision != "int8":
+        # The clips of a run's dataset are taken by int8 alone.
+        for name in ("videos", "clips", "data_root", "shards", "dataset"):
+            if name in given:
+                raise OptionError(
+                    f"{flag(name)} has no effect here: real clips are for --precision int8. "
+                    f"Received: {given[name]}"
+                )
+    check_source(args)
+    return dataclasses.replace(args, format=kind)

@@ -1,0 +1,89 @@
+"""Trains a network on a dataset, by the recipe of the dataset.
+
+    smallbig fit --sample                                    # minutes on a laptop
+    smallbig fit --dataset sthv2 --data-root DIR             # the paper's recipe
+    smallbig fit --dataset sthv2 --data-root DIR --batch-size 64 --dtype mixed_bfloat16
+    smallbig fit --resume runs/RUN                           # after an interruption
+
+A run is a folder: `config.json`, `log.csv`, `tensorboard/`, `best.keras`, `last.keras`.
+"""
+
+import dataclasses
+import json
+
+from smallbig_keras import runs
+from smallbig_keras.errors import OptionError
+from smallbig_keras.options import flag, option, read_file
+from smallbig_keras.training.options import FACTS, FitOptions, resolve
+from smallbig_keras.training.recipes import PAPER
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """Start"""
+
+    resume: str | None = option(
+        None, "continue the run of this folder; takes no other option", metavar="RUN"
+    )
+    config: str | None = option(
+        None,
+        "JSON file of options, such as the config.json of a run; flags come before it",
+        metavar="FILE",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(FitOptions, Start):
+    """The options of `smallbig fit`."""
+
+
+def recipes():
+    """Returns the defaults by dataset, for help."""
+    return PAPER
+
+
+def check(given):
+    """Returns the resolved FitOptions, or the folder of a run to resume."""
+    given = dict(given)
+    if "resume" in given:
+        folder = given.pop("resume")
+        if given:
+            raise OptionError(
+                "--resume takes the run's own options and no other. "
+                f"Received: {', '.join(map(flag, given))}"
+            )
+        runs.read_config(folder)
+        return folder
+    file = given.pop("config", None)
+    if file is not None:
+        read = read_file(file, FitOptions, FACTS)
+        # The folder of that run is taken, and so is the place where it trained its sample set.
+        read.pop("output", None)
+        if read.get("sample"):
+            read.pop("data_root", None)
+            read.pop("dataset", None)
+        given = read | given
+    return resolve(given)
+
+
+def run(options):
+    """Trains; returns the row of the log with the best validation."""
+    from smallbig_keras.training import loop
+
+    if isinstance(options, str):
+        return loop.resume(options)
+    if options.sample:
+        options = _make_sample(options)
+    return loop.start(options)
+
+
+def _make_sample(options):
+    from smallbig_keras.cli.prepare import progress_bar
+    from smallbig_keras.data.sample_set import make_sample, sample_folder
+
+    root = sample_folder()
+    print(f"sample set: {root}")
+    make_sample(root, progress=progress_bar("clip"))
+    chosen = {k: v for k, v in vars(options).items() if v != getattr(FitOptions(), k)}
+    print("options:", json.dumps(chosen))
+    return dataclasses.replace(options, data_root=str(root.resolve()))

@@ -1,0 +1,81 @@
+"""Lists the networks, and the weights that there are for them.
+
+smallbig models
+smallbig models R50 --markdown
+"""
+
+import dataclasses
+
+from smallbig_keras.errors import SmallBigError
+from smallbig_keras.models.registry import get_model_function, list_models
+from smallbig_keras.options import option
+from smallbig_keras.weights.resolution import list_weights
+
+NEEDS_TENSORFLOW = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """List"""
+
+    filter: str = option(
+        "", "part of a name", metavar="[FILTER]", positional=True, shown="all names"
+    )
+    weights_dir: str | None = option(None, "folder with published weights", metavar="DIR")
+    markdown: bool = option(False, "print Markdown tables, as in the documentation")
+
+
+def check(given):
+    """Returns the options."""
+    return Options(**given)
+
+
+def run(args):
+    """Prints both tables; returns the names of the networks."""
+    names = [name for name in list_models() if args.filter.casefold() in name.casefold()]
+    if not names:
+        raise SmallBigError(
+            f"No network has that in its name: leave it out to see all. Received: {args.filter}"
+        )
+    networks = [["network", "variants", ""]]
+    for name in names:
+        function = get_model_function(name)
+        networks.append([name, ", ".join(function.variants), function.__doc__.splitlines()[0]])
+    weights = [
+        ["weights=", "network", "classes", "parameters", "GMAC", "clip", "top-1 / top-5", "file"]
+    ]
+    for row in list_weights(args.weights_dir):
+        if row["model"] in names:
+            weights.append(_weights_row(row))
+    for table in (networks, weights):
+        print(format_table(table, args.markdown) + "\n")
+    return names
+
+
+def _weights_row(row):
+    accuracy = "not measured"
+    if row["accuracy"]:
+        protocol = row["accuracy"]["protocol"]
+        accuracy = f"{row['accuracy']['top1']:.1%} / {row['accuracy']['top5']:.1%} ({protocol})"
+    place = "on this machine" if row["available"] else row["url"] and "to download"
+    variant = "" if row["variant"] == "reference" else f", {row['variant']}"
+    return [
+        row["name"],
+        row["model"] + variant,
+        str(row["classes"]),
+        f"{row['parameters']:,}",
+        f"{row['macs'] / 1e9:.2f}",
+        " x ".join(str(n) for n in row["input_shape"][:3]),
+        accuracy,
+        place or "not published",
+    ]
+
+
+def format_table(rows, markdown=False):
+    """Returns a table as text; its first row is the heading."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
+    if not markdown:
+        return "\n".join("  ".join(line).rstrip() for line in lines)
+    rule = ["-" * width for width in widths]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [lines[0], rule, *lines[1:]])

@@ -1,0 +1,70 @@
+"""Compares artifacts with the Keras model they came from, on real clips.
+
+    smallbig verify models/smallbig model.tflite model.onnx --weights runs/RUN
+    smallbig verify model-int8.tflite --weights runs/RUN --clips 300 --output table.md
+
+Prints a table and ends with an error when an artifact is out of tolerance: a float32 one by more
+than 1e-4 of a probability, float16 1e-2, dynamic with fewer than 97 % of the clips the same best
+class, int8 95 %. The clips are the validation videos of the run, its dataset or --videos.
+"""
+
+import dataclasses
+import pathlib
+
+from smallbig_keras.cli.source import (
+    ClipOptions,
+    ModelOptions,
+    check_source,
+    load_clips,
+    load_source,
+)
+from smallbig_keras.errors import ResourceError, SmallBigError
+from smallbig_keras.files import replace_file
+from smallbig_keras.options import option
+
+
+@dataclasses.dataclass(frozen=True)
+class ComparisonOptions:
+    """Comparison"""
+
+    artifacts: tuple[str, ...] = option(
+        (), "artifacts to compare", metavar="ARTIFACT", positional=True, required=True
+    )
+    output: str | None = option(None, "file for the table", metavar="FILE", shown="none")
+    rounds: int = option(11, "timed calls of each artifact")
+    threads: int | None = option(None, "of LiteRT and ONNX Runtime", shown="one a processor")
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(ClipOptions, ModelOptions, ComparisonOptions):
+    """The options of `smallbig verify`."""
+
+
+def check(given):
+    """Returns the checked options."""
+    args = Options(**given)
+    if args.rounds < 1:
+        raise SmallBigError(f"--rounds must be at least 1. Received: {args.rounds}")
+    check_source(args)
+    return args
+
+
+def run(args):
+    """Prints the table; returns the comparisons."""
+    from smallbig_keras import export
+
+    source = load_source(args)
+    runners = [export.open_artifact(path, args.threads) for path in args.artifacts]
+    clips = load_clips(args, source, "validation")
+    latency, comparisons = export.compare(source.model, runners, clips, rounds=args.rounds)
+    table = export.format_table(latency, comparisons)
+    print(f"{len(clips)} clips\n\n{table}")
+    if args.output:
+        text = table + "\n"
+        replace_file(
+            pathlib.Path(args.output), lambda file: file.write_text(text, encoding="utf-8")
+        )
+    failed = [c.name for c in comparisons if not c.passed]
+    if failed:
+        raise ResourceError(f"Artifacts are out of tolerance. Received: {', '.join(failed)}")
+    return comparisons

@@ -1,0 +1,270 @@
+"""A training from its options to the best row of its log."""
+
+import contextlib
+import dataclasses
+import datetime
+import pathlib
+import platform
+import warnings
+
+import keras
+import tensorflow as tf
+
+from smallbig_keras import runs
+from smallbig_keras.data.batch_augmentation import Mix, RandAugment
+from smallbig_keras.data.dataset import clip_dataset
+from smallbig_keras.data.options import dataset_options, open_source
+from smallbig_keras.data.unreadable import UnreadableVideos
+from smallbig_keras.errors import ResourceError, SmallBigError
+from smallbig_keras.files import disk_error, folder_lock, make_folder
+from smallbig_keras.models.inspection import complexity
+from smallbig_keras.training import compiling
+from smallbig_keras.training.callbacks import (
+    EpochTimes,
+    Progress,
+    RunRecorder,
+    UnreadableReport,
+    WaitMeter,
+)
+from smallbig_keras.version import __version__
+from smallbig_keras.weights.resolution import find_weights
+
+
+def start(options):
+    """Begins a run in a folder of its own and trains it.
+
+    Args:
+        options: FitOptions.
+
+    Returns:
+        dict, the row of the log with the best validation.
+
+    Raises:
+        SmallBigError: if the folder, the data or the weights cannot be used.
+    """
+    _check_layers(options)
+    with _new_folder(options) as run:
+        config = dataclasses.asdict(options)
+        config["output"] = str(run)
+        config["versions"] = {
+            "smallbig_keras": __version__,
+            "keras": keras.__version__,
+            "tensorflow": tf.__version__,
+            "python": platform.python_version(),
+        }
+        return _train(run, config)
+
+
+def resume(run):
+    """Continues a run from its last whole checkpoint; returns the best row of the log."""
+    config = runs.read_config(run)
+    run = make_folder(run)
+    with folder_lock(run):
+        return _train(run, config, resumed=True)
+
+
+def _check_layers(options):
+    """Older versions of Keras lack layers; this says so before any work."""
+    if options.randaugment:
+        number, strength = options.randaugment
+        RandAugment(int(number), strength)
+    if options.mixup_mode != "none":
+        Mix(options.mixup_mode, classes=1)
+
+
+@contextlib.contextmanager
+def _new_folder(options):
+    """Makes the folder of a run, kept to this process; removes it if nothing was begun."""
+    run = _free_folder(options) if options.output is None else pathlib.Path(options.output)
+    there = run.exists()
+    make_folder(run)
+    try:
+        with folder_lock(run):
+            if (run / runs.CONFIG).exists():
+                raise SmallBigError(
+                    f"This folder holds a run. Continue it with smallbig fit --resume {run}, or "
+                    f"choose another --output. Received: {run}"
+                )
+            yield run
+    except BaseException:
+        if not there:
+            # Fails for a folder that holds anything, such as the run of another process.
+            with contextlib.suppress(OSError):
+                run.rmdir()
+        raise
+
+
+def _free_folder(options):
+    """Makes the folder of a run that was given none: no two processes get the same."""
+    time = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    name = f"{options.dataset}-{options.model}-{time}"
+    parent = make_folder("runs")
+    for number in range(1, 1000):
+        run = parent / (name if number == 1 else f"{name}-{number}")
+        try:
+            run.mkdir()
+            return run
+        except FileExistsError:
+            continue
+    raise SmallBigError(f"A run needs a free name in {parent}: add --output. Received: {name}")
+
+
+def _train(run, config, resumed=False):
+    """Trains, and ends every interruption with the command that continues."""
+    command = f"smallbig fit --resume {run}"
+    try:
+        return _fit(run, config, resumed)
+    except KeyboardInterrupt:
+        if (run / runs.CONFIG).exists():
+            raise KeyboardInterrupt(f"Resume with: {command}") from None
+        raise
+    except Exception as error:
+        reason = disk_error(error)
+        if reason is None or not (run / runs.CONFIG).exists():
+            raise
+        message = error if isinstance(error, ResourceError) else f"{run}: {reason}."
+        raise ResourceError(f"{message}\nFree the disk, then resume with: {command}") from error
+
+
+def _fit(run, config, resumed):
+    keras.utils.set_random_seed(config["seed"])
+    keras.config.set_dtype_policy(config["dtype"])
+    strategy = compiling.make_strategy(config["strategy"])
+    replicas = strategy.num_replicas_in_sync
+    if config["batch_size"] % replicas:
+        raise SmallBigError(
+            f"--batch-size must be a multiple of the {replicas} devices. "
+            f"Received: {config['batch_size']}"
+        )
+
+    unreadable = UnreadableVideos("replace", config["max_bad_clips"])
+    unreadable_validation = UnreadableVideos("skip")
+    dataset = dataset_options(config)
+    videos, class_names = open_source(dataset, "train", unreadable)
+    validation, _ = open_source(dataset, "validation", unreadable_validation)
+    _check_videos(config, len(videos), len(validation))
+    steps = len(videos) // config["batch_size"]
+    config["class_names"] = class_names
+    if config["weights"] != "none" and not resumed:
+        config["weights_path"] = _find_weights(config)
+    checkpoint = runs.find_last_checkpoint(run) if resumed else None
+    with strategy.scope():
+        model = compiling.make_model(config, steps, load=checkpoint is None)
+        if checkpoint is not None:
+            runs.restore_checkpoint(model, checkpoint)
+    if not resumed:
+        runs.write_config(run, config)
+    epoch = int(model.optimizer.iterations.numpy()) // steps
+    size = complexity(model)
+    print(
+        f"{config['model']}: {size.parameters:,} parameters, "
+        f"{size.macs / 1e9:.2f} GMAC a clip, {len(videos)} videos, "
+        f"{steps} steps of {config['batch_size']} clips, {replicas} device(s), from epoch {epoch}"
+    )
+
+    train_clips, validation_clips = _clips(
+        config, videos, validation, epoch, unreadable, unreadable_validation
+    )
+    # The number of readable videos is known after the first validation.
+    warnings.filterwarnings("ignore", "Your input ran out of data", UserWarning)
+    meter = WaitMeter()
+    times = EpochTimes(config["batch_size"], meter)
+    recorder = RunRecorder(run, epoch)
+    model.fit(
+        meter.watch(train_clips),
+        steps_per_epoch=steps,
+        epochs=config["epochs"],
+        initial_epoch=epoch,
+        validation_data=validation_clips,
+        callbacks=[
+            times,
+            Progress(times),
+            UnreadableReport({"training": unreadable, "validation": unreadable_validation}),
+            *_tensorboard(run),
+            recorder,
+        ],
+        shuffle=False,
+        verbose=0,
+    )
+    best = recorder.best
+    print(f"best val_top1={best['val_top1']:.3f} val_top5={best['val_top5']:.3f} run={run}")
+    return best
+
+
+def _check_videos(config, training, validation):
+    config.setdefault("num_videos", training)
+    if config["num_videos"] != training:
+        raise SmallBigError(
+            f"A run continues on the {config['num_videos']} videos that it began with. "
+            f"Received: {training} that are there"
+        )
+    if training < config["batch_size"] or not validation:
+        raise SmallBigError(
+            "A training needs a batch of videos and one to validate: lower --batch-size or add "
+            f"videos. Received: batch_size={config['batch_size']}, {training} for training, "
+            f"{validation} for validation"
+        )
+
+
+def _clips(config, videos, validation, epoch, unreadable, unreadable_validation):
+    """The clips of training and of validation."""
+    common = {
+        "frames": config["frames"],
+        "sampling": config["sampling"],
+        "size": config["size"],
+        "batch_size": config["batch_size"],
+        "class_names": config["class_names"],
+        "seed": config["seed"],
+        "num_parallel_calls": config["workers"],
+    }
+    if config["stride"] is not None:
+        common["stride"] = config["stride"]
+    randaugment = config["randaugment"]
+    train_clips = clip_dataset(
+        videos,
+        training=True,
+        short_side=config["short_side"],
+        augmentation=config["augmentation"],
+        flip=None if config["flip"] == "none" else config["flip"],
+        randaugment=randaugment and (int(randaugment[0]), randaugment[1]),
+        mix=config["mixup_mode"] if compiling.mixes_labels(config) else None,
+        epochs=config["epochs"],
+        initial_epoch=epoch,
+        unreadable=unreadable,
+        **common,
+    )
+    validation_clips = clip_dataset(
+        validation,
+        training=False,
+        short_side=config["test_short_side"],
+        unreadable=unreadable_validation,
+        **common,
+    )
+    if compiling.mixes_labels(config):
+        classes = len(config["class_names"])
+        validation_clips = validation_clips.map(
+            lambda clips, labels: (clips, tf.one_hot(labels, classes))
+        )
+    return train_clips, validation_clips
+
+
+def _find_weights(config):
+    """Returns the path of the weights that a run starts from."""
+    try:
+        path, _ = find_weights(config["weights"], config["model"], config["weights_dir"])
+    except SmallBigError as error:
+        hint = (
+            "--weights none starts from random weights, --weights-dir DIR takes files from there."
+        )
+        raise type(error)(f"{error}\n{hint}") from error
+    return str(pathlib.Path(path).resolve())
+
+
+def _tensorboard(run):
+    """Returns the TensorBoard callback in a list, empty where the package is missing."""
+    try:
+        import tensorboard  # noqa: F401
+    except ImportError:
+        print('no TensorBoard log: pip install "smallbig-keras[sample]" has the package')
+        return []
+    return [keras.callbacks.TensorBoard(run / "tensorboard", write_graph=False)]

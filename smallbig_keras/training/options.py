@@ -1,0 +1,255 @@
+"""The options of a training, each declared once, and what they come to with a recipe."""
+
+import dataclasses
+import typing
+
+from smallbig_keras.data.options import DatasetOptions, check_dataset, dataset_options
+from smallbig_keras.errors import OptionError, SmallBigError
+from smallbig_keras.models.registry import list_models, list_variants, model_spec
+from smallbig_keras.options import flag, option
+from smallbig_keras.training.recipes import SAMPLE, find_recipe
+
+# Beside the options, a run's `config.json` holds what the training found.
+FACTS = ("class_names", "num_videos", "frozen", "weights_path", "versions")
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """Run"""
+
+    output: str | None = option(
+        None, "folder of the run", metavar="DIR", shown="runs/DATASET-MODEL-TIME"
+    )
+    recipe: typing.Literal["paper", "reference"] | None = option(
+        "paper", "defaults of the options below: the paper's, or those of the authors' script"
+    )
+    sample: bool = option(
+        False, "make and take the sample set, with a small network and a short schedule"
+    )
+    seed: int = option(0, "of weights, order and augmentation")
+    workers: int | None = option(None, "videos decoded at once", shown="one a processor")
+    max_bad_clips: int | None = option(
+        None, "stop when more videos are unreadable", metavar="N", shown="any number"
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipOptions:
+    """Clips"""
+
+    frames: int = option(8, "frames of a clip")
+    sampling: typing.Literal["segment", "dense"] = option(
+        "segment", "a frame from each part of the video, or frames --stride apart"
+    )
+    stride: int | None = option(8, "from one frame to the next in dense sampling", metavar="FRAMES")
+    size: int = option(224, "height and width of the crop", metavar="PIXELS")
+    short_side: tuple[int, int] | None = option(
+        (256, 320), "short side before the crop; scales with --size", metavar="MIN MAX"
+    )
+    test_short_side: int = option(256, "the same in validation", metavar="PIXELS")
+    augmentation: typing.Literal["short_side", "multi_scale"] = option(
+        "short_side", "crop of a random short side, or one of several sizes and places"
+    )
+    flip: typing.Literal["none", "plain", "swap"] = option(
+        "none", "mirror half of the clips; swap exchanges left and right labels"
+    )
+    randaugment: tuple[float, float] | None = option(
+        None, "random operations on a clip, and their strength up to 1", metavar="NUMBER STRENGTH"
+    )
+    mixup_mode: typing.Literal["none", "mixup", "cutmix"] = option(
+        "none", "mix the clips of a batch and their labels", aliases=("--mix",)
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelOptions:
+    """Model"""
+
+    model: str = option("SmallBigR50", "network", choices=tuple(list_models()))
+    variant: str = option("paper", "paper or reference, the authors' code")
+    options: dict = option(
+        {},
+        'options of the network, such as {"dropout": 0.5}, beside those of the recipe',
+        metavar="JSON",
+    )
+    weights: str = option(
+        "imagenet",
+        "where training starts: imagenet, k400, a run, .keras, .weights.h5, .pth; or none",
+        metavar="NAME_OR_PATH",
+    )
+    weights_dir: str | None = option(None, "folder with published weights", metavar="DIR")
+    freeze: tuple[typing.Literal["stem", "res2", "res3", "res4", "res5", "norm"], ...] = option(
+        (),
+        "stages that keep their weights; norm: the normalisations that --weights sets",
+        metavar="STAGE",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerOptions:
+    """Optimizer and schedule"""
+
+    batch_size: int = option(128, "clips of a step, over all devices")
+    epochs: int = option(50, "passes over the training videos")
+    lr: float | None = option(None, "learning rate", shown="the recipe's, scaled with the batch")
+    schedule: typing.Literal["cosine", "step"] = option(
+        "step", "decay of the learning rate: cosine, or a tenth at each of --milestones"
+    )
+    milestones: tuple[int, ...] | None = option(
+        (30, 40, 45), "epochs of --schedule step; scale with --epochs", metavar="EPOCH"
+    )
+    momentum: float = option(0.9, "of the gradients")
+    weight_decay: float = option(1e-4, "share of the weight in its gradient", aliases=("--l2",))
+
+
+@dataclasses.dataclass(frozen=True)
+class DeviceOptions:
+    """Devices"""
+
+    strategy: typing.Literal["auto", "one", "mirrored"] = option(
+        "auto", "all GPUs, or one device; mirrored also takes several CPUs"
+    )
+    sync_bn: bool = option(
+        False, "normalise over the batches of all devices", aliases=("--sync-norm",)
+    )
+    dtype: typing.Literal["float32", "mixed_bfloat16", "mixed_float16"] = option(
+        "float32", "precision"
+    )
+    jit: typing.Literal["auto", "on", "off"] = option("auto", "compile with XLA; auto: on a GPU")
+
+
+# The last base comes first in help and in `config.json`.
+@dataclasses.dataclass(frozen=True)
+class FitOptions(
+    DeviceOptions, OptimizerOptions, ModelOptions, ClipOptions, DatasetOptions, RunOptions
+):
+    """The options of a training; see `resolve`."""
+
+
+def resolve(given):
+    """Fills in the recipe of the dataset, and refuses options without effect.
+
+    Args:
+        given: dict. Options that a user gave, by name.
+
+    Returns:
+        FitOptions. `None` stands for an option that has no effect in this training.
+
+    Raises:
+        SmallBigError: if a value is outside the allowed ones, or an option has no effect.
+    """
+    _check_source(given)
+    kind = "sample" if given.get("sample") else given.get("recipe") or "paper"
+    dataset = given.get("dataset") or next(iter(SAMPLE))
+    recipe = find_recipe(kind, dataset, given.get("model"))
+    lr_batch = recipe.pop("lr_batch")
+    base = FitOptions(**recipe)
+    chosen = {**given, "dataset": dataset, **vars(dataset_options(given | {"dataset": dataset}))}
+    if "options" in given:
+        chosen["options"] = {**base.options, **given["options"]}
+    values = {**vars(base), **_scaled(base, chosen), **chosen}
+    if given.get("lr") is None:
+        values["lr"] = base.lr * values["batch_size"] / lr_batch
+    if given.get("schedule") == "step" and not (values["milestones"] or base.milestones):
+        raise SmallBigError("--schedule step needs the epochs of its steps: add --milestones.")
+    options = FitOptions(**values)
+    _check_values(options)
+    model_spec(options.model, options.variant, **options.options)
+    check_dataset(options)
+    idle = _without_effect(options)
+    for name in idle:
+        if given.get(name) not in (None, (), False):
+            raise OptionError(f"{flag(name)} has no effect {idle[name]} Received: {given[name]}")
+    return dataclasses.replace(options, **dict.fromkeys(idle))
+
+
+def _check_source(given):
+    if given.get("sample"):
+        (layout,) = SAMPLE
+        if given.get("data_root") or given.get("shards"):
+            raise OptionError("--sample makes its own data: leave out --data-root and --shards.")
+        if given.get("dataset", layout) != layout:
+            raise OptionError(
+                f"--sample is laid out as {layout}: leave out --dataset. "
+                f"Received: --dataset {given['dataset']}"
+            )
+    elif given.get("dataset") is None:
+        raise OptionError("A training needs --dataset, --sample or --resume.")
+
+
+def _scaled(base, given):
+    """Another crop keeps its part of the frame, and another length its part of the schedule."""
+    scale = given.get("size", base.size) / base.size
+    values = {
+        "short_side": tuple(round(side * scale) for side in base.short_side),
+        "test_short_side": round(base.test_short_side * scale),
+    }
+    epochs = given.get("epochs", base.epochs)
+    scaled = sorted({round(epoch * epochs / base.epochs) for epoch in base.milestones})
+    values["milestones"] = tuple(epoch for epoch in scaled if 0 < epoch < epochs)
+    return values
+
+
+def _without_effect(options):
+    """Returns the options that change nothing in a training, with the reason."""
+    idle = {}
+    if options.sample:
+        idle["recipe"] = "with --sample, which has a recipe of its own."
+    if options.sampling == "segment":
+        idle["stride"] = "on segments: add --sampling dense."
+    if options.augmentation == "multi_scale":
+        idle["short_side"] = "on multi_scale crops: add --augmentation short_side."
+    if options.schedule == "cosine":
+        idle["milestones"] = "on a cosine: add --schedule step."
+    if options.weights == "none":
+        idle["weights_dir"] = "without weights: add --weights NAME."
+        if "norm" in options.freeze:
+            raise OptionError("--freeze norm has no effect without weights: add --weights.")
+    if options.strategy == "one":
+        idle["sync_bn"] = "on one device: add --strategy mirrored."
+    return idle
+
+
+def _check_values(options):
+    for name in ("frames", "size", "batch_size", "epochs", "test_short_side", "stride", "workers"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise SmallBigError(f"{flag(name)} must be at least 1. Received: {value}")
+    for name in ("seed", "max_bad_clips"):
+        value = getattr(options, name)
+        if value is not None and value < 0:
+            raise SmallBigError(f"{flag(name)} must be at least 0. Received: {value}")
+    low, high = options.short_side
+    size = options.size
+    if not size <= low <= high or options.test_short_side < size:
+        raise SmallBigError(
+            "A crop must fit into the short side: --size <= MIN <= MAX and --size <= "
+            f"--test-short-side. Received: size={size}, short_side={low} {high}, "
+            f"test_short_side={options.test_short_side}"
+        )
+    if options.lr <= 0 or options.weight_decay < 0 or not 0 <= options.momentum < 1:
+        raise SmallBigError(
+            "--lr must be above 0, --weight-decay at least 0 and --momentum from 0 to below 1. "
+            f"Received: lr={options.lr}, weight_decay={options.weight_decay}, "
+            f"momentum={options.momentum}"
+        )
+    number, strength = options.randaugment or (1, 1)
+    if number % 1 or number < 1 or not 0 < strength <= 1:
+        raise SmallBigError(
+            "--randaugment takes a whole number of operations from 1 and a strength above 0 and "
+            f"up to 1. Received: {number:g} {strength:g}"
+        )
+    variants = list_variants(options.model)
+    if options.variant not in variants:
+        raise SmallBigError(
+            f"--variant of {options.model} must be one of {', '.join(variants)}. "
+            f"Received: {options.variant}"
+        )
+    milestones = list(options.milestones)
+    if options.schedule == "step":
+        ordered = milestones == sorted(set(milestones))
+        if not ordered or any(not 0 < epoch < options.epochs for epoch in milestones):
+            raise SmallBigError(
+                f"--milestones must ascend, from 1 to below the {options.epochs} epochs. "
+                f"Received: {' '.join(map(str, milestones))}"
+            )

@@ -1,0 +1,85 @@
+"""Training recipes: the defaults of `smallbig fit` for each dataset. Every value is an option.
+
+A recipe holds what differs from the defaults in `options.py`. `lr` is the learning rate of
+`lr_batch` clips a step.
+"""
+
+from smallbig_keras.models.registry import list_variants
+
+# Paper, section 6, "Training". It names no batch for Something-Something; that of Kinetics-400 is
+# taken.
+_SOMETHING = {"model": "SmallBigSlowOnlyR50", "lr": 0.01, "lr_batch": 128}
+_KINETICS = {
+    "model": "SmallBigR50",
+    "sampling": "dense",
+    "flip": "plain",
+    "lr": 0.00625,
+    "lr_batch": 128,
+    "epochs": 110,
+    "schedule": "cosine",
+    "milestones": (),
+}
+# The paper trains on no other dataset: theirs is the recipe of Kinetics. Users' own classes may
+# be of left and right, so labels are swapped where there are such pairs.
+_OWN = {**_KINETICS, "flip": "swap"}
+PAPER = {
+    "k400": _KINETICS,
+    "sthv1": _SOMETHING,
+    "sthv2": _SOMETHING,
+    "ucf101": _KINETICS,
+    "hmdb51": _KINETICS,
+    "frames": _OWN,
+    "folder": _OWN,
+    "csv": _OWN,
+}
+# Same section: the learning rate of SmallBig-R23, and so of the networks of its size.
+_R23_LR = 0.02
+
+# The authors' training script, the same for all datasets.
+_SCRIPT = {
+    "variant": "reference",
+    "augmentation": "multi_scale",
+    "batch_size": 64,
+    "lr": 0.01,
+    "lr_batch": 64,
+    "epochs": 100,
+    "schedule": "cosine",
+    "milestones": (),
+}
+REFERENCE = {name: {**recipe, **_SCRIPT} for name, recipe in PAPER.items()}
+
+# A network and a schedule that a laptop trains in minutes, for the sample set.
+SAMPLE = {
+    "sthv2": {
+        "model": "SmallBigSlowOnlyR50",
+        "options": {"blocks": [1, 1, 1, 1], "width": 16, "temporal_stages": [2, 3, 4, 5]},
+        "weights": "none",
+        "size": 64,
+        "short_side": (72, 90),
+        "test_short_side": 72,
+        "flip": "swap",
+        "batch_size": 32,
+        "lr": 0.05,
+        "lr_batch": 32,
+        "epochs": 8,
+        "schedule": "cosine",
+        "milestones": (),
+    }
+}
+RECIPES = {"paper": PAPER, "reference": REFERENCE, "sample": SAMPLE}
+
+
+def find_recipe(kind, dataset, model=None):
+    """Returns a copy of the recipe of a dataset, fitted to another network where one is given."""
+    recipe = dict(RECIPES[kind][dataset])
+    if model in (None, recipe["model"]):
+        return recipe
+    if kind == "paper" and recipe["lr"] == _KINETICS["lr"] and model.endswith("R23"):
+        recipe["lr"] = _R23_LR
+    variants = list_variants(model)
+    wanted = recipe.get("variant", "paper")
+    recipe["variant"] = wanted if wanted in variants else variants[0]
+    # Which stages look through time is each network's own.
+    options = recipe.get("options", {})
+    recipe["options"] = {k: v for k, v in options.items() if k != "temporal_stages"}
+    return {**recipe, "model": model}

@@ -1,0 +1,209 @@
+"""The options of a training, the recipes behind them and what they come to."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from smallbig_keras.data.options import (
+    DatasetOptions,
+    check_dataset,
+    dataset_options,
+    update_dataset,
+)
+from smallbig_keras.errors import OptionError, SmallBigError
+from smallbig_keras.options import read_file
+from smallbig_keras.training import compiling
+from smallbig_keras.training.options import FACTS, FitOptions, resolve
+from smallbig_keras.training.recipes import PAPER, RECIPES, REFERENCE, SAMPLE, find_recipe
+
+
+@pytest.mark.parametrize(
+    "given, rule",
+    [
+        ({"test_short_side": 200}, "must fit into the short side"),
+        ({"epochs": 0}, "--epochs must be at least 1"),
+        ({"stride": 0, "sampling": "dense"}, "--stride must be at least 1"),
+        ({"momentum": 1.0}, "--momentum from 0"),
+        ({"options": {"units": [4]}}, "convolutions among"),
+        ({"options": {"unit": [1]}}, "Did you mean 'units'.*Received: unit"),
+        ({"variant": "published"}, "--variant .* paper"),
+        ({"randaugment": (1.5, 0.5)}, "--randaugment takes a whole number"),
+        ({"milestones": (40, 30)}, "--milestones must ascend"),
+        ({"milestones": (30, 50)}, "below the 50 epochs"),
+        ({"milestones": (0, 30)}, "from 1"),
+        ({"dataset": "k400", "schedule": "step"}, "add --milestones"),
+        ({"seed": -1}, "--seed must be at least 0"),
+    ],
+)
+def test_bad_values(given, rule):
+    with pytest.raises(SmallBigError, match=rule):
+        resolve({"dataset": "sthv2", **given})
+
+
+@pytest.mark.parametrize(
+    "given, flag",
+    [
+        ({"stride": 4}, "--stride"),
+        ({"dataset": "k400", "milestones": (3, 4)}, "--milestones"),
+        ({"augmentation": "multi_scale", "short_side": (256, 300)}, "--short-side"),
+        ({"weights": "none", "weights_dir": "x"}, "--weights-dir"),
+        ({"weights": "none", "freeze": ("norm",)}, "--freeze norm"),
+        ({"strategy": "one", "sync_bn": True}, "--sync-bn"),
+        ({"split_number": 2}, "--split-number"),
+        ({"dataset": "k400", "class_list": "x"}, "--class-list"),
+        ({"dataset": "folder", "skip_bad_lines": True}, "--skip-bad-lines"),
+        ({"shards": "x", "index": "y"}, "--index"),
+        ({"shards": "x", "data_root": "y"}, "--data-root"),
+        ({"sample": True, "recipe": "reference"}, "--recipe"),
+    ],
+)
+def test_options_without_effect_are_refused(given, flag):
+    with pytest.raises(OptionError, match=f"{flag} has no effect .*"):
+        resolve({"dataset": "sthv2", **given})
+
+
+def test_options_without_effect_are_null_in_the_configuration():
+    options = resolve({"dataset": "sthv2"})
+    assert options.stride is None and options.milestones == (30, 40, 45)
+    options = resolve({"dataset": "k400"})
+    assert options.stride == 8 and options.milestones is None
+
+
+@pytest.mark.parametrize("dataset, epochs, steps", [("sthv2", 10, (6, 8, 9)), ("sthv1", 1, ())])
+def test_milestones_scale_with_the_epochs(dataset, epochs, steps):
+    assert resolve({"dataset": dataset, "epochs": epochs}).milestones == steps
+
+
+def test_learning_rate_scales_with_the_batch():
+    assert resolve({"dataset": "sthv2"}).lr == 0.01
+    assert resolve({"dataset": "sthv2", "batch_size": 32}).lr == pytest.approx(0.0025)
+    assert resolve({"dataset": "sthv2", "batch_size": 32, "lr": 1.0}).lr == 1.0
+
+
+def test_options_are_added_to_those_of_the_recipe():
+    options = resolve({"sample": True, "options": {"dropout": 0.5}}).options
+    assert options == {**SAMPLE["sthv2"]["options"], "dropout": 0.5}
+
+
+def test_short_side_follows_the_size():
+    options = resolve({"dataset": "k400", "size": 112})
+    assert (options.short_side, options.test_short_side) == ((128, 160), 128)
+    options = resolve({"dataset": "k400", "size": 112, "short_side": (112, 130)})
+    assert (options.short_side, options.test_short_side) == ((112, 130), 128)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"sample": True},
+        {"dataset": "k400", "batch_size": 64},
+        {"dataset": "sthv1", "epochs": 3, "weights": "none", "recipe": "reference"},
+        {"dataset": "csv", "augmentation": "multi_scale", "randaugment": (2.0, 0.5)},
+        {"dataset": "ucf101", "split_number": 2, "freeze": ("stem", "norm"), "strategy": "one"},
+    ],
+)
+def test_configuration_gives_the_same_options(given, tmp_path):
+    """A run's `config.json` is a file for `--config`."""
+    options = resolve(given)
+    config = {**dataclasses.asdict(options), **dict.fromkeys(FACTS, 1)}
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(config))
+    read = read_file(file, FitOptions, FACTS)
+    if options.sample:
+        del read["dataset"]
+    assert resolve(read) == options
+
+
+@pytest.mark.parametrize(
+    "text, rule",
+    [
+        ("{", "must be a JSON file"),
+        ("[1]", "must hold a JSON object"),
+        ('{"epoch": 3}', "Did you mean 'epochs'"),
+        ('{"epochs": "3"}', "epochs must be a int"),
+        ('{"epochs": true}', "epochs must be a int"),
+        ('{"dataset": "sthv3"}', "dataset must be one of .*Did you mean 'sthv2'"),
+        ('{"short_side": [256]}', "short_side must be 2 of int"),
+        ('{"freeze": ["stem", "neck"]}', "freeze must be one of"),
+        ('{"lr": "fast"}', "lr must be a float"),
+    ],
+)
+def test_bad_configuration_files(text, rule, tmp_path):
+    file = tmp_path / "options.json"
+    file.write_text(text)
+    with pytest.raises(SmallBigError, match=rule):
+        read_file(file, FitOptions, FACTS)
+
+
+def test_recipe_is_the_papers():
+    """Paper, section 6, "Training" and "Inference"."""
+    options = resolve({"dataset": "sthv2"})
+    assert (options.model, options.frames, options.size) == ("SmallBigSlowOnlyR50", 8, 224)
+    assert (options.short_side, options.test_short_side) == ((256, 320), 256)
+    assert (options.flip, options.epochs, options.lr) == ("none", 50, 0.01)
+    assert (options.momentum, options.weight_decay) == (0.9, 1e-4)
+    assert options.milestones == (30, 40, 45)
+
+
+def test_recipe_of_the_authors_script():
+    """Their `main.py`: 100 epochs, cosine, 0.01 at 64 clips, multi-scale crops."""
+    options = resolve({"dataset": "k400", "recipe": "reference"})
+    assert (options.epochs, options.schedule, options.lr, options.batch_size) == (
+        *(100, "cosine", 0.01),
+        64,
+    )
+    assert (options.variant, options.augmentation) == ("reference", "multi_scale")
+    assert all(recipe["augmentation"] == "multi_scale" for recipe in REFERENCE.values())
+    assert resolve({"dataset": "sthv2", "recipe": "reference"}).flip == "none"
+
+
+def test_recipes_name_options():
+    names = {field.name for field in dataclasses.fields(FitOptions)} | {"lr_batch"}
+    for recipes in RECIPES.values():
+        for recipe in recipes.values():
+            assert set(recipe) <= names
+
+
+def test_recipe_of_another_network():
+    assert find_recipe("paper", "k400", "SmallBigR23")["lr"] == 0.02
+    assert find_recipe("paper", "sthv2", "SmallBigR23")["lr"] == 0.01
+    assert find_recipe("paper", "k400", "C2DR50")["variant"] == "reference"
+    options = find_recipe("sample", "sthv2", "C2DR50")["options"]
+    assert "temporal_stages" not in options and options["width"] == 16
+    assert PAPER["k400"]["model"] == "SmallBigR50"
+
+
+def test_learning_rate_schedules():
+    config = {"lr": 1.0, "epochs": 4, "schedule": "step", "milestones": [2, 3]}
+    schedule = compiling.learning_rate_schedule(config, steps=5)
+    rates = [float(schedule(step)) for step in range(20)]
+    np.testing.assert_allclose(rates, [1.0] * 10 + [0.1] * 5 + [0.01] * 5, rtol=1e-5)
+    cosine = compiling.learning_rate_schedule({**config, "schedule": "cosine"}, steps=5)
+    expected = (1 + np.cos(np.pi * np.arange(20) / 20)) / 2
+    np.testing.assert_allclose([float(cosine(k)) for k in range(20)], expected, rtol=1e-5)
+    assert compiling.learning_rate_schedule({**config, "milestones": []}, steps=5) == 1.0
+
+
+def test_options_replace_the_dataset_of_a_run():
+    run = DatasetOptions(dataset="ucf101", data_root="/a", index="/i", split_number=2)
+    assert update_dataset(run, {}) == run
+    moved = update_dataset(run, {"data_root": "/b"})
+    assert (moved.data_root, moved.index, moved.split_number) == ("/b", None, 2)
+    other = update_dataset(run, {"dataset": "csv", "data_root": "/b"})
+    assert (other.dataset, other.split_number) == ("csv", None)
+    split = update_dataset(run, {"split_number": 3})
+    assert (split.split_number, split.index) == (3, "/i")
+    shards = update_dataset(run, {"shards": "s3://bucket/k400"})
+    assert (shards.shards, shards.data_root, shards.index) == ("s3://bucket/k400", None, None)
+    with pytest.raises(OptionError, match="--split-number has no effect with --shards"):
+        check_dataset(shards)
+
+
+def test_paths_of_a_dataset_are_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = dataset_options({"dataset": "csv", "data_root": "data", "index": "i.jsonl"})
+    assert options.data_root == str(tmp_path / "data") and options.index == str(
+        tmp_path / "i.jsonl"
+    )
