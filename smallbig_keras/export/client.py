@@ -285,5 +285,6 @@ def _unreachable(received):
 
 def _refused(address, model, missing, message):
     rule = f"The server must have the model {model!r}" if missing else "The server refuses"
-    # Some messages quote the whole request.
-    return ServerError(f"{rule}. Received: {address}: {str(message)[:_MAX_MESSAGE]}")
+    # Some messages have many lines and quote the whole request.
+    shown = " ".join(str(message).split())[:_MAX_MESSAGE]
+    return ServerError(f"{rule}. Received: {address}: {shown}")
