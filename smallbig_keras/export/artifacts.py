@@ -155,8 +155,8 @@ def check_suffix(path, suffix):
     if path.suffix != suffix:
         stem = path.stem if path.suffix[1:].isalpha() else path.name
         raise SmallBigError(
-            f"The name of this artifact must end in {suffix}. Received: {path}. "
-            f"Did you mean {str(path.parent / (stem + suffix))!r}?"
+            f"The name of this artifact must end in {suffix}. "
+            f"Did you mean {str(path.parent / (stem + suffix))!r}? Received: {path}"
         )
 
 
@@ -165,8 +165,8 @@ def check_word(name, value, allowed):
     if value not in allowed:
         words = ", ".join(map(repr, allowed))
         raise SmallBigError(
-            f"`{name}` must be one of {words}. Received: {name}={value!r}."
-            f"{did_you_mean(value, allowed)}"
+            f"`{name}` must be one of {words}.{did_you_mean(value, allowed)} "
+            f"Received: {name}={value!r}"
         )
 
 

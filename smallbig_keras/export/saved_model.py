@@ -61,8 +61,8 @@ def to_saved_model(
     path = pathlib.Path(path)
     if path.suffix in artifacts.FILE_SUFFIXES:
         raise SmallBigError(
-            f"A SavedModel is a folder, and a name in {path.suffix} is that of a file. "
-            f"Received: {path}. Did you mean {str(path.with_suffix(''))!r}?"
+            f"A SavedModel is a folder; {path.suffix} is the name of a file. "
+            f"Did you mean {str(path.with_suffix(''))!r}? Received: {path}"
         )
     serving = optional_import("tensorflow_serving.apis.prediction_log_pb2", "export")
     artifacts.check_exportable(model)
