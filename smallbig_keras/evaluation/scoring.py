@@ -104,7 +104,8 @@ def score_videos(
     progress = progress or print
     file, journal_file = (pathlib.Path(folder, name) for name in (SCORES, JOURNAL))
     labels = [-1 if label is None else int(label) for label in source.labels]
-    protocol = {**protocol, **dataclasses.asdict(views), "videos": _digest(source.ids, labels)}
+    videos = hashlib.sha256(json.dumps([list(source.ids), labels]).encode()).hexdigest()
+    protocol = {**protocol, **dataclasses.asdict(views), "videos": videos}
     protocol = json.loads(json.dumps(protocol))
     # A journal beside finished scores is of a restart that was stopped.
     if not restart and file.is_file() and _read_journal(journal_file)[0][:1] != [protocol]:
@@ -116,7 +117,8 @@ def score_videos(
 
     make_folder(folder)
     with folder_lock(folder):
-        with _Journal(journal_file, protocol, restart, progress) as journal:
+        journal = _Journal(journal_file, protocol, restart, progress)
+        with contextlib.closing(journal):
             _check_skipped(journal.skipped, unreadable, journal_file)
             if journal.next < len(source):
                 if journal.next:
@@ -198,10 +200,7 @@ class _Journal:
         if not lines:
             self._write(protocol)
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
+    def close(self):
         self._file.close()
 
     @property
@@ -330,9 +329,3 @@ def _check_skipped(skipped, unreadable, file):
             f"Earlier scores lack unreadable videos. Received: {file}, without {len(skipped)} of "
             f"them, the first {skipped[0]}\n--skip-bad leaves them out, --restart reads them again."
         )
-
-
-def _digest(ids, labels):
-    """The SHA-256 of a list of videos."""
-    lines = json.dumps([list(ids), labels])
-    return hashlib.sha256(lines.encode()).hexdigest()

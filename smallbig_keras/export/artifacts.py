@@ -112,12 +112,12 @@ def new_artifact(path, overwrite=False):
     path = pathlib.Path(os.path.abspath(path))
     check_new(path, overwrite)
     made = [folder for folder in path.parents if not os.path.exists(folder)]
-    make_folder(path.parent)
     # Fixed names: the next export clears what a killed one left.
     temporary, replaced = (
         path.with_name(f".{word}-{path.name}") for word in ("writing", "replaced")
     )
     try:
+        make_folder(path.parent)
         _remove(temporary)
         _remove(replaced)
         yield temporary
@@ -146,7 +146,8 @@ def _remove(path):
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def check_suffix(path, suffix):

@@ -260,7 +260,7 @@ def test_file_that_does_not_load(small_model, flex, tmp_path, monkeypatch):
 
 
 def test_command(small_run, small_model, tmp_path, capsys):
-    """int8 takes the training videos of the run, or those that are named."""
+    """int8 takes the training videos of the run, of which there are enough, or those named."""
     path = tmp_path / "int8.tflite"
     flags = ["export", "--weights", str(small_run), "--precision", "int8", "--output", str(path)]
     with pytest.raises(SystemExit, match="^error: .*at least 16 clips.*Received: 15 clips$"):
