@@ -6,7 +6,5 @@ from .reading import (
 )
 from .writing import (
     ShardOptions as ShardOptions,
-)
-from .writing import (
     make_shards as make_shards,
 )
