@@ -1,4 +1,4 @@
-from .checking import (
+from .manifest import (
     check_shards as check_shards,
 )
 from .reading import (
@@ -6,7 +6,5 @@ from .reading import (
 )
 from .writing import (
     ShardOptions as ShardOptions,
-)
-from .writing import (
     make_shards as make_shards,
 )

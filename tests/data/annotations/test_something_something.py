@@ -2,8 +2,7 @@ import json
 import os
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from smallbig_keras import class_names
 from smallbig_keras.data import DatasetNotFoundError, Video, read_annotations, read_sthv2
@@ -50,7 +49,7 @@ def test_missing_data_draws_the_layout(tmp_path):
         with pytest.raises(DatasetNotFoundError) as caught:
             read_sthv2(root, "train")
         message = str(caught.value)
-        for part in ("20bn-something-something-v2\n", "labels.json", "training/prepare.py sample"):
+        for part in ("20bn-something-something-v2\n", "labels.json", "smallbig prepare sample"):
             assert part in message
         assert f"Received: {root}" in message
     write(tmp_path, {"labels/labels.json": LABELS})
