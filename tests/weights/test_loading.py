@@ -65,6 +65,8 @@ def run(trained, tmp_path_factory):
         "class_names": NAMES,
         "frames": SHAPE[0],
         "size": SHAPE[1],
+        "sampling": "segment",
+        "stride": 8,
         "test_short_side": 36,
         "epochs": 2,
     }
