@@ -147,11 +147,11 @@ def main():
     args = parser.parse_args()
     imports = read_imports()
     problems = find_problems(imports)
-    zoo = DOCS / "model_zoo.md"
+    weights = DOCS / "weights.md"
     pages = {
         DOCS / "layout.md": layout_page(imports),
         DOCS / "options.md": options_page(),
-        zoo: weights_page(zoo.read_text(encoding="utf-8")),
+        weights: weights_page(weights.read_text(encoding="utf-8")),
     }
     for file, text in pages.items():
         if args.check:
