@@ -181,12 +181,3 @@ def test_examples(name):
     output = []
     result = doctest.DocTestRunner().run(test, out=output.append)
     assert result.attempted > 0 and result.failed == 0, "".join(output)
-
-
-def test_readme_states_the_sizes_of_the_models():
-    readme = (ROOT / "README.md").read_text()
-    for name in smallbig_keras.list_models():
-        model = getattr(smallbig_keras, name)()
-        size = smallbig_keras.complexity(model)
-        assert f"{size.parameters:,}" in readme, name
-        assert f"{size.macs / 1e9:.1f}" in readme, name
