@@ -31,17 +31,7 @@ from smallbig_keras.weights.resolution import find_weights
 
 
 def start(options):
-    """Begins a run in a folder of its own and trains it.
-
-    Args:
-        options: FitOptions.
-
-    Returns:
-        dict, the row of the log with the best validation.
-
-    Raises:
-        SmallBigError: if the folder, the data or the weights cannot be used.
-    """
+    """Begins the run of FitOptions in a folder of its own; returns the best row of its log."""
     _check_layers(options)
     with _new_folder(options) as run:
         config = dataclasses.asdict(options)

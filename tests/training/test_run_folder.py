@@ -87,7 +87,7 @@ def test_output_that_cannot_be_made(place, flags, tmp_path, capsys):
         main([*flags, "--output", str(output)])
     assert end.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "output folder cannot be written" in line and str(output) in line
+    assert "cannot be written" in line and str(output) in line
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
