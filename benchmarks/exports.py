@@ -8,13 +8,10 @@ temporary folder, prints a Markdown table.
 """
 
 import argparse
-import os
 import pathlib
 import tempfile
 
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from smallbig_keras.machine import quiet_tensorflow
 
 
 def main():
@@ -28,10 +25,12 @@ def main():
     parser.add_argument("--no-extra", action="store_true", help="without extra units")
     args = parser.parse_args()
 
+    quiet_tensorflow()
     import numpy as np
 
     import smallbig_keras
-    from smallbig_keras.export import comparison
+    from smallbig_keras import export
+    from smallbig_keras.export.comparison import median_latencies
 
     options = {"extra": None} if args.no_extra else {}
     model = getattr(smallbig_keras, args.model)(
@@ -42,17 +41,17 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         paths = [
-            exports.to_saved_model(model, folder / "saved_model"),
-            exports.to_onnx(model, folder / "model.onnx"),
-            exports.to_onnx(model, folder / "naive.onnx", naive=True),
+            export.to_saved_model(model, folder / "saved_model"),
+            export.to_onnx(model, folder / "model.onnx"),
+            export.to_onnx(model, folder / "naive.onnx", naive=True),
         ]
         for precision in ("float32", "float16", "dynamic", "int8"):
             representative = clips.astype("float32") if precision == "int8" else None
             path = folder / f"{precision}.tflite"
-            paths.append(exports.to_tflite(model, path, precision, representative))
-        runners = [exports.open_artifact(path) for path in paths]
+            paths.append(export.to_tflite(model, path, precision, representative))
+        runners = [export.open_artifact(path) for path in paths]
         functions = [runner.predict for runner in runners]
-        seconds = comparison.median_latencies(functions, clips[:1], args.rounds)
+        seconds = median_latencies(functions, clips[:1], args.rounds)
         print_table(model, runners, seconds)
 
 

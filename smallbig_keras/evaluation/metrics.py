@@ -1,4 +1,4 @@
-"""What scores are worth: accuracies and the confusion of classes, in NumPy.
+"""Accuracies and the confusion of classes, in NumPy.
 
 Of classes with equal scores the one with the lower id comes first, so that every number is the
 same wherever it is computed.
@@ -17,11 +17,11 @@ def label_ranks(scores, labels):
         labels: int array of shape `(videos,)`, from 0.
 
     Returns:
-        int64 array of shape `(videos,)`: how many classes come before the true one, 0 where it is
+        int64 array of shape `(videos,)`: the number of classes before the true one, 0 where it is
         the prediction.
 
     Raises:
-        ValueError: shapes do not fit, a label is no class, or a score is not finite.
+        SmallBigError: shapes do not fit, a label is no class, or a score is not finite.
 
     Example:
 

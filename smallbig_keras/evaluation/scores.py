@@ -8,7 +8,7 @@ import zipfile
 import numpy as np
 
 from smallbig_keras.errors import NotFoundError, SmallBigError
-from smallbig_keras.files import replace_file
+from smallbig_keras.files import make_folder, replace_file
 
 _SHOWN = 5
 
@@ -22,11 +22,11 @@ class Scores:
         labels: int array of shape `(videos,)`. Class ids, -1 where there is no label.
         scores: float32 array of shape `(videos, classes)`. Probabilities.
         class_names: list of str, in label order.
-        protocol: dict that JSON can hold. What the scores depend on.
-        details: dict that JSON can hold. What else is known of them.
+        protocol: dict that JSON can hold. Everything that the scores depend on.
+        details: dict that JSON can hold. Further facts: versions, seconds, skipped videos.
 
     Raises:
-        ValueError: the numbers of videos or classes differ, or a score is not finite.
+        SmallBigError: the numbers of videos or classes differ, or a score is not finite.
     """
 
     ids: list
@@ -53,24 +53,34 @@ class Scores:
 
     @property
     def has_labels(self):
-        """bool. Whether all videos have labels."""
+        """bool. True if all videos have labels."""
         return bool((self.labels >= 0).all())
 
     def save(self, file):
         """Writes the scores, to be read by `load_scores` or, without pickle, by `numpy.load`.
 
         Args:
-            file: path. Its name ends in `.npz`.
+            file: path. Its folder is made.
+
+        Raises:
+            ResourceError: the disk is full or fails; nothing is left.
         """
-        write_arrays(
-            file,
-            ids=np.array(self.ids, str),
-            labels=self.labels.astype(np.int32),
-            scores=self.scores.astype(np.float32),
-            class_names=np.array(self.class_names, str),
-            protocol=json.dumps(self.protocol),
-            details=json.dumps(self.details),
-        )
+        arrays = {
+            "ids": np.array(self.ids, str),
+            "labels": self.labels.astype(np.int32),
+            "scores": self.scores.astype(np.float32),
+            "class_names": np.array(self.class_names, str),
+            "protocol": json.dumps(self.protocol),
+            "details": json.dumps(self.details),
+        }
+
+        def write(temporary):
+            with temporary.open("wb") as stream:
+                np.savez(stream, **arrays)
+
+        file = pathlib.Path(file)
+        make_folder(file.parent)
+        replace_file(file, write)
 
 
 def load_scores(file):
@@ -80,15 +90,24 @@ def load_scores(file):
         file: path.
 
     Returns:
-        Scores.
+        `Scores`.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is damaged or of another kind.
+        NotFoundError: there is no such file.
+        SmallBigError: it is damaged or of another kind.
     """
+    if not pathlib.Path(file).is_file():
+        raise NotFoundError(f"Scores are a file that evaluation wrote. Received: {file}")
     names = ("ids", "labels", "scores", "class_names", "protocol", "details")
-    ids, labels, scores, class_names, protocol, details = read_arrays(file, names)
-    protocol, details = json.loads(str(protocol)), json.loads(str(details))
+    try:
+        # NumPy leaves a damaged file open that it opened itself.
+        with open(file, "rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            ids, labels, scores, class_names, *texts = (arrays[name] for name in names)
+        protocol, details = (json.loads(str(text)) for text in texts)
+    except (zipfile.BadZipFile, OSError, KeyError, ValueError, EOFError, AttributeError) as error:
+        raise SmallBigError(
+            f"Scores must be a whole file that evaluation wrote ({error!r:.200}). Received: {file}"
+        ) from None
     return Scores(ids.tolist(), labels, scores, class_names.tolist(), protocol, details)
 
 
@@ -101,11 +120,11 @@ def fuse_scores(members):
         members: list of `Scores`, two or more.
 
     Returns:
-        Scores.
+        `Scores`.
 
     Raises:
-        ValueError: the members have other videos, classes or labels, or one has an id twice and
-            another order.
+        SmallBigError: the members have other videos, classes or labels, or one has an id twice
+            and another order.
     """
     members = list(members)
     if len(members) < 2:
@@ -134,42 +153,6 @@ def fuse_scores(members):
         {"ensemble": [member.protocol for member in members]},
         {"ensemble": [member.details for member in members]},
     )
-
-
-def write_arrays(file, **arrays):
-    """Writes arrays so that a reader sees the old file or the new one, never a part.
-
-    Args:
-        file: path. Its name ends in `.npz`.
-        **arrays: arrays, or str.
-    """
-    replace_file(pathlib.Path(file), lambda temporary: np.savez(temporary, **arrays))
-
-
-def read_arrays(file, names):
-    """Reads what `write_arrays` wrote.
-
-    Args:
-        file: path.
-        names: tuple of str.
-
-    Returns:
-        list of arrays, those of `names`.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is damaged or of another kind.
-    """
-    if not pathlib.Path(file).is_file():
-        raise NotFoundError(f"Scores are a file that evaluation wrote. Received: {file}")
-    try:
-        # NumPy leaves a damaged file open that it opened itself.
-        with open(file, "rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-            return [arrays[name] for name in names]
-    except (zipfile.BadZipFile, OSError, KeyError, ValueError, EOFError, AttributeError) as error:
-        raise SmallBigError(
-            f"Scores must be a whole file that evaluation wrote ({error!r:.200}). Received: {file}"
-        ) from None
 
 
 def _order(wanted, ids, number):

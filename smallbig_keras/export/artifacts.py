@@ -1,32 +1,29 @@
-"""What all exported artifacts share: the model in two-output form, metadata, atomic writing."""
+"""The common part of all exports: the model in two-output form, metadata, atomic writing."""
 
 import contextlib
 import os
 import pathlib
 import shutil
-import tempfile
 
 import keras
 
-from smallbig_keras.errors import AlreadyThereError, SmallBigError
+from smallbig_keras.errors import (
+    AlreadyThereError,
+    ResourceError,
+    SmallBigError,
+    did_you_mean,
+)
+from smallbig_keras.files import disk_error, make_folder
 from smallbig_keras.labels.preprocessing import MEAN, STD
+
+# Formats that are one file.
+FILE_SUFFIXES = (".tflite", ".onnx")
 
 
 def scoring_model(model, include_preprocessing=True):
-    """Gives a classifier the input and the two outputs that artifacts have.
+    """Returns a model that shares all weights and gives float32 probabilities and logits by name.
 
-    Args:
-        model: functional `keras.Model` of this package with a head, from clips to scores.
-        include_preprocessing: bool. Whether the input is RGB values from 0 to 255, and what
-            `smallbig_keras.preprocess_input` does is part of the model. Defaults to `True`.
-
-    Returns:
-        `keras.Model` from float32 `clips` `(batch, frames, height, width, 3)` to a dict of
-        `"probabilities"` and `"logits"`, each float32 `(batch, classes)`, sharing all weights.
-        Scores that `model` gives without an activation become probabilities by softmax.
-
-    Raises:
-        ValueError: if the model has no head, or a size of its clips is not fixed.
+    Scores that `model` gives without an activation become probabilities by softmax.
     """
     check_exportable(model)
     predictions = model.get_layer("predictions")
@@ -50,15 +47,7 @@ def scoring_model(model, include_preprocessing=True):
 
 
 def check_exportable(model):
-    """Checks that a model can be exported.
-
-    Args:
-        model: `keras.Model`.
-
-    Raises:
-        ValueError: if it has no head, a size of its clips is not fixed, its clips are not RGB, or
-            Keras does not run on TensorFlow.
-    """
+    """Checks that a model runs on TensorFlow, takes RGB clips of fixed sizes and has a head."""
     if keras.backend.backend() != "tensorflow":
         raise SmallBigError(
             "Exports need the TensorFlow backend, KERAS_BACKEND=tensorflow. "
@@ -82,22 +71,7 @@ def check_exportable(model):
 
 
 def metadata(model, class_names=None, short_side=None, include_preprocessing=True):
-    """Describes what a user of an artifact has to know: its input and its labels.
-
-    Args:
-        model: `keras.Model` with a head.
-        class_names: sequence of str in label order. Defaults to `None` for `"class 0"`, ….
-        short_side: int. Pixels of a video's short side before the centre crop. Defaults to
-            `None` for 256 at a crop of 224, in proportion for others.
-        include_preprocessing: bool. Whether mean and standard deviation are applied inside
-            the artifact. Defaults to `True`.
-
-    Returns:
-        dict that JSON can hold.
-
-    Raises:
-        ValueError: if there is not one name a class, or the short side is below the crop.
-    """
+    """Describes input and labels of an artifact for its users; JSON can hold the dict."""
     _, frames, height, width, _ = model.input_shape
     classes = model.output_shape[-1]
     names = [f"class {i}" for i in range(classes)] if class_names is None else list(class_names)
@@ -134,64 +108,79 @@ def metadata(model, class_names=None, short_side=None, include_preprocessing=Tru
 
 @contextlib.contextmanager
 def new_artifact(path, overwrite=False):
-    """Gives a temporary path to write a file or folder at, and renames it when all went well.
-
-    Args:
-        path: str or pathlib.Path. Where the artifact is to be.
-        overwrite: bool. Whether what is there may be replaced. Defaults to `False`.
-
-    Yields:
-        pathlib.Path of the same name in a hidden folder beside `path`.
-
-    Raises:
-        FileExistsError: if there is something at `path` and `overwrite` is not set.
-    """
+    """Gives a temporary path to write a file or folder at, and renames it when all went well."""
     path = pathlib.Path(os.path.abspath(path))
     check_new(path, overwrite)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    folder = pathlib.Path(tempfile.mkdtemp(prefix=f".writing-{path.name}-", dir=path.parent))
+    made = [folder for folder in path.parents if not os.path.exists(folder)]
+    # Fixed names: the next export clears what a killed one left.
+    temporary, replaced = (
+        path.with_name(f".{word}-{path.name}") for word in ("writing", "replaced")
+    )
     try:
-        temporary = folder / path.name
+        make_folder(path.parent)
+        _remove(temporary)
+        _remove(replaced)
         yield temporary
-        if path.exists():
-            os.replace(path, folder / "replaced")
-        os.replace(temporary, path)
-    finally:
-        shutil.rmtree(folder)
+        # Only a file can be renamed over a file.
+        if path.exists() and (path.is_dir() or temporary.is_dir()):
+            os.replace(path, replaced)
+        try:
+            os.replace(temporary, path)
+        except OSError:
+            if replaced.exists():
+                os.replace(replaced, path)
+            raise
+    except BaseException as error:
+        _remove(temporary)
+        with contextlib.suppress(OSError):
+            for folder in made:
+                folder.rmdir()
+        reason = None if isinstance(error, SmallBigError) else disk_error(error)
+        if reason is None:
+            raise
+        raise ResourceError(f"{path} could not be written: {reason}.") from error
+    _remove(replaced)
+
+
+def _remove(path):
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def check_suffix(path, suffix):
-    """Checks the name of an artifact, which tells its readers the format.
+    """Checks the name of an artifact, which tells its readers the format."""
+    path = pathlib.Path(path)
+    if path.suffix != suffix:
+        stem = path.stem if path.suffix[1:].isalpha() else path.name
+        raise SmallBigError(
+            f"The name of this artifact must end in {suffix}. "
+            f"Did you mean {str(path.parent / (stem + suffix))!r}? Received: {path}"
+        )
 
-    Args:
-        path: str or pathlib.Path. The file.
-        suffix: str. What it must end in.
 
-    Raises:
-        ValueError: if it does not.
-    """
-    if not str(path).endswith(suffix):
-        raise SmallBigError(f"The name of this artifact must end in {suffix}. Received: {path}")
+def check_word(name, value, allowed):
+    """Checks that an argument is one of some words, and offers the nearest of them."""
+    if value not in allowed:
+        words = ", ".join(map(repr, allowed))
+        raise SmallBigError(
+            f"`{name}` must be one of {words}.{did_you_mean(value, allowed)} "
+            f"Received: {name}={value!r}"
+        )
 
 
 def check_new(path, overwrite=False):
-    """Checks that an artifact may be written.
-
-    Args:
-        path: str or pathlib.Path. Where the artifact is to be.
-        overwrite: bool. Whether what is there may be replaced. Defaults to `False`.
-
-    Raises:
-        FileExistsError: if there is something at `path` and `overwrite` is not set.
-    """
-    if pathlib.Path(path).exists() and not overwrite:
+    """Checks that an artifact replaces nothing, unless it may."""
+    if os.path.exists(path) and not overwrite:
         raise AlreadyThereError(
-            f"An export does not replace what is there without --overwrite. Received: {path}"
+            f"An export replaces nothing without --overwrite. Received: {path}, which is there"
         )
 
 
 @contextlib.contextmanager
-def quiet_tensorflow():
+def quiet_conversion():
     """Keeps back TensorFlow's notes on saving and converting, none of which a user can act on."""
     import tensorflow as tf
 

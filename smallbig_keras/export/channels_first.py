@@ -28,15 +28,7 @@ _HANDLERS = {}
 
 
 def handles(layer_type):
-    """Registers how layers of a type are computed.
-
-    Args:
-        layer_type: subclass of `keras.layers.Layer`. Its own subclasses are not meant.
-
-    Returns:
-        Decorator of a function from the layer and its inputs, each `Clips` or a tensor
-        `(batch, features)`, to its output.
-    """
+    """Decorates a function from a layer of exactly this type, and its inputs, to its output."""
 
     def decorate(function):
         _HANDLERS[layer_type] = function
@@ -46,20 +38,7 @@ def handles(layer_type):
 
 
 def compute_scores(model, clips, include_preprocessing=True):
-    """Computes the two outputs that artifacts have.
-
-    Args:
-        model: functional `keras.Model` of this package with a head.
-        clips: float32 tensor `(batch, frames, height, width, channels)`.
-        include_preprocessing: bool. Whether `clips` are RGB values from 0 to 255. Defaults to
-            `True`.
-
-    Returns:
-        dict of `"probabilities"` and `"logits"`, each float32 `(batch, classes)`.
-
-    Raises:
-        ValueError: if the model has a layer that no function is registered for.
-    """
+    """Computes probabilities and logits from `(batch, frames, height, width, channels)`."""
     check_layers(model)
     clips = fold(tf.transpose(clips, (0, 1, 4, 2, 3)))
     if include_preprocessing:
@@ -87,14 +66,7 @@ def compute_scores(model, clips, include_preprocessing=True):
 
 
 def check_layers(model):
-    """Checks that every layer of a model can be computed here.
-
-    Args:
-        model: functional `keras.Model`.
-
-    Raises:
-        ValueError: if it has a layer that no function is registered for.
-    """
+    """Checks that every layer of a model has a function here."""
     for layer in model.operations:
         if _handler(layer) is None and not isinstance(layer, keras.layers.InputLayer):
             known = ", ".join(sorted(known.__name__ for known in _HANDLERS))

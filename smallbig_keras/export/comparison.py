@@ -30,7 +30,7 @@ class Comparison:
         agreement: float. Share of clips with the same best class.
         bytes: int. Size.
         latency: float. Median seconds of one clip.
-        passed: bool. Whether it is within the tolerance of its precision.
+        passed: bool. True if it is within the tolerance of its precision.
     """
 
     name: str
@@ -63,7 +63,7 @@ def compare(model, runners, clips, batch_sizes=(1, 4), rounds=11):
         clip, and a list of `Comparison`.
 
     Raises:
-        ValueError: if there are no clips or they are not of the model's shape.
+        SmallBigError: there are no clips or they are not of the model's shape.
     """
     import tensorflow as tf
 
@@ -101,17 +101,9 @@ def _in_batches(predict, clips, size):
 
 
 def median_latencies(functions, clip, rounds):
-    """Times functions by turns; the first call of each, which plans and allocates, does not count.
-
-    Args:
-        functions: list of functions of `clip`.
-        clip: array.
-        rounds: int. Timed calls of each.
-
-    Returns:
-        list of floats, the median seconds of each.
-    """
+    """Returns the median seconds of functions of a clip, called by turns `rounds` times each."""
     seconds = [[] for _ in functions]
+    # The first call of each plans and allocates; it does not count.
     for round_ in range(rounds + 1):
         for function, times in zip(functions, seconds, strict=True):
             # The threads of the one before keep a core busy for a while.

@@ -4,18 +4,12 @@ import tensorflow as tf
 
 
 class Clips:
-    """Clips in the form that the operations take.
+    """Images `(batch * frames, channels, height, width)` by whose `frames` they unfold."""
 
-    ONNX Runtime adds two images of equal shape inside the convolution that one of them comes
-    from, but not one frame to each of many. So such a frame, the big view of a unit that pools
-    over all frames, waits until the sum with the shortcut of the block, and is added to that.
-
-    Args:
-        images: tensor `(batch * frames, channels, height, width)`.
-        frames: int by which the first axis unfolds.
-        context: tensor `(batch, channels, height, width)` that is yet to be added to every
-            frame, or `None`. Defaults to `None`.
-    """
+    # ONNX Runtime adds two images of equal shape inside the convolution that one of them comes
+    # from, but not one frame to each of many. So such a frame, the big view of a unit that pools
+    # over all frames, waits as `context` until the sum with the shortcut of the block, and is
+    # added to that.
 
     def __init__(self, images, frames, context=None):
         self._images = images
@@ -61,12 +55,5 @@ class Clips:
 
 
 def fold(clips):
-    """Moves the frames into the batch.
-
-    Args:
-        clips: tensor `(batch, frames, channels, height, width)`.
-
-    Returns:
-        Clips.
-    """
+    """Makes `Clips` of a tensor `(batch, frames, channels, height, width)`."""
     return Clips(tf.reshape(clips, (-1, *clips.shape[2:])), clips.shape[1])

@@ -9,14 +9,7 @@ from smallbig_keras.layers.folding import fold_frames, unfold_frames
 
 
 def inference_form(model):
-    """Copies a model into what converts well: float32, and the same outputs but for rounding.
-
-    Args:
-        model: functional `keras.Model` of this package.
-
-    Returns:
-        `keras.Model` with weights of its own.
-    """
+    """Copies a model into float32 layers that convert well; outputs are equal but for rounding."""
     after_relu = {
         id(layer.output)
         for layer in model.layers
@@ -40,12 +33,11 @@ def inference_form(model):
 
 
 class _SharedKernelUnit(SmallBigUnit):
-    """A unit for inference whose normalisations leave one kernel for both views.
+    """A unit for inference whose normalisations leave one kernel for both views."""
 
-    With normalisations `a * z + b` and `c * z + d`, the kernel takes up `a`, and the big view
-    keeps the factor `c / a`. Where `a` is so small that this would blow up what precision
-    was lost, the kernel takes up `c`, and the small view keeps `a / c`.
-    """
+    # With normalisations `a * z + b` and `c * z + d`, the kernel takes up `a`, and the big view
+    # keeps the factor `c / a`. Where `a` is so small that this would blow up rounding errors, the
+    # kernel takes up `c`, and the small view keeps `a / c`.
 
     def fold(self):
         """Takes the normalisations up into the kernel and the constants of `call`."""

@@ -35,22 +35,22 @@ def to_onnx(
         class_names: sequence of str in label order. Defaults to `None` for `"class 0"`, ….
         short_side: int. Pixels of a video's short side before the centre crop. Defaults to
             `None` for 256 at a crop of 224, in proportion for others.
-        include_preprocessing: bool. Whether mean and standard deviation are applied inside;
-            if not, `clips` are what `smallbig_keras.preprocess_input` gives. Defaults to `True`.
-        naive: bool. Whether the Keras model is converted as it is, with the channels last and
-            transpositions around every operation: slower, and here to compare with. Defaults
-            to `False`.
-        overwrite: bool. Whether a file that is there is replaced. Defaults to `False`.
+        include_preprocessing: bool. If True, mean and standard deviation are applied inside;
+            else `clips` are those of `smallbig_keras.preprocess_input`. Defaults to `True`.
+        naive: bool. Converts the Keras model as it is, with the channels last and transpositions
+            around every operation: slower, and here to compare with. Defaults to `False`.
+        overwrite: bool. Replaces a file that is there. Defaults to `False`.
 
     Returns:
         pathlib.Path of the file.
 
     Raises:
-        ValueError: if the model has no head or no fixed sizes, a layer is of a type that has no
-            channels-first form, or a value is not allowed; with `naive`, if the model does not
+        SmallBigError: the model has no head or no fixed sizes, a layer is of a type that has no
+            channels-first form, or a value is not allowed; with `naive`, the model does not
             compute in float32.
-        FileExistsError: if there is something at `path` and `overwrite` is not set.
-        ImportError: if `onnx` or `tf2onnx` is not installed.
+        AlreadyThereError: there is something at `path` and `overwrite` is not set.
+        MissingPackageError: `onnx` or `tf2onnx` is not installed.
+        ResourceError: the disk is full or fails; nothing is left.
     """
     onnx = optional_import("onnx", "export")
     optional_import("tf2onnx", "export")
@@ -64,12 +64,10 @@ def to_onnx(
         channels_first.check_layers(model)
     info = artifacts.metadata(model, class_names, short_side, include_preprocessing)
     path = pathlib.Path(path)
-    artifacts.check_new(path, overwrite)
-
-    graph = _convert(model, include_preprocessing, naive)
-    _name_batch(onnx, graph, inner=not naive)
-    onnx.helper.set_model_props(graph, {key: json.dumps(value) for key, value in info.items()})
     with artifacts.new_artifact(path, overwrite) as file:
+        graph = _convert(model, include_preprocessing, naive)
+        _name_batch(onnx, graph, inner=not naive)
+        onnx.helper.set_model_props(graph, {key: json.dumps(value) for key, value in info.items()})
         onnx.save(graph, str(file))
         onnx.checker.check_model(str(file), full_check=True)
     return path

@@ -21,8 +21,8 @@ class Runner:
         kind: str. `"SavedModel"`, `"TFLite"` or `"ONNX"`.
         precision: str. `"float32"`, `"float16"`, `"dynamic"` or `"int8"`.
         bytes: int. Size of the file, or of all files of a folder.
-        metadata: dict. What `metadata` of the export wrote.
-        any_batch: bool. Whether it takes more than one clip at once.
+        metadata: dict. Name of the model, form of the input, labels.
+        any_batch: bool. True if it takes more than one clip at once.
         predict: function of clips `(batch, frames, height, width, 3)`, uint8 RGB values, to a
             dict of `"probabilities"` and `"logits"`, each `(batch, classes)`.
     """
@@ -53,9 +53,9 @@ def open_artifact(path, threads=None):
         Runner.
 
     Raises:
-        FileNotFoundError: if there is nothing at `path`.
-        ValueError: if it is of no known format, or not written by this package.
-        ImportError: if the runtime is not installed.
+        NotFoundError: there is nothing at `path`.
+        SmallBigError: it is of no known format, or not written by this package.
+        MissingPackageError: the runtime is not installed.
     """
     path = pathlib.Path(path)
     if not path.exists():

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import tempfile
 
 from smallbig_keras.errors import SmallBigError, optional_import
 from smallbig_keras.export import artifacts
@@ -41,36 +42,43 @@ def to_saved_model(
         input_dtype: str. `"uint8"` or `"float32"`, of `clips` and `views`. Defaults to `"uint8"`.
         version: int. Number of the version's folder; one that is given is added to those in
             `path`. Defaults to `None` for 1 in a new `path`.
-        overwrite: bool. Whether a version that is there is replaced. Defaults to `False`.
+        overwrite: bool. Replaces a version that is there. Defaults to `False`.
 
     Returns:
         pathlib.Path of the version's folder.
 
     Raises:
-        ValueError: if the model has no head or no fixed sizes, or a value is not allowed.
-        FileExistsError: if there is something in the place and `overwrite` is not set.
-        ImportError: if `tensorflow-serving-api` is not installed.
+        SmallBigError: the model has no head or no fixed sizes, or a value is not allowed.
+        AlreadyThereError: there is something in the place and `overwrite` is not set.
+        MissingPackageError: `tensorflow-serving-api` is not installed.
+        ResourceError: the disk is full or fails; nothing is left.
     """
     import tensorflow as tf
 
-    if input_dtype not in ("uint8", "float32"):
-        raise SmallBigError(f"`input_dtype` must be 'uint8' or 'float32'. Received: {input_dtype=}")
+    artifacts.check_word("input_dtype", input_dtype, ("uint8", "float32"))
     if version is not None and (not isinstance(version, int) or version < 1):
         raise SmallBigError(f"`version` must be an int of at least 1. Received: {version=}")
+    path = pathlib.Path(path)
+    if path.suffix in artifacts.FILE_SUFFIXES:
+        raise SmallBigError(
+            f"A SavedModel is a folder; {path.suffix} is the name of a file. "
+            f"Did you mean {str(path.with_suffix(''))!r}? Received: {path}"
+        )
     serving = optional_import("tensorflow_serving.apis.prediction_log_pb2", "export")
     artifacts.check_exportable(model)
     info = artifacts.metadata(model, class_names, short_side)
-    path = pathlib.Path(path)
     artifacts.check_new(path if version is None else path / str(version), overwrite)
 
-    with artifacts.new_artifact(path / str(version or 1), overwrite) as folder:
-        notes = folder.parent / "notes"
-        notes.mkdir()
+    with (
+        artifacts.new_artifact(path / str(version or 1), overwrite) as folder,
+        tempfile.TemporaryDirectory() as notes,
+    ):
+        notes = pathlib.Path(notes)
         (notes / "labels.txt").write_text("\n".join(info["labels"]) + "\n", encoding="utf-8")
         (notes / "metadata.json").write_text(json.dumps(info, indent=2) + "\n")
         module, signatures = _servable(model, info, input_dtype)
         module.assets = [tf.saved_model.Asset(str(file)) for file in sorted(notes.iterdir())]
-        with artifacts.quiet_tensorflow():
+        with artifacts.quiet_conversion():
             tf.saved_model.save(module, str(folder), signatures)
         (folder / "assets.extra").mkdir()
         requests = folder / "assets.extra" / "tf_serving_warmup_requests"

@@ -61,21 +61,21 @@ def to_tflite(
         class_names: sequence of str in label order. Defaults to `None` for `"class 0"`, ….
         short_side: int. Pixels of a video's short side before the crop. Defaults to `None`
             for 256 at a crop of 224, in proportion for others.
-        include_preprocessing: bool. Whether clips are RGB values from 0 to 255; else they are
-            what `smallbig_keras.preprocess_input` gives. Defaults to `True`.
-        overwrite: bool. Whether what is at `path` may be replaced. Defaults to `False`.
+        include_preprocessing: bool. If True, clips are RGB values from 0 to 255; else they are
+            those of `smallbig_keras.preprocess_input`. Defaults to `True`.
+        overwrite: bool. Replaces what is at `path`. Defaults to `False`.
 
     Returns:
         pathlib.Path of the file.
 
     Raises:
-        ValueError: if the model has no head or no fixed sizes, or a value is not allowed.
-        FileExistsError: if there is something at `path` and `overwrite` is not set.
-        ImportError: if `ai-edge-litert` is not installed.
-        RuntimeError: if the converter gives what LiteRT cannot run by itself.
+        SmallBigError: the model has no head or no fixed sizes, or a value is not allowed.
+        AlreadyThereError: there is something at `path` and `overwrite` is not set.
+        MissingPackageError: `ai-edge-litert` is not installed.
+        ResourceError: the disk is full or fails; nothing is left.
+        RuntimeError: the converter gives what LiteRT cannot run by itself.
     """
-    if precision not in PRECISIONS:
-        raise SmallBigError(f"`precision` must be one of {PRECISIONS}. Received: {precision=}")
+    artifacts.check_word("precision", precision, PRECISIONS)
     artifacts.check_suffix(path, ".tflite")
     artifacts.check_exportable(model)
     _check_input_dtype(input_dtype, precision, include_preprocessing)
@@ -87,12 +87,12 @@ def to_tflite(
     artifacts.check_new(path, overwrite)
     litert = optional_import("ai_edge_litert.interpreter", "export")
 
-    scores = artifacts.scoring_model(inference_form(model), include_preprocessing)
-    content = _convert(scores, precision, representative, input_dtype, include_preprocessing)
-    check_builtin(content)
-    if precision == "int8":
-        content = _with_float_softmax(content)
     with artifacts.new_artifact(path, overwrite) as temporary:
+        scores = artifacts.scoring_model(inference_form(model), include_preprocessing)
+        content = _convert(scores, precision, representative, input_dtype, include_preprocessing)
+        check_builtin(content)
+        if precision == "int8":
+            content = _with_float_softmax(content)
         temporary.write_bytes(content)
         with zipfile.ZipFile(temporary, "a") as archive:
             archive.writestr(LABELS, "\n".join(info["labels"]) + "\n")
@@ -103,18 +103,7 @@ def to_tflite(
 
 
 def read_metadata(path):
-    """Reads what `to_tflite` wrote beside the model into its file.
-
-    Args:
-        path: str or pathlib.Path. A TFLite file.
-
-    Returns:
-        dict with `model`, `input` (its form and preprocessing), `labels` and `precision`.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it holds no metadata.
-    """
+    """Reads model, input, labels and precision, a dict, from a file that `to_tflite` wrote."""
     path = pathlib.Path(path)
     if not path.is_file():
         raise NotFoundError(f"A TFLite file must be there. Received: {path}")
@@ -128,14 +117,7 @@ def read_metadata(path):
 
 
 def check_builtin(content):
-    """Checks that every interpreter has the operations of a model.
-
-    Args:
-        content: bytes. A TFLite flatbuffer.
-
-    Raises:
-        RuntimeError: if there are custom operations, TensorFlow's (Flex) among them.
-    """
+    """Checks that a flatbuffer has no custom operations, TensorFlow's (Flex) among them."""
     schema = optional_import("ai_edge_litert.schema_py_generated", "export")
     model = schema.Model.GetRootAs(content, 0)
     codes = [model.OperatorCodes(i) for i in range(model.OperatorCodesLength())]
@@ -149,8 +131,7 @@ def check_builtin(content):
 
 
 def _check_input_dtype(input_dtype, precision, include_preprocessing):
-    if input_dtype not in ("float32", "uint8"):
-        raise SmallBigError(f"`input_dtype` must be 'float32' or 'uint8'. Received: {input_dtype=}")
+    artifacts.check_word("input_dtype", input_dtype, ("float32", "uint8"))
     if input_dtype == "uint8" and (precision != "int8" or not include_preprocessing):
         raise SmallBigError(
             "`input_dtype='uint8'` needs `precision='int8'` and `include_preprocessing=True`. "
@@ -211,7 +192,7 @@ def _convert(scores, precision, representative, input_dtype, include_preprocessi
     module.score = score
     with (
         tempfile.TemporaryDirectory() as folder,
-        artifacts.quiet_tensorflow(),
+        artifacts.quiet_conversion(),
         warnings.catch_warnings(),
     ):
         # The converter's own calibration runs in an interpreter that it warns users about.

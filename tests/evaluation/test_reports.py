@@ -9,7 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
+from smallbig_keras.errors import ResourceError, SmallBigError
 from smallbig_keras.evaluation import Scores, draw_confusion, write_report
+from tests.evaluation.small_disk import small_disk
 
 SCORES = Scores(
     ids=["first, video", "b", "c"],
@@ -78,6 +80,18 @@ def test_without_matplotlib(tmp_path, monkeypatch):
     assert not (tmp_path / "confusion.png").exists() and (tmp_path / "confusion.csv").exists()
     (line,) = lines
     assert "confusion.png is not drawn" in line and 'pip install "smallbig-keras[plots]"' in line
+
+
+@pytest.mark.parametrize("size, last", [(100, "videos"), (5000, "confusion")])
+def test_disk_trouble(tmp_path, size, last):
+    """Without `results.json` a report is not complete."""
+    write_report(tmp_path / "report", SCORES)
+    names = {file.name for file in (tmp_path / "report").iterdir()}
+    with small_disk(size), pytest.raises(ResourceError, match=f"{last}.* could not be written"):
+        write_report(tmp_path / "report", SCORES)
+    assert {file.name for file in (tmp_path / "report").iterdir()} == names - {"results.json"}
+    with pytest.raises(SmallBigError, match="cannot be written.*Received: .*videos.csv"):
+        write_report(tmp_path / "report" / "videos.csv", SCORES)
 
 
 @pytest.mark.parametrize("classes", [3, 60])

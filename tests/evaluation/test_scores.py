@@ -5,7 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
+from smallbig_keras.errors import ResourceError, SmallBigError
 from smallbig_keras.evaluation import Scores, fuse_scores, load_scores
+from tests.evaluation.small_disk import small_disk
 
 NAMES = ["left", "right, or not", "Überraschung"]
 
@@ -46,6 +48,18 @@ def test_damaged_file(tmp_path, rng):
     np.savez(file, ids=np.array([{}], object))
     with pytest.raises(ValueError, match="must be a whole file"):
         load_scores(file)
+
+
+def test_disk_trouble(tmp_path, rng):
+    """The old file stays, and nothing is beside it."""
+    file = tmp_path / "new" / "scores.npz"
+    make("abc", rng).save(file)
+    whole = file.read_bytes()
+    with small_disk(500), pytest.raises(ResourceError, match="scores.npz could not be written"):
+        make("abcd", rng).save(file)
+    assert file.read_bytes() == whole and list(file.parent.iterdir()) == [file]
+    with pytest.raises(SmallBigError, match="cannot be written.*Received: .*scores.npz"):
+        make("abc", rng).save(file / "scores.npz")
 
 
 def test_scores_must_fit(rng):

@@ -2,14 +2,18 @@
 
 import dataclasses
 import functools
+import shutil
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from smallbig_keras.data import UnreadableVideos, Video, VideoSource, clip_dataset
+from smallbig_keras.errors import ResourceError, SmallBigError
 from smallbig_keras.evaluation import Views, load_scores, score_videos
+from smallbig_keras.files import folder_lock
 from tests.data.miniatures import write_video
+from tests.evaluation.small_disk import small_disk
 
 NAMES = ["a", "b", "c", "d"]
 VIEWS = Views(frames=4, size=16, short_side=20, clips=2, crops=3)
@@ -38,6 +42,7 @@ class Model:
     limit: int | None = None
     error: type = MemoryError
     stop: int | None = None
+    before: object = None
     sizes: list = dataclasses.field(default_factory=list)
 
     def __call__(self, clips):
@@ -46,6 +51,8 @@ class Model:
                 raise self.error(None, None, "OOM when allocating tensor")
             raise self.error("no more")
         self.sizes.append(len(clips))
+        if self.before:
+            self.before(len(self.sizes))
         if len(self.sizes) == self.stop:
             raise KeyboardInterrupt
         assert clips.shape[1:] == (4, 16, 16, 3)
@@ -82,6 +89,10 @@ def score(model, videos, folder, views=VIEWS, **arguments):
     return score_videos(model, source, views, NAMES, folder, **arguments)
 
 
+def files(folder):
+    return {file.name for file in folder.iterdir()} - {".lock"}
+
+
 ONE = dataclasses.replace(VIEWS, clips=1, crops=1)
 
 
@@ -94,7 +105,7 @@ def test_mean_of_the_views(videos, views, batch_size, tmp_path):
     assert scores.labels.tolist() == [video.label for video in videos]
     assert sum(model.sizes) == COUNT * views.clips * views.crops
     assert max(model.sizes) <= batch_size
-    assert [file.name for file in tmp_path.iterdir()] == ["scores.npz"]
+    assert files(tmp_path) == {"scores.npz"}
 
 
 def test_dense_sampling_is_another_protocol(videos, tmp_path):
@@ -113,25 +124,19 @@ def test_bad_videos_shift_no_scores(videos, batch_size, tmp_path):
     odd = [Video(str(path), 3, path.name) for path in bad]
     mixed = [odd[0], *videos[:2], odd[1], *videos[2:], odd[2]]
     folder = tmp_path / "scores"
-    scores = score(
-        Model(),
-        mixed,
-        folder,
-        batch_size=batch_size,
-        unreadable=UnreadableVideos("skip"),
-        save_every=0,
-    )
+    skip = UnreadableVideos("skip")
+    scores = score(Model(), mixed, folder, batch_size=batch_size, unreadable=skip)
     assert scores.ids == [video.id for video in videos]
     assert scores.labels.tolist() == [video.label for video in videos]
     np.testing.assert_allclose(scores.scores, one_by_one(videos), rtol=1e-5)
     assert len(scores.details["skipped"]) == 3
     for path, line in zip(bad, scores.details["skipped"], strict=True):
         assert str(path) in line
-    with pytest.raises(ValueError, match="(?s)--skip-bad.*Received: .*without.*missing.mp4"):
+    with pytest.raises(ValueError, match="(?s)Received: .*without 3.*empty.mp4.*--skip-bad"):
         score(Model(), mixed, folder)
     with pytest.raises(Exception, match="BadVideoError(?s:.*)empty.mp4"):
         score(Model(), mixed, tmp_path / "other")
-    with pytest.raises(ValueError, match="(?s)must be readable. Received:.*empty.mp4"):
+    with pytest.raises(ValueError, match="must be readable. Received: 3 .*empty.mp4"):
         score(Model(), odd, tmp_path / "other", unreadable=UnreadableVideos("skip"))
 
 
@@ -150,33 +155,99 @@ class Delegate:
 
 
 @pytest.mark.parametrize("kind", [VideoSource, Delegate])
-def test_interrupted_pass_goes_on_to_the_same_scores(videos, kind, tmp_path):
+def test_killed_at_any_call_of_the_model(videos, kind, tmp_path):
+    """The folder as `kill -9` leaves it at each call resumes to the same scores, bit by bit."""
     damaged = [videos[0], dataclasses.replace(videos[1], path="missing.avi"), *videos[2:]]
-    arguments = {"batch_size": 4}
-    expected = score(
-        Model(), kind(damaged), tmp_path / "whole", unreadable=UnreadableVideos("skip"), **arguments
-    )
-    folder, lines = tmp_path / "stopped", []
-    # A video has two batches, of four and of two views: stopped within the third one.
-    with pytest.raises(KeyboardInterrupt):
-        score(
-            Model(stop=6), kind(damaged), folder, unreadable=UnreadableVideos("skip"), **arguments
+    folder = tmp_path / "whole"
+
+    def resume(model, folder, **arguments):
+        unreadable = UnreadableVideos("skip")
+        return score(model, kind(damaged), folder, batch_size=4, unreadable=unreadable, **arguments)
+
+    def copy(call):
+        shutil.copytree(folder, tmp_path / str(call))
+
+    expected = resume(Model(before=copy), folder)
+    assert len(expected.ids) == 4 and "missing.avi" in expected.details["skipped"][0]
+    # A video has two calls, of four and of two views.
+    for call in range(1, 9):
+        assert files(tmp_path / str(call)) == {"scores.partial"}
+        lines, model = [], Model()
+        scores = resume(model, tmp_path / str(call), progress=lines.append)
+        done = (call - 1) // 2
+        assert sum(model.sizes) == 6 * (4 - done)
+        # The unreadable second video is not read again.
+        assert lines == ([f"continued after {done + (done > 1)} of 5 videos"] if done else [])
+        np.testing.assert_array_equal(scores.scores, expected.scores)
+        assert (scores.ids, scores.details["skipped"]) == (
+            expected.ids,
+            expected.details["skipped"],
         )
-    assert [file.name for file in folder.iterdir()] == ["partial.npz"]
+        assert files(tmp_path / str(call)) == {"scores.npz"}
+
+
+@pytest.fixture(scope="module")
+def interrupted(videos, tmp_path_factory):
+    """The scores of all videos, and the file of a pass that was stopped in the fourth."""
+    folder = tmp_path_factory.mktemp("interrupted")
+    with pytest.raises(KeyboardInterrupt):
+        score(Model(stop=4), videos, folder, ONE, batch_size=1)
+    content = (folder / "scores.partial").read_bytes()
+    return score(Model(), videos, folder, ONE, batch_size=1).scores, content
+
+
+def test_file_cut_or_damaged_anywhere(videos, interrupted, tmp_path):
+    """Everything from the first damaged byte on is scored again."""
+    expected, content = interrupted
+    ends = np.cumsum([len(line) for line in content.splitlines(keepends=True)])
+    assert len(ends) == 4 and ends[-1] == len(content)
+    for place in [0, 5, ends[0] - 1, ends[0], ends[0] + 9, ends[1] - 1, ends[2] + 1, ends[3]]:
+        damaged = bytearray(content)
+        damaged[place : place + 1] = bytes([damaged[place] ^ 1]) if place < len(content) else b""
+        for number, text in enumerate((content[:place], bytes(damaged))):
+            folder = tmp_path / f"{place}-{number}"
+            folder.mkdir()
+            (folder / "scores.partial").write_bytes(text)
+            model = Model()
+            scores = score(model, videos, folder, ONE, batch_size=1)
+            whole = max(0, np.sum(ends <= place) - 1)
+            assert len(model.sizes) == COUNT - whole
+            np.testing.assert_array_equal(scores.scores, expected)
+
+
+def test_interrupted_restart_is_resumed(videos, interrupted, tmp_path):
+    first = score(Model(), videos, tmp_path, ONE, batch_size=1)
+    with pytest.raises(KeyboardInterrupt):
+        score(Model(stop=3), videos, tmp_path, ONE, batch_size=1, restart=True)
+    assert files(tmp_path) == {"scores.npz", "scores.partial"}
     model = Model()
-    scores = score(
-        model,
-        kind(damaged),
-        folder,
-        unreadable=UnreadableVideos("skip"),
-        progress=lines.append,
-        **arguments,
-    )
-    assert lines[0] == "continued after 3 of 5 videos" and sum(model.sizes) == 2 * 6
-    assert scores.ids == expected.ids and len(scores.ids) == 4
-    np.testing.assert_array_equal(scores.scores, expected.scores)
-    assert scores.details["skipped"] == expected.details["skipped"]
-    assert [file.name for file in folder.iterdir()] == ["scores.npz"]
+    again = score(model, videos, tmp_path, ONE, batch_size=1)
+    assert len(model.sizes) == COUNT - 2 and files(tmp_path) == {"scores.npz"}
+    np.testing.assert_array_equal(again.scores, first.scores)
+
+
+def test_full_disk(videos, interrupted, tmp_path):
+    """The scores until then are kept."""
+    expected, content = interrupted
+    with small_disk(len(content) - 10), pytest.raises(ResourceError, match="scores.partial.*large"):
+        score(Model(), videos, tmp_path, ONE, batch_size=1)
+    model = Model()
+    scores = score(model, videos, tmp_path, ONE, batch_size=1)
+    assert len(model.sizes) == COUNT - 2
+    np.testing.assert_array_equal(scores.scores, expected)
+
+
+def test_folder_that_cannot_be_used(videos, tmp_path):
+    (tmp_path / "file").touch()
+    model = Model()
+    with pytest.raises(SmallBigError, match="folder cannot be written.*Received: .*file/new"):
+        score(model, videos, tmp_path / "file" / "new")
+    with folder_lock(tmp_path), pytest.raises(SmallBigError, match="Another process"):
+        score(model, videos, tmp_path)
+    (tmp_path / "scores.partial").mkdir()
+    with pytest.raises(ResourceError, match="scores.partial could not be read"):
+        score(model, videos, tmp_path)
+    assert not model.sizes
 
 
 def test_what_is_scored_is_read_or_scored_anew(videos, tmp_path):
@@ -214,7 +285,7 @@ def test_partial_scores_of_another_protocol_are_not_continued(videos, tmp_path):
         score(Model(stop=3), videos, tmp_path)
     lines, model = [], Model()
     scores = score(model, videos, tmp_path, protocol={"weights": "others"}, progress=lines.append)
-    assert lines == [f"{tmp_path / 'partial.npz'} is of another weights: scored anew"]
+    assert lines == [f"{tmp_path / 'scores.partial'} is of another weights: scored anew"]
     assert len(model.sizes) == COUNT
     np.testing.assert_allclose(scores.scores, one_by_one(videos), rtol=1e-5)
 

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 import smallbig_keras
+from smallbig_keras import data, runs
+from tests.data.videos import write_video
 
 SHAPE = (4, 32, 32, 3)
 NAMES = [f"turning {i}" for i in range(7)]
@@ -62,3 +64,18 @@ def small_model():
 def clips():
     """Five uint8 clips."""
     return np.random.default_rng(5).integers(0, 256, (5, *SHAPE), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def small_run(small_model, tmp_path_factory):
+    """The folder of a run, as training writes it, with training videos, beside two `videos`."""
+    root = tmp_path_factory.mktemp("run")
+    sample = data.make_sample(root / "data", train_clips=18, val_clips=6)
+    config = {"model": small_model.name, "frames": SHAPE[0], "size": SHAPE[1]}
+    config.update(test_short_side=36, class_names=NAMES, dataset="sthv2", data_root=str(sample))
+    runs.write_config(root / "run", config)
+    small_model.save(root / "run" / runs.BEST)
+    (root / "videos").mkdir()
+    for count in (5, 9):
+        write_video(root / "videos" / f"{count}.webm", count)
+    return root / "run"

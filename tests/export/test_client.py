@@ -9,23 +9,32 @@ import socket
 import sys
 import threading
 import time
-import urllib.error
 import urllib.request
 
-import client
 import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
 from google.protobuf import text_format
-from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+from tensorflow_serving.apis import predict_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 from smallbig_keras import data, decode_predictions
-from smallbig_keras.export import artifacts, to_saved_model
+from smallbig_keras.cli import main
+from smallbig_keras.errors import ResourceError, SmallBigError
+from smallbig_keras.export import (
+    GrpcClient,
+    RestClient,
+    ServerError,
+    artifacts,
+    clip_frames,
+    encode_clip,
+    rest_request,
+    to_saved_model,
+)
 from tests.data.videos import picture, write_video
 from tests.export.conftest import NAMES, SHAPE
-from tests.export.serving_double import ServingDouble, request_from_json
+from tests.export.serving_double import request_from_json, serve
 
 FRAMES, SIZE = SHAPE[:2]
 SHORT_SIDE = 36
@@ -39,15 +48,11 @@ def no_proxy(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def folder(small_model, tmp_path_factory):
+def double(small_model, tmp_path_factory):
     path = tmp_path_factory.mktemp("models") / "smallbig"
     to_saved_model(small_model, path, NAMES, SHORT_SIDE)
-    return path
-
-
-@pytest.fixture(scope="module")
-def double(folder):
-    with ServingDouble(folder) as double:
+    with serve(path) as double:
+        assert double.warmed_up == ["serving_default", "jpeg", "views"]
         yield double
 
 
@@ -58,27 +63,24 @@ def video(tmp_path_factory):
     return str(write_video(path, 25, paint=lambda *args: np.uint8(picture(*args) * tint)))
 
 
-@pytest.fixture(params=["--url", "--grpc"])
-def server(request, double):
-    """The flags of each interface."""
-    return [request.param, double.url if request.param == "--url" else double.address]
-
-
-def make_client(double, interface="--grpc", **options):
-    if interface == "--url":
-        return client.RestClient(double.url, "smallbig", **options)
-    return client.GrpcClient(double.address, "smallbig", **options)
+def make_client(kind, host, model="smallbig", **options):
+    """A client of either interface, by `host:port`."""
+    return kind(f"http://{host}" if kind is RestClient else host, model, **options)
 
 
 @pytest.fixture
-def either(double, server):
-    return make_client(double, server[0])
+def clients(double):
+    return [RestClient(double.url, "smallbig"), GrpcClient(double.address, "smallbig")]
 
 
-def error_of(*arguments):
-    with pytest.raises(SystemExit) as stop:
-        client.main([*map(str, arguments)])
-    return str(stop.value)
+@pytest.fixture(params=[RestClient, GrpcClient])
+def kind(request):
+    return request.param
+
+
+@pytest.fixture
+def host(kind, double):
+    return double.address if kind is GrpcClient else double.url.removeprefix("http://")
 
 
 def test_names_what_keras_names(small_model, double, video, capsys):
@@ -86,7 +88,7 @@ def test_names_what_keras_names(small_model, double, video, capsys):
     expected = decode_predictions(small_model.predict(clip, verbose=0), labels=NAMES)[0]
     texts = []
     for server in (["--url", double.url], ["--grpc", double.address]):
-        client.main([video, video, *server, "--model", "smallbig"])
+        main(["client", video, video, *server, "--model", "smallbig", "--version", "1"])
         texts.append(capsys.readouterr().out)
     assert texts[0] == texts[1]
     lines = texts[0].splitlines()
@@ -95,191 +97,126 @@ def test_names_what_keras_names(small_model, double, video, capsys):
     for line, (name, score) in zip(lines[1:6], expected, strict=True):
         percent, label = re.fullmatch(r" +([\d.]+)%  (.*)", line).groups()
         assert label == name
-        # What is lost is in the JPEG files.
+        # The rest is lost in the JPEG files.
         assert float(percent) == pytest.approx(100 * score, abs=2)
 
 
-def test_only_jpeg_is_between_the_client_and_keras(small_model, either, video):
-    files = client.encode_clip(video, FRAMES)
+def test_only_jpeg_is_between_the_client_and_keras(small_model, clients, video):
+    files = encode_clip(video, FRAMES)
     decoded = [cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR) for file in files[0]]
     frames = data.read_frames(video, lambda count: data.segment_centre(count, FRAMES))
     images = np.stack(decoded)[..., ::-1]
     assert np.abs(images.astype(int) - frames).mean() < 3
-    answer = either.predict("jpeg", {"frames": files})
     images = tf.image.resize(images, (36, 54)).numpy()[None, :, 2:34, 11:43]
     scores = artifacts.scoring_model(small_model).predict(images, verbose=0)
-    for name in ("probabilities", "logits"):
-        np.testing.assert_allclose(answer[name], scores[name], rtol=1e-4, atol=1e-5)
+    for client in clients:
+        answer = client.predict("jpeg", {"frames": files})
+        for name in ("probabilities", "logits"):
+            np.testing.assert_allclose(answer[name], scores[name], rtol=1e-4, atol=1e-5)
 
 
-def test_both_interfaces_answer_alike(double, clips, video):
+def test_both_interfaces_answer_alike(clients, clips, video):
     for signature, inputs in (
         ("serving_default", {"clips": clips}),
         ("views", {"views": clips[None]}),
-        ("jpeg", {"frames": client.encode_clip(video, FRAMES)}),
+        ("jpeg", {"frames": encode_clip(video, FRAMES)}),
     ):
-        answers = [
-            make_client(double, way).predict(signature, inputs) for way in ("--url", "--grpc")
-        ]
-        assert set(answers[0]) == set(answers[1]) == client.OUTPUTS
-        for name, value in answers[0].items():
-            np.testing.assert_array_equal(value.astype(answers[1][name].dtype), answers[1][name])
+        rest, grpc = (client.predict(signature, inputs) for client in clients)
+        assert set(rest) == set(grpc) == {"probabilities", "logits", "classes", "labels"}
+        for name, value in rest.items():
+            np.testing.assert_array_equal(value.astype(grpc[name].dtype), grpc[name])
 
 
-def test_number_of_frames_is_the_servers(either):
-    signatures = either.signatures()
-    assert client.clip_frames(signatures) == FRAMES
-    clips = signatures["serving_default"]["inputs"]["clips"]
-    assert clips["dtype"] == "DT_UINT8"
-    assert [int(d["size"]) for d in clips["tensor_shape"]["dim"]] == [-1, *SHAPE]
+def test_number_of_frames_is_the_servers(clients):
+    for client in clients:
+        signatures = client.signatures()
+        assert clip_frames(signatures) == FRAMES
+        clips = signatures["serving_default"]["inputs"]["clips"]
+        assert clips["dtype"] == "DT_UINT8"
+        assert [int(d["size"]) for d in clips["tensor_shape"]["dim"]] == [-1, *SHAPE]
     for other in ({}, {"jpeg": {"inputs": {}}}, {"jpeg": {**signatures["jpeg"], "outputs": {}}}):
-        with pytest.raises(ValueError, match="that export/to_saved_model.py wrote.*Received"):
-            client.clip_frames(other)
+        with pytest.raises(SmallBigError, match="that this package exported.*Received"):
+            clip_frames(other)
 
 
 def test_requests_are_those_of_the_messages(double, clips, video):
     """The JSON body holds the tensors of the gRPC request, and this survives its encoding."""
     for signature, inputs in (
         ("serving_default", {"clips": clips[:1]}),
-        ("jpeg", {"frames": client.encode_clip(video, FRAMES, quality=50)}),
+        ("jpeg", {"frames": encode_clip(video, FRAMES, quality=50)}),
     ):
-        request = make_client(double, version=3).request(signature, inputs)
+        request = GrpcClient(double.address, "smallbig", version=3).request(signature, inputs)
         received = predict_pb2.PredictRequest.FromString(request.SerializeToString())
-        assert received == request
         spec = received.model_spec
         assert (spec.name, spec.signature_name, spec.version.value) == ("smallbig", signature, 3)
-        body = json.dumps(client.rest_request(signature, inputs))
-        parsed, in_rows = request_from_json(body, double.signatures)
-        assert parsed.model_spec.signature_name == signature and not in_rows
+        parsed = request_from_json(json.dumps(rest_request(signature, inputs)), double)
+        assert parsed.model_spec.signature_name == signature
         (name,) = inputs
-        assert list(parsed.inputs) == list(received.inputs) == [name]
         for message in (parsed, received):
+            assert list(message.inputs) == [name]
             assert message.inputs[name].dtype == double.signatures[signature].inputs[name].dtype
             np.testing.assert_array_equal(tf.make_ndarray(message.inputs[name]), inputs[name])
 
 
-def post(double, body, path="/v1/models/smallbig:predict"):
-    body = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-    try:
-        with urllib.request.urlopen(double.url + path, body, timeout=30) as response:
-            return response.status, json.load(response)
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, json.load(error)
+def test_refusals(kind, host, clips):
+    """An error of the server is one message that names the request."""
+    client = make_client(kind, host)
+    for signature, name, value, message in (
+        ("best", "clips", clips[:1], '"best" not found'),
+        ("serving_default", "clips", clips[:1, :2], "Cannot feed value of shape"),
+        ("serving_default", "clips", clips[:1] / 255, ""),
+        ("jpeg", "frames", [[b"no image"] * FRAMES], "Unknown image file"),
+    ):
+        with pytest.raises(ServerError, match=f"refuses. Received: .*{host}.*{message}"):
+            client.predict(signature, {name: np.array(value)})
+    for options, wanted in (({"model": "other/1"}, "Latest(other/1)"), ({"version": 7}, "big, 7)")):
+        with pytest.raises(ServerError, match="must have the model '.*'. Received: ") as error:
+            make_client(kind, host, **options).signatures()
+        assert str(error.value).endswith(wanted)
 
 
-def test_rows(double, clips, video):
-    """The other form of a request, as in the guide; one input needs no name."""
-    expected = make_client(double).predict("serving_default", {"clips": clips[:2]})
-    for rows in (clips[:2].tolist(), [{"clips": clip.tolist()} for clip in clips[:2]]):
-        status, answer = post(double, {"instances": rows})
-        assert status == 200
-        for name, value in expected.items():
-            found = np.array([row[name] for row in answer["predictions"]])
-            np.testing.assert_array_equal(found.astype(value.dtype), value)
-    (files,) = client.rest_request("jpeg", {"frames": client.encode_clip(video, FRAMES)})["inputs"][
-        "frames"
-    ]
-    status, answer = post(double, {"signature_name": "jpeg", "instances": [files]})
-    assert status == 200 and len(answer["predictions"][0]["labels"]) == 5
+def test_messages_of_the_command(double, tmp_path):
+    """A user's error ends with 2, a server's with 1."""
+    path = str(tmp_path / "video.webm")
+    with pytest.raises(SystemExit, match="A video must be .*video.webm") as stop:
+        main(["client", path, "--url", double.url, "--model", "smallbig"])
+    assert stop.value.code == 2
+    with pytest.raises(SystemExit, match="must have the model 'other'") as stop:
+        main(["client", path, "--url", double.url, "--model", "other"])
+    assert stop.value.code == 1
 
 
-def test_status_and_metadata(double):
-    status, answer = post(double, None, "/v1/models/smallbig")
-    ok = {"error_code": "OK", "error_message": ""}
-    version = {"version": "1", "state": "AVAILABLE", "status": ok}
-    assert (status, answer) == (200, {"model_version_status": [version]})
-    status, answer = post(double, None, "/v1/models/smallbig/versions/1/metadata")
-    assert answer["model_spec"] == {"name": "smallbig", "signature_name": "", "version": "1"}
-
-
-@pytest.mark.parametrize(
-    "body, status, message",
-    [
-        (b"{", 400, "JSON Parse error"),
-        ({"signature_name": "other", "inputs": [1]}, 400, '"other" not found in signature def'),
-        ({}, 400, "Missing 'inputs' or 'instances' key"),
-        ({"inputs": [1], "instances": [1]}, 400, "'inputs' or 'instances'"),
-        ({"inputs": {"frames": [1]}}, 400, "Missing named input: clips"),
-        ({"instances": [{"frames": [1]}]}, 400, "keys must be equal to: clips"),
-        ({"inputs": [[1, 2], [3]]}, 400, "unexpected size: 1"),
-        ({"inputs": [0.5]}, 400, "not of expected type: uint8"),
-        ({"signature_name": "jpeg", "inputs": [[{"b64": "?"}] * 4]}, 400, "base64"),
-        ({"signature_name": "jpeg", "inputs": [["no image"] * 4]}, 400, "Unknown image file"),
-        ({"inputs": [[1]]}, 400, "Cannot feed value of shape"),
-    ],
-)
-def test_double_refuses(double, body, status, message):
-    found = post(double, body)
-    assert found[0] == status and message in found[1]["error"]
-
-
-def test_warm_up_requests_run(double, folder, tmp_path):
-    assert double.warmed_up == ["serving_default", "jpeg", "views"]
-    shutil.copytree(folder, tmp_path / "smallbig")
-    path = tmp_path / "smallbig" / "1" / "assets.extra" / "tf_serving_warmup_requests"
-    log = prediction_log_pb2.PredictionLog()
-    log.predict_log.request.CopyFrom(make_client(double).request("jpeg", {"frames": [[b"x"] * 4]}))
-    with tf.io.TFRecordWriter(str(path)) as writer:
-        writer.write(log.SerializeToString())
-    with pytest.raises(tf.errors.InvalidArgumentError, match="Unknown image file"):
-        ServingDouble(tmp_path / "smallbig")
-
-
-def test_unknown_signature(double, clips):
-    for way, message in (("--url", "not found in signature def"), ("--grpc", "not found.")):
-        with pytest.raises(client.ServerError, match=f'refuses. Received: .*"best".*{message}'):
-            make_client(double, way).predict("best", {"clips": clips[:1]})
-
-
-def test_unknown_model_or_version(server, video):
-    message = error_of(video, *server, "--model", "other/1")
-    assert "must have the model 'other/1'. Received: " in message
-    assert message.endswith("Servable not found for request: Latest(other/1)")
-    message = error_of(video, *server, "--model", "smallbig", "--version", 7)
-    assert message.endswith("Servable not found for request: Specific(smallbig, 7)")
-    client.main([video, *server, "--model", "smallbig", "--version", "1"])
-
-
-def test_bad_video(server, tmp_path):
-    path = tmp_path / "video.webm"
-    message = error_of(path, *server, "--model", "smallbig")
-    assert message.startswith("error: A video must be a regular file")
-    assert message.endswith("No such file or directory") and str(path) in message
-
-
-def test_nothing_listens(video):
+def test_nothing_listens(kind):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{closed.getsockname()[1]}"
-    for flag, value in (("--url", f"http://{address}"), ("--grpc", address)):
-        message = error_of(video, flag, value, "--model", "smallbig", "--timeout", 20)
-        assert "must be running and within reach. Received: " in message
-        assert address in message and "refused" in message
+    with pytest.raises(ResourceError, match=f"within reach. Received: .*{address}.*refused"):
+        make_client(kind, address, timeout=20).signatures()
 
 
-def test_server_that_never_answers(video):
+def test_server_that_never_answers(kind):
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         address = f"127.0.0.1:{silent.getsockname()[1]}"
-        for flag, value in (("--url", f"http://{address}"), ("--grpc", address)):
-            start = time.monotonic()
-            message = error_of(video, flag, value, "--model", "smallbig", "--timeout", 0.5)
-            assert time.monotonic() - start < 10
-            assert f"within 0.5 seconds, --timeout. Received: nothing from {value}" in message
+        start = time.monotonic()
+        with pytest.raises(ServerError, match=f"within 0.5 seconds, --timeout.*{address}"):
+            make_client(kind, address, timeout=0.5).signatures()
+        assert time.monotonic() - start < 10
 
 
-def test_interfaces_mixed_up(double, video):
-    where = double.url.removeprefix("http://")
-    for flag, value in (("--url", f"http://{double.address}"), ("--grpc", where)):
-        message = error_of(video, flag, value, "--model", "smallbig")
-        assert f"must be running and within reach. Received: {value}" in message
-        assert message.isprintable()
+def test_interfaces_mixed_up(double):
+    for kind, host in (
+        (RestClient, double.address),
+        (GrpcClient, double.url.removeprefix("http://")),
+    ):
+        with pytest.raises(ServerError, match=f"within reach. Received: .*{host}") as error:
+            make_client(kind, host).signatures()
+        assert str(error.value).isprintable()
 
 
 @pytest.mark.parametrize("status, text", [(200, "<html>"), (200, "[]"), (404, "null"), (502, "")])
-def test_another_server(video, status, text):
+def test_another_server(status, text):
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             self.send_response(status)
@@ -292,42 +229,40 @@ def test_another_server(video, status, text):
     with http.server.HTTPServer(("127.0.0.1", 0), Handler) as other:
         thread = threading.Thread(target=other.handle_request)
         thread.start()
-        port = other.server_address[1]
-        message = error_of(video, "--url", f"http://127.0.0.1:{port}/", "--model", "smallbig")
+        url = f"http://127.0.0.1:{other.server_address[1]}"
+        with pytest.raises(ServerError, match="must be TensorFlow Serving. Received: ") as error:
+            RestClient(f"{url}/", "smallbig").signatures()
         thread.join()
-    assert "must be TensorFlow Serving. Received: http://127.0.0.1" in message
-    assert message.endswith(f"/v1/models/smallbig/metadata: status {status}, {text.encode()!r}")
+    received = f"{url}/v1/models/smallbig/metadata: status {status}, {text.encode()!r}"
+    assert str(error.value).endswith(received)
 
 
 @pytest.mark.parametrize(
-    "arguments, message",
+    "make, message",
     [
-        (["--url", "localhost:8501"], "must be like http://host:8501. Received: localhost:8501"),
-        (["--url", "file:///etc/hosts"], "must be like http://host:8501"),
-        (["--url", "http://["], "must be like http://host:8501"),
-        ([], "one of the arguments --url --grpc is required"),
-        (["--grpc", "h:1", "--timeout", "0"], "--timeout must be above 0"),
-        (["--grpc", "h:1", "--timeout", "nan"], "--timeout must be above 0"),
-        (["--grpc", "h:1", "--quality", "0"], "--quality must be from 1 to 100"),
-        (["--grpc", "h:1", "--version", "0"], "--version must be from 1"),
+        (lambda: RestClient("localhost:8501", "m"), "like http://host:8501. Received: localhost"),
+        (lambda: RestClient("file:///etc/hosts", "m"), "like http://host:8501"),
+        (lambda: RestClient("http://[", "m"), "like http://host:8501"),
+        (lambda: GrpcClient("h:1", "m", timeout=0), "`timeout` must be above 0"),
+        (lambda: GrpcClient("h:1", "m", timeout=float("nan")), "`timeout` must be above 0"),
+        (lambda: RestClient("http://h", "m", version=0), "`version` must be from 1"),
+        (lambda: encode_clip("video.webm", 4, quality=0), "`quality` must be from 1 to 100"),
     ],
 )
-def test_bad_arguments(arguments, message, capsys):
-    with pytest.raises(SystemExit):
-        client.main(["video.webm", "--model", "smallbig", *arguments])
-    assert message in capsys.readouterr().err
+def test_bad_arguments(make, message):
+    with pytest.raises(SmallBigError, match=message):
+        make()
 
 
-def test_missing_package(double, monkeypatch):
+def test_missing_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "grpc", None)
     with pytest.raises(ImportError, match=r'pip install "smallbig-keras\[export\]"'):
-        make_client(double).signatures()
+        GrpcClient("localhost:1", "smallbig").signatures()
 
 
 def test_guide(double, video, tmp_path, monkeypatch, capsys):
     """The programs of the guide run in the order they stand, and its configuration is valid."""
     text = GUIDE.read_text(encoding="utf-8").replace("localhost:8500", double.address)
-    text = text.replace("http://localhost:8501", double.url)
     monkeypatch.chdir(tmp_path)
     shutil.copy(video, "video.webm")
     values = {}
@@ -335,8 +270,9 @@ def test_guide(double, video, tmp_path, monkeypatch, capsys):
         exec(program.replace("frames = 8", f"frames = {FRAMES}"), values)
     labels = capsys.readouterr().out
     request = pathlib.Path("request.json").read_bytes()
-    status, answer = post(double, request)
-    assert status == 200
-    assert str(answer["outputs"]["labels"][0][0]) in labels
+    url = double.url + "/v1/models/smallbig:predict"
+    with urllib.request.urlopen(url, request, timeout=30) as response:
+        answer = json.load(response)
+    assert answer["outputs"]["labels"][0][0] in labels
     (config,) = re.findall(r"```\n(model_config_list.*?)```", text, re.DOTALL)
     text_format.Parse(config, model_server_config_pb2.ModelServerConfig())

@@ -3,22 +3,21 @@
 import collections
 import itertools
 import json
-import sys
 
 import keras
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
-import to_onnx as script
 
 import smallbig_keras
+from smallbig_keras.cli import main
 from smallbig_keras.export import artifacts, channels_first
 from smallbig_keras.export.onnx_export import to_onnx
 from tests.export.conftest import NAMES, SHAPE
 
 OUTPUTS = ["probabilities", "logits"]
-# Beside `any_model`: what the layers of one unit can be, on one block a stage and odd sizes.
+# Beside `any_model`: the options of one unit, on one block a stage and odd sizes.
 SMALL = {"blocks": (1, 1, 1, 1), "width": 4}
 TUBES = ((3, 5, 5), (3, 7, 7), (None, 3, 3))
 OPTIONS = {
@@ -33,7 +32,7 @@ OPTIONS = {
 
 
 def scores(path, clips):
-    """What ONNX Runtime gives for float32 clips, with one thread a session."""
+    """The scores of ONNX Runtime for float32 clips, with one thread a session."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
@@ -73,7 +72,7 @@ def test_every_model_gives_the_scores_of_keras(any_model, clips, tmp_path):
     onnx.checker.check_model(str(path), full_check=True)
     check_scores(path, any_model, clips)
     assert count(path)["Transpose"] < 10
-    # What is not weights is the graph and the shapes in it.
+    # Beside the weights there are the graph and the shapes in it.
     assert path.stat().st_size < 4 * any_model.count_params() + 200_000
     assert [file.name for file in path.parent.iterdir()] == ["model.onnx"]
 
@@ -160,41 +159,6 @@ def test_low_precision_is_computed_in_float32(policy, small_model, clips, tmp_pa
     assert [file.name for file in tmp_path.iterdir()] == ["model.onnx"]
 
 
-def test_a_file_that_is_there(small_model, tmp_path):
-    path = tmp_path / "model.onnx"
-    path.write_text("mine")
-    with pytest.raises(FileExistsError, match="Received: .*model.onnx"):
-        to_onnx(small_model, path)
-    assert path.read_text() == "mine"
-    to_onnx(small_model, path, overwrite=True)
-    onnx.checker.check_model(str(path))
-
-
-@pytest.mark.parametrize("naive", [False, True])
-@pytest.mark.parametrize("package", ["onnx", "tf2onnx"])
-def test_missing_package(package, naive, small_model, monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, package, None)
-    rule = rf'This needs {package!r} .*pip install "smallbig-keras\[export\]"'
-    with pytest.raises(ImportError, match=rule):
-        to_onnx(small_model, tmp_path / "model.onnx", naive=naive)
-    assert not list(tmp_path.iterdir())
-
-
-def test_models_that_cannot_be_exported(small_model, tmp_path):
-    path = tmp_path / "model.onnx"
-    headless = smallbig_keras.C2DR23(include_top=False, input_shape=SHAPE, **SMALL)
-    with pytest.raises(ValueError, match="needs a head.*Received"):
-        to_onnx(headless, path)
-    free = smallbig_keras.C2DR23(input_shape=(None, 32, 32, 3), **SMALL)
-    with pytest.raises(ValueError, match=r"needs fixed sizes.*Received: .*\(None, 32, 32, 3\)"):
-        to_onnx(free, path)
-    with pytest.raises(ValueError, match="7 classes.*Received: 2 names"):
-        to_onnx(small_model, path, ["left", "right"])
-    with pytest.raises(ValueError, match="crop of 32 pixels.*Received: short_side=31"):
-        to_onnx(small_model, path, short_side=31)
-    assert not list(tmp_path.iterdir())
-
-
 def with_layer(layer):
     clips = keras.Input(SHAPE, name="clips")
     features = keras.layers.GlobalAveragePooling3D()(layer(clips))
@@ -223,18 +187,8 @@ def test_unknown_layers(monkeypatch, clips, tmp_path):
     check_scores(to_onnx(model, path), model, clips)
 
 
-def test_failed_conversion_leaves_nothing(small_model, monkeypatch, tmp_path):
-    def fail(*args, **kwargs):
-        raise onnx.checker.ValidationError("not valid")
-
-    monkeypatch.setattr(onnx.checker, "check_model", fail)
-    with pytest.raises(onnx.checker.ValidationError):
-        to_onnx(small_model, tmp_path / "model.onnx")
-    assert not list(tmp_path.iterdir())
-
-
 def test_other_convolutions_and_poolings(rng, tmp_path):
-    """What layers of this package can do beside what the networks use."""
+    """Options of the layers that no network uses."""
     layers = smallbig_keras.layers
     shape = (5, 17, 18, 3)
     clips = keras.Input(shape, name="clips")
@@ -253,22 +207,22 @@ def test_other_convolutions_and_poolings(rng, tmp_path):
     check_scores(path, model, rng.integers(0, 256, (3, *shape), np.uint8))
 
 
-def test_script(small_model, clips, tmp_path, capsys, monkeypatch):
+def test_command(small_model, clips, tmp_path, capsys):
     weights, labels = tmp_path / "model.keras", tmp_path / "labels.txt"
     small_model.save(weights)
     labels.write_text("\n".join(NAMES))
     output = tmp_path / "out" / "model.onnx"
-    flags = ["--weights", str(weights), "--output", str(output), "--labels", str(labels)]
-    script.main([*flags, "--short-side", "36"])
-    size = output.stat().st_size / 1e6
-    assert capsys.readouterr().out.splitlines()[-1] == f"{output} ({size:.1f} MB)"
+    flags = ["export", "--weights", str(weights), "--output", str(output), "--labels", str(labels)]
+    assert main([*flags, "--short-side", "36"]) == output
+    size = output.stat().st_size
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line.startswith(f"{output} ({size / 1e6:.1f} MB, ")
     check_scores(output, small_model, clips)
     properties = {p.key: json.loads(p.value) for p in onnx.load(output).metadata_props}
     assert properties == artifacts.metadata(small_model, NAMES, 36)
 
-    with pytest.raises(SystemExit, match="error: .*--overwrite. Received: .*model.onnx"):
-        script.main(flags)
-    given = {}
-    monkeypatch.setattr(script, "to_onnx", lambda *args, **options: given.update(options) or output)
-    script.main([*flags, "--overwrite", "--naive"])
-    assert given == {"naive": True, "overwrite": True}
+    with pytest.raises(SystemExit, match="error: .*--overwrite. Received: .*model.onnx") as stop:
+        main(flags)
+    assert stop.value.code == 2
+    main([*flags, "--overwrite", "--naive"])
+    assert count(output)["Transpose"] > 50

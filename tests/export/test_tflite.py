@@ -1,22 +1,19 @@
 """The TFLite file: scores in every precision, operations, metadata, errors that leave nothing."""
 
 import json
-import shutil
-import sys
 import zipfile
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import to_tflite as script
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 import smallbig_keras
-from smallbig_keras import data, runs
+from smallbig_keras import runs
+from smallbig_keras.cli import main
 from smallbig_keras.export import artifacts, tflite
-from tests.data.videos import write_video
 from tests.export.conftest import MODELS, NAMES, SHAPE, make_model
 
 # Factors of the representative clips.
@@ -24,7 +21,7 @@ ONE_NAN = np.where(np.arange(16) == 7, np.nan, 1)[:, None, None, None, None]
 
 
 def run_file(path, clips, **options):
-    """What LiteRT gives for clips, one after the other."""
+    """The scores of LiteRT for clips, one after the other."""
     runner = Interpreter(model_path=str(path), **options).get_signature_runner()
     (clip,) = runner.get_input_details().values()
     assert clip["name"].startswith("serving_default_clips") and clip["shape"][0] == 1
@@ -194,14 +191,10 @@ def test_files_without_metadata(tmp_path, small_file):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"precision": "int4"}, r"`precision` must be one of \('float32', .*precision='int4'"),
         ({"precision": "int8"}, "at least 16 clips .*Received: 0 clips"),
         ({"precision": "int8", "representative": iter([1] * 15)}, "Received: 15 clips"),
         ({"representative": []}, "for `precision='int8'` only. Received: precision='float32'"),
-        ({"input_dtype": "int8"}, "'float32' or 'uint8'. Received: input_dtype='int8'"),
         ({"input_dtype": "uint8"}, "needs `precision='int8'`.*Received: precision='float32'"),
-        ({"class_names": ["one"]}, "must name the 7 classes of the model. Received: 1 names"),
-        ({"short_side": 16}, "at least the crop of 32 pixels. Received: short_side=16"),
     ],
 )
 def test_bad_arguments(small_model, tmp_path, arguments, message):
@@ -235,20 +228,6 @@ def test_bad_representative_clips(small_model, representative, tmp_path, change,
     assert not any(tmp_path.iterdir())
 
 
-def test_what_is_there_is_kept(small_model, small_file, clips, tmp_path):
-    path = tmp_path / "model.tflite"
-    path.write_text("mine")
-    with pytest.raises(FileExistsError, match="--overwrite. Received: .*model.tflite"):
-        tflite.to_tflite(small_model, path)
-    assert path.read_text() == "mine"
-    tflite.to_tflite(small_model, path, overwrite=True)
-    assert tflite.read_metadata(path)["labels"][0] == "class 0"
-    # A second export of a model gives the same: the first left it as it was.
-    for name, value in run_file(path, clips).items():
-        np.testing.assert_array_equal(value, run_file(small_file, clips)[name])
-    assert [file.name for file in tmp_path.iterdir()] == ["model.tflite"]
-
-
 @pytest.fixture(scope="module")
 def flex():
     """A flatbuffer with an operation of TensorFlow's."""
@@ -280,55 +259,29 @@ def test_file_that_does_not_load(small_model, flex, tmp_path, monkeypatch):
     assert not any(tmp_path.iterdir())
 
 
-def test_missing_package(small_model, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
-    monkeypatch.delitem(sys.modules, "ai_edge_litert.interpreter", raising=False)
-    with pytest.raises(ImportError, match=r'pip install "smallbig-keras\[export\]"'):
-        tflite.to_tflite(small_model, tmp_path / "model.tflite")
-    assert not any(tmp_path.iterdir())
-
-
-def test_script(small_model, tmp_path, capsys):
-    """int8 takes the training videos of the run, or those that are named."""
-    root = data.make_sample(tmp_path / "data", train_clips=18, val_clips=6)
-    for file in (root / "labels").glob("*validation*"):
-        file.unlink()
-    config = {"test_short_side": 36, "class_names": NAMES}
-    config.update({"dataset": "sthv2", "data_root": str(root)})
-    runs.write_config(tmp_path / "run", config)
-    small_model.save(tmp_path / "run" / runs.BEST)
+def test_command(small_run, small_model, tmp_path, capsys):
+    """int8 takes the training videos of the run, of which there are enough, or those named."""
     path = tmp_path / "int8.tflite"
-    flags = ["--weights", str(tmp_path / "run"), "--precision", "int8", "--output", str(path)]
+    flags = ["export", "--weights", str(small_run), "--precision", "int8", "--output", str(path)]
     with pytest.raises(SystemExit, match="^error: .*at least 16 clips.*Received: 15 clips$"):
-        script.main([*flags, "--clips", "15"])
-    script.main([*flags, "--clips", "16", "--input-dtype", "uint8"])
+        main([*flags, "--clips", "15"])
+    main([*flags, "--clips", "16", "--input-dtype", "uint8"])
     size = path.stat().st_size
     each = size / smallbig_keras.complexity(small_model).parameters
     line = f"{path} ({size / 1e6:.1f} MB, {each:.2f} bytes a parameter)"
     assert capsys.readouterr().out.splitlines()[-1] == line
     info = tflite.read_metadata(path)
     assert (info["precision"], info["input"]["dtype"], info["labels"]) == ("int8", "uint8", NAMES)
-    with pytest.raises(SystemExit, match="^error: .*--overwrite. Received: "):
-        script.main(flags)
 
-    (tmp_path / "videos").mkdir()
-    write_video(tmp_path / "videos" / "0.webm", 5)
-    for i in range(1, 5):
-        shutil.copy(tmp_path / "videos" / "0.webm", tmp_path / "videos" / f"{i}.webm")
-    flags += ["--overwrite", "--videos", str(tmp_path / "videos")]
-    with pytest.raises(SystemExit, match="^error: .*Received: 5 clips$"):
-        script.main(flags)
-    with pytest.raises(SystemExit):
-        script.main([*flags, "--precision", "float32"])
-    assert "clips are for --precision int8" in capsys.readouterr().err
-
-
-def test_bare_weights_need_clips(small_model, tmp_path):
-    small_model.save(tmp_path / "model.keras")
-    flags = ["--weights", str(tmp_path / "model.keras"), "--output", str(tmp_path / "x.tflite")]
+    videos = str(small_run.parent / "videos")
+    with pytest.raises(SystemExit, match="^error: .*Received: 2 clips$"):
+        main([*flags, "--overwrite", "--videos", videos])
+    with pytest.raises(SystemExit, match="clips are for --precision int8. Received: "):
+        main([*flags, "--precision", "float16", "--videos", videos])
+    flags[2] = str(small_run / runs.BEST)
     with pytest.raises(SystemExit, match="^error: Real clips come from the dataset of a run"):
-        script.main([*flags, "--precision", "int8"])
-    assert not (tmp_path / "x.tflite").exists()
+        main([*flags, "--overwrite"])
+    assert tflite.read_metadata(path) == info
 
 
 def test_inference_form_keeps_the_graph(small_model, clips):

@@ -1,0 +1,125 @@
+"""The promises of every export: models and arguments, files that are there, disks that fail."""
+
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import smallbig_keras
+from smallbig_keras.errors import AlreadyThereError, ResourceError, SmallBigError
+from smallbig_keras.export import open_artifact, to_onnx, to_saved_model, to_tflite
+from tests.evaluation.small_disk import small_disk
+from tests.export.conftest import NAMES, SHAPE
+
+WRITERS = {"model": to_saved_model, "model.onnx": to_onnx, "model.tflite": to_tflite}
+SMALL = {"width": 8, "blocks": (1, 1, 1, 1)}
+
+
+@pytest.fixture(params=WRITERS)
+def name(request):
+    return request.param
+
+
+@pytest.fixture
+def write(name):
+    return WRITERS[name]
+
+
+def test_models_that_cannot_be_exported(write, name, tmp_path):
+    make = smallbig_keras.C2DR23
+    for options, message in (
+        ({"include_top": False, "input_shape": SHAPE}, "needs a head.*Received: .* last layer"),
+        ({"input_shape": (None, 32, 32, 3)}, r"needs fixed sizes.*Received: .*\(None, 32, 32, 3\)"),
+        ({"input_shape": (4, None, None, 3)}, "needs fixed sizes.*Received: input_shape="),
+    ):
+        with pytest.raises(SmallBigError, match=message):
+            write(make(**SMALL, **options), tmp_path / "new" / name)
+    grey = keras.Input((4, 32, 32, 1))
+    with pytest.raises(SmallBigError, match="takes RGB clips. Received: "):
+        write(keras.Model(grey, keras.layers.Flatten()(grey)), tmp_path / "new" / name)
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"class_names": ["one"]}, "must name the 7 classes of the model. Received: 1 names"),
+        ({"short_side": 31}, "at least the crop of 32 pixels. Received: short_side=31"),
+    ],
+)
+def test_bad_arguments(small_model, write, name, tmp_path, arguments, message):
+    with pytest.raises(SmallBigError, match=message):
+        write(small_model, tmp_path / "new" / name, **arguments)
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "write, name, arguments, message",
+    [
+        (to_onnx, "x.tflite", {}, r"must end in .onnx. Did you .*x.onnx'\? Received: .*x.tflite"),
+        (to_onnx, "x.v2", {}, "Did you mean '.*x.v2.onnx'"),
+        (to_tflite, "x", {}, r"must end in .tflite. Did you mean '.*x.tflite'\? Rec"),
+        (to_saved_model, "x.onnx", {}, r"is a folder.*Did you mean '.*x'\? Received: .*x.onnx"),
+        (to_saved_model, "x", {"version": 0}, "an int of at least 1. Received: version=0"),
+        (to_saved_model, "x", {"input_dtype": "uint"}, r"Did you mean 'uint8'\? Received: .*uint'"),
+        (to_tflite, "x.tflite", {"precision": "Float-16"}, "must be .* Did you mean 'float16'"),
+        (to_tflite, "x.tflite", {"input_dtype": "int8"}, "must be .*Received: input_dtype='int8'"),
+    ],
+)
+def test_nearest_right_word(small_model, write, name, arguments, message, tmp_path):
+    with pytest.raises(SmallBigError, match=message):
+        write(small_model, tmp_path / name, **arguments)
+    assert not any(tmp_path.iterdir())
+
+
+def test_what_is_there_is_kept(small_model, write, name, clips, tmp_path):
+    path = tmp_path / name
+    target = path / "1" if name == "model" else path
+    target.mkdir(parents=True)
+    (target / "mine").touch()
+    with pytest.raises(AlreadyThereError, match=f"--overwrite. Received: .*{name}"):
+        write(small_model, path)
+    assert (target / "mine").exists()
+    with small_disk(1000), pytest.raises(ResourceError, match="written: File too large"):
+        write(small_model, path, overwrite=True)
+    assert (target / "mine").exists()
+    # Of an export that was killed.
+    target.with_name(f".writing-{target.name}").write_text("half")
+    for _ in range(2):
+        write(small_model, path, class_names=NAMES, overwrite=True)
+        assert [file.name for file in target.parent.iterdir()] == [target.name]
+        # A second export gives the same: the first left the model as it was.
+        runner = open_artifact(path)
+        assert runner.metadata["labels"] == NAMES
+        prepared = smallbig_keras.preprocess_input(clips)
+        found, expected = runner.predict(clips)["probabilities"], small_model(prepared)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+
+
+def test_disk_trouble(small_model, write, name, tmp_path):
+    """One message, and nothing is left: no half artifact, no folder."""
+    with small_disk(1000), pytest.raises(ResourceError, match=f"{name}.* File too large"):
+        write(small_model, tmp_path / "new" / "folder" / name)
+    assert not any(tmp_path.iterdir())
+    (tmp_path / "file").touch()
+    for folder in (f"{tmp_path}/file", f"{tmp_path}/file/new", "/proc/new"):
+        with pytest.raises(SmallBigError, match=f"cannot be written: .*. Received: {folder}"):
+            write(small_model, f"{folder}/{name}")
+    assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize(
+    "name, package",
+    [
+        ("model", "tensorflow_serving.apis.prediction_log_pb2"),
+        ("model.onnx", "onnx"),
+        ("model.onnx", "tf2onnx"),
+        ("model.tflite", "ai_edge_litert.interpreter"),
+    ],
+)
+def test_missing_package(small_model, name, package, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ImportError, match=r'pip install "smallbig-keras\[export\]"'):
+        WRITERS[name](small_model, tmp_path / name)
+    assert not any(tmp_path.iterdir())
