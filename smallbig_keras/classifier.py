@@ -6,7 +6,6 @@ import pathlib
 import keras
 
 from smallbig_keras import runs
-from smallbig_keras.data.dataset import load_clip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,13 +39,16 @@ class Run:
         Raises:
             BadVideoError: if the file is no video that can be decoded.
         """
+        # A decoder is imported for a video, not for a network.
+        from smallbig_keras.data.dataset import load_clip
+
         return load_clip(
             path,
             frames=self.config["frames"],
             size=self.config["size"],
             short_side=self.config["test_short_side"],
             sampling=self.config["sampling"],
-            stride=self.config["stride"],
+            stride=self.config["stride"] or 8,
         )
 
     def model_for(self, frames, size):

@@ -67,6 +67,7 @@ def make_folder(path):
 
     Raises:
         SmallBigError: if it cannot be made or written.
+        ResourceError: if the disk is full.
     """
     path = pathlib.Path(path)
     try:
@@ -74,9 +75,9 @@ def make_folder(path):
         with tempfile.TemporaryFile(dir=path) as file:
             file.write(b"0")
     except OSError as error:
-        reason = error.strerror or error
-        raise SmallBigError(
-            f"The output folder cannot be written: {reason}. Received: {path}"
+        kind = ResourceError if error.errno in (*_FULL, errno.EIO) else SmallBigError
+        raise kind(
+            f"The output folder cannot be written: {error.strerror or error}. Received: {path}"
         ) from error
     return path
 

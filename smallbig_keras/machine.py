@@ -9,6 +9,8 @@ import os
 import sys
 import tempfile
 
+from smallbig_keras.errors import ResourceError
+
 # By default glibc gives the memory of clips back and asks for it again, which clears it page by
 # page. Training clips from folders of JPEG files took 14.7 ms of processor time each, and 9.8 ms
 # with memory kept, for 0.6 GB more (8 x 224 x 224, 2 cores).
@@ -74,8 +76,18 @@ def hidden_stderr():
 
 
 def quiet_tensorflow():
-    """Imports TensorFlow and finds its devices without its start-up lines."""
+    """Imports TensorFlow and finds its devices without its start-up lines.
+
+    Raises `ResourceError` where no temporary folder can be written, without which it fails.
+    """
     set_environment()
+    try:
+        tempfile.gettempdir()
+    except OSError as error:
+        raise ResourceError(
+            "TensorFlow needs a temporary folder that can be written: free the disk, or set "
+            f"TMPDIR. Received: {error.strerror}"
+        ) from None
     with hidden_stderr():
         import tensorflow as tf
 

@@ -17,7 +17,11 @@ PREVIOUS = "previous.keras"
 
 # Names of options in runs of version 0.1.0.
 _RENAMED = {"l2": "weight_decay", "mix": "mixup_mode", "sync_norm": "sync_bn", "run": "output"}
-_ADDED = {"sample": False, "recipe": None, "weights_dir": None, "index": None, "shards": None}
+_NEEDED = {
+    *("model", "variant", "options", "class_names", "frames", "size", "test_short_side"),
+    *("sampling", "stride", "dataset", "data_root"),
+}
+_ADDED = {"sample": False, "weights": None, "weights_dir": None, "index": None, "shards": None}
 
 
 def read_config(path):
@@ -45,14 +49,21 @@ def read_config(path):
         config = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise SmallBigError(f"{file} must be a whole JSON file. Received: {error}") from None
-    return _updated(config) if "data_options" in config else config
+    config = _updated(config) if "data_options" in config else config
+    missing = sorted(_NEEDED - set(config))
+    if missing:
+        raise SmallBigError(
+            f"This run is of a version that cannot be read any more: train it again. Received: "
+            f"{file} without {', '.join(missing)}"
+        )
+    return config
 
 
 def _updated(config):
     """The configuration of a run of version 0.1.0 in today's names."""
     config = {_RENAMED.get(name, name): value for name, value in config.items()}
-    config["weights"] = config["weights"] or "none"
-    return {**_ADDED, **config.pop("data_options"), **config}
+    config = {**_ADDED, **config.pop("data_options"), **config}
+    return {**config, "weights": config["weights"] or "none"}
 
 
 def write_config(path, config):

@@ -6,7 +6,6 @@ import importlib
 import inspect
 import os
 import pathlib
-import pkgutil
 import re
 import site
 import subprocess
@@ -21,16 +20,20 @@ import pytest
 import smallbig_keras
 
 ROOT = pathlib.Path(__file__).parent.parent
-MODULES = [
-    importlib.import_module(info.name)
-    for info in pkgutil.walk_packages(smallbig_keras.__path__, "smallbig_keras.")
+FOLDERS = [
+    *(
+        importlib.import_module(".".join(path.parent.relative_to(ROOT).parts))
+        for path in (ROOT / "smallbig_keras").rglob("__init__.pyi")
+    ),
+    smallbig_keras.optimizers,
 ]
+# The names that the folders list, each once.
 PUBLIC = {
     f"{value.__module__}.{name}": value
-    for module in [smallbig_keras, *MODULES]
-    for name, value in vars(module).items()
+    for folder in FOLDERS
+    for name, value in ((name, getattr(folder, name)) for name in dir(folder))
     if not name.startswith("_")
-    and inspect.getmodule(value) in MODULES
+    and getattr(value, "__module__", "").startswith("smallbig_keras")
     and (inspect.isclass(value) or inspect.isfunction(value))
 }
 
@@ -53,6 +56,7 @@ def test_wheel_in_a_clean_environment(tmp_path):
     assert folders == {"smallbig_keras", wheel.name[: -len("-py3-none-any.whl")] + ".dist-info"}
     assert "smallbig_keras/labels/sthv2.txt" in names
     assert "smallbig_keras/weights/families/smallbig.json" in names
+    assert "smallbig_keras/__init__.pyi" in names and "smallbig_keras/cli/fit.py" in names
 
     venv.create(tmp_path / "clean", with_pip=False)
     library = next((tmp_path / "clean" / "lib").glob("python*")) / "site-packages"
@@ -72,6 +76,9 @@ def test_wheel_in_a_clean_environment(tmp_path):
         [python, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=300
     )
     assert result.stdout == "(1, 3)\n400\n", result.stderr
+    entry = "smallbig = smallbig_keras.cli:console"
+    (entries,) = library.glob("*.dist-info/entry_points.txt")
+    assert entry in entries.read_text()
 
 
 OPTIONAL = (
@@ -80,13 +87,46 @@ OPTIONAL = (
 )
 
 
+def test_import_alone_is_light():
+    """Names load what they need: a framework when a network is built, a decoder for a video."""
+    heavy = ["keras", "tensorflow", "jax", "cv2", "requests", *OPTIONAL]
+    script = "import sys, smallbig_keras; smallbig_keras.list_models(); smallbig_keras.data;"
+    script += f"print([m for m in {heavy} if m in sys.modules])"
+    assert run("-c", script) == "[]\n"
+
+
 @pytest.mark.parametrize("backend, absent", [("tensorflow", ()), ("jax", ("tensorflow",))])
-def test_imports(backend, absent):
-    """Optional packages are imported where they are used, TensorFlow where it is the backend."""
+def test_imports_of_the_whole_api(backend, absent):
+    """Every name but those of clips and exports: no OpenCV, TensorFlow where it is the backend."""
     # Keras imports matplotlib itself where it is installed.
     optional = [name for name in (*OPTIONAL, *absent) if name not in (backend, "matplotlib")]
-    script = f"import sys, smallbig_keras; print([m for m in {optional} if m in sys.modules])"
+    script = (
+        "import sys, smallbig_keras\n"
+        "for name in dir(smallbig_keras): getattr(smallbig_keras, name)\n"
+        "for part in (smallbig_keras.layers, smallbig_keras.models, smallbig_keras.weights):\n"
+        "    for name in dir(part): getattr(part, name)\n"
+        f"print([m for m in {[*optional, 'cv2']} if m in sys.modules])"
+    )
     assert run("-c", script, env={**os.environ, "KERAS_BACKEND": backend}) == "[]\n"
+
+
+def test_import_time():
+    """At most 0.3 s beyond Keras with the whole API, the best of three."""
+    script = (
+        "import time, keras; start = time.perf_counter()\n"
+        "import smallbig_keras\n"
+        "for name in dir(smallbig_keras): getattr(smallbig_keras, name)\n"
+        "print(time.perf_counter() - start)"
+    )
+    assert min(float(run("-c", script)) for _ in range(3)) < 0.3
+
+
+def test_keras_knows_the_layers_after_the_import():
+    """In either order, and without the use of a name."""
+    for imports in ("smallbig_keras, keras", "keras, smallbig_keras"):
+        script = f"import {imports}; print(sorted(keras.saving.get_custom_objects()))"
+        assert "smallbig_keras>SmallBigUnit" in run("-c", script)
+        assert "smallbig_keras>SGDWithL2" in run("-c", script)
 
 
 def test_optional_packages_are_imported_inside_functions():
@@ -133,7 +173,8 @@ def test_documentation_agrees_with_the_signature(name):
     "name", [n for n, v in PUBLIC.items() if ">>>" in (inspect.getdoc(v) or "")]
 )
 def test_examples(name):
-    names = {**vars(smallbig_keras), **vars(smallbig_keras.layers), "keras": keras, "np": np}
+    names = {"keras": keras, "np": np}
+    names.update((n, getattr(smallbig_keras, n)) for n in dir(smallbig_keras) if n[0] != "_")
     names.update(vars(inspect.getmodule(PUBLIC[name])))
     test = doctest.DocTestParser().get_doctest(inspect.getdoc(PUBLIC[name]), names, name, None, 0)
     output = []

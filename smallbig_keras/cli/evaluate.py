@@ -13,6 +13,7 @@ import itertools
 import pathlib
 import platform
 import typing
+import warnings
 
 from smallbig_keras import runs
 from smallbig_keras.data.options import (
@@ -70,6 +71,9 @@ class ViewOptions:
     )
     batch_size: int = option(8, "clips at once")
     workers: int | None = option(None, "videos decoded at once", shown="one a processor")
+    save_every: float | None = option(
+        None, "of version 0.1.0; every batch is saved now", metavar="SECONDS"
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,6 +122,8 @@ def check(given):
             raise SmallBigError(f"{flag(name)} must be at least 1. Received: {value}")
     if args.crops not in (1, 3):
         raise SmallBigError(f"--crops must be 1 or 3. Received: {args.crops}")
+    if args.save_every is not None:
+        warnings.warn("--save-every has no effect any more: every batch is saved.", stacklevel=2)
     config = runs.read_config(args.weights)
     check_dataset(update_dataset(dataset_options(config), args))
     if args.stride and (args.sampling or config["sampling"]) == "segment":

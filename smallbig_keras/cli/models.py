@@ -41,15 +41,16 @@ def run(args):
     for name in names:
         function = get_model_function(name)
         networks.append([name, ", ".join(function.variants), function.__doc__.splitlines()[0]])
-    weights = [
-        ["weights=", "network", "classes", "parameters", "GMAC", "clip", "top-1 / top-5", "file"]
-    ]
-    for row in list_weights(args.weights_dir):
-        if row["model"] in names:
-            weights.append(_weights_row(row))
-    for table in (networks, weights):
+    rows = [row for row in list_weights(args.weights_dir) if row["model"] in names]
+    for table in (networks, weights_table(rows)):
         print(format_table(table, args.markdown) + "\n")
     return names
+
+
+def weights_table(rows):
+    """Returns the table of weights, from the dicts that `list_weights` gives."""
+    heading = ["weights=", "network", "classes", "parameters", "GMAC", "clip", "top-1 / top-5", ""]
+    return [heading, *map(_weights_row, rows)]
 
 
 def _weights_row(row):

@@ -15,7 +15,7 @@ from smallbig_keras.data.options import (
 from smallbig_keras.errors import NotFoundError, OptionError, SmallBigError
 from smallbig_keras.models.registry import list_models
 from smallbig_keras.options import flag, option
-from smallbig_keras.weights.checkpoints import SUFFIXES
+from smallbig_keras.weights.state_dicts import SUFFIXES
 
 
 @dataclasses.dataclass(frozen=True)

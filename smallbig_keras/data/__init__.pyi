@@ -47,16 +47,16 @@ from .frame_folders import (
     read_frame_folder as read_frame_folder,
 )
 from .index import (
+    VideoInfo as VideoInfo,
+)
+from .index import (
     make_index as make_index,
 )
 from .index import (
-    read_index as read_index,
-)
-from .probing import (
-    VideoInfo as VideoInfo,
-)
-from .probing import (
     probe_video as probe_video,
+)
+from .index import (
+    read_index as read_index,
 )
 from .sample_set import (
     make_sample as make_sample,

@@ -7,7 +7,7 @@ same key gives the same clips.
 import keras
 import tensorflow as tf
 
-from smallbig_keras.errors import MissingPackageError, SmallBigError
+from smallbig_keras.errors import MissingPackageError, SmallBigError, did_you_mean
 
 _MIXES = {"mixup": "MixUp", "cutmix": "CutMix"}
 _OPERATIONS = (
@@ -18,21 +18,10 @@ _OPERATIONS = (
 
 
 class RandAugment:
-    """The operations of `keras.layers.RandAugment`, each with one draw for a whole clip.
+    """The operations of `keras.layers.RandAugment`, each with one draw for a whole clip."""
 
-    Only the operations that were drawn are computed; Keras' layer computes all eleven for each
-    draw, which takes ten times as long.
-
-    Args:
-        num_ops: int. Operations applied one after the other.
-        factor: float. Strength above 0, up to 1. It is a part of the side that a clip is shifted
-            by, and of a full turn that it is rotated by, so that from 0.5 on it may be upside
-            down.
-
-    Raises:
-        ValueError: an argument is outside the values above, or the backend is not TensorFlow.
-        ImportError: Keras is older than the layer.
-    """
+    # Only the operations that were drawn are computed; Keras' layer computes all eleven for each
+    # draw, which takes ten times as long.
 
     def __init__(self, num_ops, factor):
         if not (isinstance(num_ops, int) and num_ops >= 1 and 0 < factor <= 1):
@@ -44,15 +33,7 @@ class RandAugment:
         self._layer = _keras_layer("RandAugment", num_ops=num_ops, factor=factor)
 
     def __call__(self, clip, key):
-        """Returns a changed clip.
-
-        Args:
-            clip: float32 tensor of shape `(frames, size, size, 3)`, from 0 to 255.
-            key: int tensor of shape `(2,)`.
-
-        Returns:
-            tensor of the same shape, type and range.
-        """
+        """Returns a changed clip, float32 `(frames, size, size, 3)` from 0 to 255."""
         drawn = tf.random.stateless_uniform(
             (self.num_ops,), tf.random.fold_in(key, 0), 0, len(_OPERATIONS), tf.int32
         )
@@ -71,26 +52,15 @@ class RandAugment:
 
 
 class Mix:
-    """Mixes the clips of a batch and their labels: `keras.layers.MixUp` or `CutMix`.
+    """Mixes the clips of a batch and their labels: `keras.layers.MixUp` or `CutMix`."""
 
-    Every clip gets one weight, or one rectangle, for all its frames. Labels become shares of
-    classes, for which the loss must be `categorical_crossentropy` and the metrics be the
-    categorical ones, not the sparse ones.
-
-    Args:
-        kind: str. `"mixup"` adds another clip, `"cutmix"` replaces a rectangle by that of
-            another clip.
-        classes: int. Number of classes.
-
-    Raises:
-        ValueError: an argument is outside the values above, or the backend is not TensorFlow.
-        ImportError: Keras is older than the layer.
-    """
+    # Every clip gets one weight, or one rectangle, for all its frames.
 
     def __init__(self, kind, classes):
         if kind not in _MIXES:
             raise SmallBigError(
-                f"`mix` must be None or one of {tuple(_MIXES)}. Received: mix={kind!r}"
+                f"`mix` must be None or one of {tuple(_MIXES)}.{did_you_mean(kind, _MIXES)} "
+                f"Received: mix={kind!r}"
             )
         if classes < 1:
             raise SmallBigError(f"`mix` needs at least one class. Received: classes={classes}")
@@ -98,16 +68,7 @@ class Mix:
         self._layer = _keras_layer(_MIXES[kind])
 
     def __call__(self, clips, labels, key):
-        """Returns mixed clips and labels.
-
-        Args:
-            clips: float32 tensor of shape `(batch, frames, size, size, 3)`.
-            labels: int tensor of shape `(batch,)`.
-            key: int tensor of shape `(2,)`.
-
-        Returns:
-            `(clips, labels)`, the labels float32 of shape `(batch, classes)`, of sum 1.
-        """
+        """Returns mixed clips, and labels as shares of classes `(batch, classes)`, of sum 1."""
         # Keras' layers take pictures: the frames become channels.
         batch, frames, height, width, _ = clips.shape
         shape = tf.shape(clips)
@@ -123,7 +84,7 @@ class Mix:
 
 
 class _Seeds(keras.random.SeedGenerator):
-    """Seeds for Keras' random functions that depend on a key alone, not on earlier draws."""
+    """Seeds for Keras' random functions that depend only on a key, not on earlier draws."""
 
     def __init__(self, key):
         self._key = key
@@ -145,7 +106,7 @@ def _keras_layer(name, **options):
             f"keras.layers.{name} needs a later Keras: pip install -U keras. "
             f"Received: Keras {keras.__version__}"
         )
-    # Whatever the global policies are: clips are float32 and have their channels last.
+    # Not the global policies: clips are float32 and have their channels last.
     return getattr(keras.layers, name)(
         data_format="channels_last", dtype="float32", seed=0, **options
     )

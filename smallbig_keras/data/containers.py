@@ -1,44 +1,23 @@
-"""What a video file says of itself: RIFF (avi), Matroska (webm, mkv) and mp4."""
+"""Sizes that video files state of themselves: RIFF (avi), Matroska (webm, mkv) and mp4."""
 
 _MATROSKA = b"\x1aE\xdf\xa3"
 _BLOCK = 4096
 
 
 def is_matroska(file):
-    """Whether a file is a webm or mkv, whose readers pass over damage without a word.
-
-    Args:
-        file: binary file, seekable.
-
-    Returns:
-        bool.
-    """
+    """Tells if a file is a webm or mkv, whose readers pass over damage without a word."""
     file.seek(0)
     return file.read(4) == _MATROSKA
 
 
 def ends_in_zeros(file):
-    """Whether the last block of a file is empty, as where space was set aside and not filled.
-
-    Args:
-        file: binary file, seekable.
-
-    Returns:
-        bool.
-    """
+    """Tells if the last block of a file is zeros: space that was set aside and not filled."""
     file.seek(max(0, file.seek(0, 2) - _BLOCK))
     return file.read() == bytes(_BLOCK)
 
 
 def stated_bytes(file):
-    """Reads how many bytes a file must have by its own container.
-
-    Args:
-        file: binary file, seekable.
-
-    Returns:
-        int, 0 where the container does not say (MPEG-TS, live webm).
-    """
+    """Reads the size in bytes that a container states; 0 where it does not (TS, live webm)."""
     file.seek(0)
     head = file.read(_BLOCK)
     if head[:4] == b"RIFF":
@@ -61,7 +40,7 @@ def _matroska_bytes(head):
 
 
 def _ebml_size(data, position):
-    """The number whose length in bytes is told by its leading zero bits, and where it ends."""
+    """Reads a number whose leading zero bits tell its length; returns it and where it ends."""
     first = data[position] if position < len(data) else 0
     length = 9 - first.bit_length()
     value = int.from_bytes(data[position : position + length], "big")

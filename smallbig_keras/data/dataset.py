@@ -3,12 +3,15 @@
 import tensorflow as tf
 
 from smallbig_keras.data.annotations.video import Video
-from smallbig_keras.data.augmentation import left_right_label_map
 from smallbig_keras.data.batch_augmentation import Mix, RandAugment
 from smallbig_keras.data.decoding import read_frames
 from smallbig_keras.data.sampling import Sampler
 from smallbig_keras.data.sources import VideoSource, read_video
-from smallbig_keras.data.transforms import EvaluationTransform, TrainTransform
+from smallbig_keras.data.transforms import (
+    EvaluationTransform,
+    TrainTransform,
+    left_right_label_map,
+)
 from smallbig_keras.data.unreadable import UnreadableVideos
 from smallbig_keras.errors import SmallBigError
 from smallbig_keras.machine import num_processors
@@ -42,15 +45,16 @@ def clip_dataset(
 
     In training: random frames, a random crop, and a flip if asked for. In evaluation: the middle
     frames and the middle crop, or several clips and crops of each video, which is decoded once
-    for all of them. The stream depends on `seed`, epoch and place only, so that a run resumed at
-    `initial_epoch` sees what the uninterrupted one saw, with any number of parallel calls.
+    for all of them. The stream depends only on `seed`, epoch and position in the epoch, so that a
+    run resumed at `initial_epoch` sees the clips of the uninterrupted one, with any number of
+    parallel calls.
 
     Args:
         videos: list of `Video`, or a source of clips like `VideoSource`.
         frames: int. Frames in a clip.
         size: int. Height and width of a clip in pixels.
         batch_size: int. Videos in a batch.
-        training: bool. Whether order and views are random.
+        training: bool. True for random order, frames and crops.
         sampling: str. `"segment"` takes a frame from each of `frames` parts of the video,
             `"dense"` frames `stride` apart. Defaults to `"segment"`.
         stride: int. From one frame to the next in dense sampling. Defaults to `8`.
@@ -60,35 +64,38 @@ def clip_dataset(
         short_side: int or `(low, high)`. Short side in pixels before the crop; training draws
             from `low` to `high`, evaluation takes one. Defaults to `None`, the paper's ratio:
             256 to 320 for 224 in training, 256 for 224 in evaluation.
-        augmentation: str. How training crops: `"short_side"` as the paper, `"multi_scale"` as
-            the authors' code, which has no use for `short_side`. Defaults to `"short_side"`.
+        augmentation: str. Training crop: `"short_side"` of the paper, or `"multi_scale"` of the
+            authors' code, which has no use for `short_side`. Defaults to `"short_side"`.
         flip: str. `"plain"` mirrors half of the training clips, `"swap"` also swaps labels of
             left and right. Defaults to `None`.
-        randaugment: `(num_ops, factor)`. Random operations on training clips and their strength,
-            see `RandAugment`. Defaults to `None`.
-        mix: str. `"mixup"` or `"cutmix"` mixes the clips of a training batch; labels become
-            shares of the classes, see `Mix`. Defaults to `None`.
+        randaugment: `(num_ops, factor)`. Random operations on a training clip, one after the
+            other, and their strength above 0, up to 1: a part of the side that it is shifted by,
+            and of a full turn that it is rotated by, so that from 0.5 on it may be upside down.
+            Defaults to `None`.
+        mix: str. `"mixup"` adds another clip to each of a training batch, `"cutmix"` replaces a
+            rectangle by that of another clip. Labels become shares of the classes, which need
+            the loss `categorical_crossentropy` and the categorical metrics. Defaults to `None`.
         class_names: list of str. Needed for `"swap"` and `mix`. Defaults to `None`.
         seed: int. At least 0. Defaults to `0`.
-        epochs: int. Where the stream ends. Defaults to `1`.
-        initial_epoch: int. Where the stream begins. Defaults to `0`.
-        drop_remainder: bool. Whether an epoch's last batch is left out when it is not full.
+        epochs: int. Epoch before which the stream ends. Defaults to `1`.
+        initial_epoch: int. Epoch with which the stream begins. Defaults to `0`.
+        drop_remainder: bool. True to leave out an epoch's last batch when it is not full.
             Defaults to `None`, which is `training`.
-        unreadable: `UnreadableVideos`. Defaults to `None`, which replaces in training and raises in
-            evaluation.
+        unreadable: `UnreadableVideos`. Defaults to `None`, which replaces in training and raises
+            in evaluation.
         num_parallel_calls: int. Videos decoded at once. Defaults to `None`, one a processor.
-        normalize: bool. Whether clips go through `preprocess_input`; else they are 0..255.
+        normalize: bool. True for clips through `preprocess_input`, else they are 0..255.
             Defaults to `True`.
 
     Returns:
         `tf.data.Dataset` of `(clips, labels)`: float32 `(batch, frames, size, size, 3)`, or
         `(batch, views, frames, size, size, 3)` of more than one view, clip by clip and in it
         crop by crop; int32 `(batch,)`, -1 where a video has no label, or mixed float32
-        `(batch, classes)`. Its cardinality is known unless bad clips are skipped.
+        `(batch, classes)`. Its cardinality is known unless unreadable videos are skipped.
 
     Raises:
-        ValueError: an argument is outside the values above.
-        ImportError: Keras is older than a layer of `randaugment` or `mix`.
+        SmallBigError: an argument is outside the values above.
+        MissingPackageError: Keras is older than a layer of `randaugment` or `mix`.
     """
     source = videos if hasattr(videos, "clips") else VideoSource(videos)
     drop_remainder = training if drop_remainder is None else drop_remainder
@@ -98,7 +105,7 @@ def clip_dataset(
     low, high = _short_sides(short_side, size, training)
     _check(source, training, frames, batch_size, drop_remainder, seed, epochs, initial_epoch)
     if unreadable.policy == "replace" and not training:
-        raise SmallBigError('Evaluation must not replace clips. Received: policy="replace"')
+        raise SmallBigError('Evaluation must not replace videos. Received: policy="replace"')
     _check_training_only(training, views, augmentation, flip, randaugment, mix)
     if class_names is None and (flip == "swap" or mix):
         raise SmallBigError(
@@ -106,7 +113,7 @@ def clip_dataset(
         )
     sampler = Sampler(sampling, frames, stride, num_clips, training, seed)
     if training:
-        view = TrainTransform(
+        transform = TrainTransform(
             size=size,
             short_side=(low, high),
             augmentation=augmentation,
@@ -116,21 +123,21 @@ def clip_dataset(
             normalize=normalize,
         )
     else:
-        view = EvaluationTransform(size, low, num_crops, normalize)
+        transform = EvaluationTransform(size, low, num_crops, normalize)
     mixer = Mix(mix, len(class_names)) if mix else None
 
     def key(stream, epoch, index):
         return tf.random.fold_in(tf.random.fold_in((seed, stream), epoch), index)
 
     def one_epoch(epoch):
-        def see(read, places, label, index):
-            return view(read, places, label, key(1, epoch, index))
+        def cut(read, frame_positions, label, index):
+            return transform(read, frame_positions, label, key(1, epoch, index))
 
         def blend(index, batch):
             return mixer(*batch, key(2, epoch, index))
 
         clips = source.clips(epoch, sampler, unreadable, num_parallel_calls)
-        clips = clips.map(see, num_parallel_calls, deterministic=True)
+        clips = clips.map(cut, num_parallel_calls, deterministic=True)
         batches = clips.batch(batch_size, drop_remainder)
         if mixer:
             batches = batches.enumerate().map(blend, num_parallel_calls, deterministic=True)
@@ -152,7 +159,7 @@ def load_clip(video, frames=8, size=224, short_side=None, sampling="segment", st
     """Loads the middle clip of one video, ready for a model.
 
     Args:
-        video: str, path, bytes or `Video`. A file, what it holds, or a folder of frames.
+        video: str, path, bytes or `Video`. A file, its content, or a folder of frames.
         frames: int. Frames in the clip. Defaults to `8`.
         size: int. Height and width of the clip in pixels. Defaults to `224`.
         short_side: int. Short side in pixels before the crop. Defaults to `None`, 256 for 224.
@@ -165,14 +172,14 @@ def load_clip(video, frames=8, size=224, short_side=None, sampling="segment", st
 
     Raises:
         BadVideoError: the file is not a video that can be decoded.
-        ValueError: `short_side` is below `size`, or another argument outside the values above.
+        SmallBigError: `short_side` is below `size`, or another argument outside the values above.
     """
     short_side, _ = _short_sides(short_side, size, training=False)
     sampler = Sampler(sampling, frames, stride)
     read = read_video if isinstance(video, Video) else read_frames
     clip = read(video, lambda count: sampler(count)[0])
-    places = tf.range(frames)[None]
-    clip, _ = EvaluationTransform(size, short_side)(tf.constant(clip), places, label=None)
+    frame_positions = tf.range(frames)[None]
+    clip, _ = EvaluationTransform(size, short_side)(tf.constant(clip), frame_positions, label=None)
     return clip.numpy()[None]
 
 
@@ -204,7 +211,7 @@ def _check(source, training, frames, batch_size, drop_remainder, seed, epochs, i
     count = len(source)
     if not count or frames < 1 or batch_size < 1 or seed < 0:
         raise SmallBigError(
-            "A data set needs at least one video, one frame and one clip a batch, and a seed of "
+            "A dataset needs at least one video, one frame and one clip a batch, and a seed of "
             f"at least 0. Received: {count} videos, frames={frames}, "
             f"batch_size={batch_size}, seed={seed}"
         )
@@ -229,7 +236,7 @@ def _check_training_only(training, views, augmentation, flip, randaugment, mix):
             f"Received: flip={flip!r}, training={training}"
         )
     if training and tuple(views) != (1, 1):
-        raise SmallBigError(f"Training sees one view of a video. Received: views={views}")
+        raise SmallBigError(f"Training takes one clip of a video. Received: views={views}")
     if not training and (augmentation != "short_side" or randaugment or mix):
         raise SmallBigError(
             "`augmentation`, `randaugment` and `mix` are for training. Received: training=False, "

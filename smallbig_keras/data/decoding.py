@@ -4,7 +4,7 @@ import io
 import os
 import stat
 
-# Bad files are reported by this module; libav would add hundreds of lines to stderr for each.
+# This module reports unreadable files; libav would add hundreds of lines to stderr for each.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 import cv2  # noqa: E402
@@ -17,10 +17,10 @@ from smallbig_keras.errors import SmallBigError
 _MAX_FRAMES = 1_000_000
 # OpenCV itself goes as far back before the frame it seeks: up to here seeking gains nothing.
 SHORT_WAY = 16
-# Calls at the end of a file: of one that is whole, and of one that does not state its length.
+# Attempts to read on at the end of a file, with and without a stated length.
 _TRIES, _MANY_TRIES = 10, 1000
-# What must be missing of a film that was regular, in milliseconds and in frames, and of its end,
-# where sound may go on, in milliseconds and as a part.
+# Smallest gap that counts as damage in a stream of regular times, in milliseconds and in frames,
+# and at its end, where sound may go on, in milliseconds and as a part of its length.
 _GAP = 500, 10
 _END = 1000, 0.2
 
@@ -30,7 +30,7 @@ class BadVideoError(SmallBigError):
 
     @classmethod
     def about(cls, video, received):
-        """Returns the error for a video, a path or bytes, with what is wrong with it."""
+        """Returns the error for a video, a path or bytes, with the reason `received`."""
         memory = isinstance(video, bytes)
         name = f"{len(video)} bytes in memory" if memory else repr(os.path.abspath(video))
         return cls(
@@ -49,7 +49,7 @@ def check_video_file(path):
         path: str or path. The file.
 
     Returns:
-        The absolute path, a str: OpenCV takes `a:b.mp4` for a protocol, `/c/a:b.mp4` not.
+        The absolute path, a str: OpenCV takes `a:b.mp4`, but not `/c/a:b.mp4`, for a protocol.
 
     Raises:
         BadVideoError: the path is missing, not a regular file, empty or not named in UTF-8.
@@ -74,18 +74,17 @@ def read_frames(video, sampler, num_frames=None, exact_seek=False):
 
     All frames are decoded from the first one on: seeking is off by up to 24 frames in files of
     variable rate or with B-frames, and the number of frames a container states is often wrong.
-    When it is, the sampler is asked again with the true number, in a second pass. What
-    `probe_video` found out about a file spares the frames after the last one sampled, and those
-    before the first one.
+    When it is, the sampler is asked again with the true number, in a second pass. The results of
+    `probe_video` spare the frames after the last one sampled, and those before the first one.
 
     Args:
-        video: str, path or bytes. The file, or what it holds.
+        video: str, path or bytes. The file, or its content.
         sampler: callable. `sampler(num_frames)` returns the indices, ints within
             `0 .. num_frames - 1` in any order. It may be called twice and must then depend on
             nothing but its argument.
-        num_frames: int. How many frames decoding the whole file gave. Defaults to `None`, not
-            known: the file is decoded to its end.
-        exact_seek: bool. Whether seeking was found exact for this file: frames before the first
+        num_frames: int. Number of frames that decoding the whole file gave. Defaults to `None`,
+            not known: the file is decoded to its end.
+        exact_seek: bool. True if seeking was found exact for this file: frames before the first
             one sampled are skipped. Needs `num_frames`. Defaults to `False`.
 
     Returns:
@@ -98,7 +97,7 @@ def read_frames(video, sampler, num_frames=None, exact_seek=False):
             in the middle, has fewer frames than `num_frames`, or is truncated: shorter than its
             container says, in bytes and in frames. (Fewer frames alone are no fault: files of
             variable rate, files with B-frames and files cut without encoding state too many.)
-        ValueError: `exact_seek` without `num_frames`.
+        SmallBigError: `exact_seek` without `num_frames`.
     """
     if exact_seek and num_frames is None:
         raise SmallBigError("`exact_seek` needs `num_frames`. Received: num_frames=None")
@@ -124,17 +123,7 @@ def read_frames(video, sampler, num_frames=None, exact_seek=False):
 
 
 class VideoReader:
-    """A video that is open, from its first frame to its last. A context manager.
-
-    `stated` is the number of frames the container states, 0 where it is not plausible, and
-    `count` the number of frames passed.
-
-    Args:
-        video: str, path or bytes. The file, or what it holds.
-
-    Raises:
-        BadVideoError: it cannot be opened.
-    """
+    """An open video: `stated` frames by its container, 0 if not plausible, and `count` passed."""
 
     def __init__(self, video):
         if not isinstance(video, bytes):
@@ -163,7 +152,7 @@ class VideoReader:
         self._capture.release()
 
     def bad(self, received):
-        """Returns the `BadVideoError` that says what is wrong with this video."""
+        """Returns the `BadVideoError` for this video."""
         return BadVideoError.about(self.video, received)
 
     def seek(self, index):
@@ -173,18 +162,7 @@ class VideoReader:
             self.count = int(index)
 
     def walk(self, wanted=None, end=None):
-        """Decodes up to `end`, or to the end of the file.
-
-        Args:
-            wanted: collection of ints. Frames that are given. Defaults to `None`, all.
-            end: int. Frame to stop before. Defaults to `None`, the end of the file.
-
-        Yields:
-            `(index, frame)`, BGR.
-
-        Raises:
-            BadVideoError: the file is damaged.
-        """
+        """Yields `(index, frame)`, BGR, of the wanted frames before `end`; None is all."""
         wanted = None if wanted is None else {int(index) for index in wanted}
         while self.count != end and self._capture.grab():
             if wanted is None or self.count in wanted:
@@ -201,14 +179,7 @@ class VideoReader:
             raise self.bad(f"a damaged file, it breaks off after {self.count} frames and goes on")
 
     def check_whole(self):
-        """Checks that the frames that `walk` passed are a whole video.
-
-        Returns:
-            int, their number.
-
-        Raises:
-            BadVideoError: there is none, the file is a picture, or it is truncated.
-        """
+        """Checks that the frames that `walk` passed are a whole video; returns their number."""
         if self.count == 0:
             raise self.bad("a file without a frame that can be decoded")
         if self.count < self._header:
@@ -246,12 +217,12 @@ class VideoReader:
 
 def _collect(found, indices):
     """Puts frames in the order of `indices`, as RGB; `None` if there are none."""
-    places = {}
-    for place, index in enumerate(indices):
-        places.setdefault(int(index), []).append(place)
+    positions = {}
+    for position, index in enumerate(indices):
+        positions.setdefault(int(index), []).append(position)
     frames = None
     for index, frame in found:
         if frames is None:
             frames = np.empty((len(indices), *frame.shape), np.uint8)
-        frames[places[index]] = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+        frames[positions[index]] = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
     return frames

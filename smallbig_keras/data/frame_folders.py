@@ -24,7 +24,7 @@ def count_frames(folder, template):
         int. At least 1.
 
     Raises:
-        BadVideoError: the folder is missing or holds no frame, or one is missing in between.
+        BadVideoError: the folder or a frame in between is missing, or it holds no frame.
     """
     try:
         files = set(os.listdir(folder))
@@ -45,16 +45,7 @@ def count_frames(folder, template):
 
 
 def frame_file(folder, template, index):
-    """Returns the file of a frame.
-
-    Args:
-        folder: str or path. The folder.
-        template: str. Name of a frame by its number.
-        index: int. The frame, counted from 0 as samplers do; the names count from 1.
-
-    Returns:
-        str.
-    """
+    """Returns the file of a frame, counted from 0 as samplers do; the names count from 1."""
     return os.path.join(folder, template.format(int(index) + 1))
 
 
@@ -110,27 +101,12 @@ def decode_images(contents):
 
 
 def read_images(files):
-    """Reads pictures in the graph, or nothing where one cannot be read.
-
-    Args:
-        files: string tensor of shape `(frames,)`. Paths.
-
-    Returns:
-        uint8 tensor of shape `(frames, height, width, 3)`, RGB; of no frames on any error.
-    """
+    """Reads files of pictures in the graph; of no frames where one cannot be read."""
     return try_images(files, tf.io.read_file)
 
 
 def try_images(items, load):
-    """Decodes pictures in the graph, or nothing where one cannot be decoded.
-
-    Args:
-        items: string tensor of shape `(frames,)`.
-        load: callable. From an item to the content of a JPEG or PNG file.
-
-    Returns:
-        uint8 tensor of shape `(frames, height, width, 3)`, RGB; of no frames on any error.
-    """
+    """Decodes `load(item)` of items `(frames,)` in the graph; of no frames on any error."""
     pictures = tf.data.Dataset.from_tensors(items).map(
         lambda items: tf.map_fn(
             lambda item: _decode(load(item)), items, fn_output_signature=_PICTURE
@@ -142,22 +118,15 @@ def try_images(items, load):
 
 
 def graph_reason(error):
-    """Returns what TensorFlow says is wrong, without its words about its own operations.
-
-    Args:
-        error: `tf.errors.OpError`.
-
-    Returns:
-        str.
-    """
+    """Returns the reason in a `tf.errors.OpError`, without its words about its own operations."""
     return re.sub(r"^\{\{.*?\}\} |\s*\[Op:.*", "", error.message, flags=re.DOTALL)
 
 
 def _decode(content):
-    # The accurate transform gives the values that OpenCV and Pillow give.
+    # The accurate transform gives the values of OpenCV and Pillow.
     picture = tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE")
-    # A WebP picture comes as a film of one frame; in a graph, which takes the rank for known,
-    # it is an error.
+    # A WebP picture comes as a film of one frame; in a graph, where the rank is known, that is an
+    # error.
     return tf.reshape(picture, tf.shape(picture)[-3:])
 
 

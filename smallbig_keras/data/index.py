@@ -1,32 +1,92 @@
-"""What is known of every video of a data set, in a file of one JSON line a video.
+"""An index: the result of decoding every video of a dataset once, a JSON line a video.
 
-A path is relative to the folder of the index where it is below it, so that a data set moves
+A path is relative to the folder of the index where it is below it, so that a dataset moves
 together with its index.
 """
 
+import hashlib
 import json
 import os
-from dataclasses import asdict
+from collections import Counter
+from dataclasses import asdict, dataclass, field
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
-from smallbig_keras.data.decoding import BadVideoError
+import cv2
+import numpy as np
+
+from smallbig_keras.data.decoding import SHORT_WAY, BadVideoError, VideoReader
 from smallbig_keras.data.frame_folders import count_frames, read_frame_folder
-from smallbig_keras.data.probing import VideoInfo, probe_video
-from smallbig_keras.errors import NotFoundError, SmallBigError
+from smallbig_keras.errors import NotFoundError, ResourceError, SmallBigError
 from smallbig_keras.files import replace_file
 from smallbig_keras.machine import num_processors
 
+# Seeks that are tried in a video.
+_SEEKS = 8
 _KEYS = ("path", "bytes", "mtime", "num_frames", "width", "height", "exact_seek", "error")
 _BEGIN = b'{"path": '
 
 
-def make_index(videos, path, workers=None, progress=None):
-    """Decodes every video once and notes what it found.
+@dataclass(frozen=True)
+class VideoInfo:
+    """The result of decoding a video from its first frame to its last.
 
-    The line of a video is written when it is done, so that a process that was killed is
-    continued by calling it again. Then only videos are decoded that are not in the index, or
-    whose file has another size or time by now. Lines of other videos are kept.
+    Two are equal if they say the same of the frames.
+
+    Args:
+        num_frames: int. Frames that decoding gives, 0 if there is an error.
+        width: int. Pixels, upright.
+        height: int. Pixels, upright.
+        exact_seek: bool. True if seeking gave the same frames as decoding in order, at several
+            frames.
+        error: str or None. The reason why the video cannot be read.
+        bytes: int. Size of the file, by which the info of an older file of that name is known.
+            Defaults to `None`: there is no file, or it is a folder.
+    """
+
+    num_frames: int
+    width: int
+    height: int
+    exact_seek: bool
+    error: str | None
+    bytes: int | None = field(default=None, compare=False)
+
+
+def probe_video(video):
+    """Counts the frames of a video and tries if seeking finds them.
+
+    Frames are told apart by a hash of their pixels. Where too few of them differ from all others,
+    as in a still, nothing shows that seeking is exact, and it counts as not exact.
+
+    Args:
+        video: str, path or bytes. The file, or its content.
+
+    Returns:
+        `VideoInfo`. A file that `read_frames` would refuse has an `error` and no frames; none
+        is raised.
+    """
+    size = len(video) if isinstance(video, bytes) else file_bytes(video)
+    try:
+        hashes = []
+        with VideoReader(video) as reader:
+            for _, frame in reader.walk():
+                height, width = frame.shape[:2]
+                hashes.append(_hash(frame))
+            count = reader.check_whole()
+        return VideoInfo(count, width, height, _seeks_exactly(video, hashes), None, size)
+    except BadVideoError as error:
+        return VideoInfo(0, 0, 0, False, str(error), size)
+    except (cv2.error, MemoryError) as error:
+        bad = BadVideoError.about(video, f"a file whose frames cannot be held ({error})")
+        return VideoInfo(0, 0, 0, False, str(bad), size)
+
+
+def make_index(videos, path, workers=None, progress=None):
+    """Decodes every video once and writes the results.
+
+    The line of a video is written when it is done, so that calling it again continues after a
+    process that was killed. Only videos are decoded that are not in the index, or whose file has
+    another size or time by now. Lines of other videos are kept.
 
     Args:
         videos: list of `Video`, files or folders of frames.
@@ -36,20 +96,20 @@ def make_index(videos, path, workers=None, progress=None):
             decoded. Defaults to `None`.
 
     Returns:
-        dict of `VideoInfo` by absolute path, one for each of `videos`. What cannot be read has
+        dict of `VideoInfo` by absolute path, one for each of `videos`. An unreadable video has
         an `error`; none is raised.
 
     Raises:
-        ValueError: `path` is a file that is no index.
-        OSError: the index cannot be written.
+        SmallBigError: `path` is a file that is no index.
+        ResourceError: the index cannot be written.
     """
     path = Path(path).absolute()
     videos = {os.path.abspath(video.path): video for video in videos}
     try:
         file = path.open("ab")
     except OSError as error:
-        raise type(error)(
-            f"An index is written beside its videos, or where it can be. "
+        raise ResourceError(
+            "An index is written beside its videos, or to a file that can be written. "
             f"Received: {path}: {error.strerror}"
         ) from None
     with file:
@@ -71,7 +131,7 @@ def make_index(videos, path, workers=None, progress=None):
     order = [*videos, *(key for key in entries if key not in videos)]
     lines = b"".join(_line(key, entries[key], path.parent) for key in order)
     replace_file(path, lambda file: file.write_bytes(lines))
-    return {key: _facts(entries[key]) for key in videos}
+    return {key: _info(entries[key]) for key in videos}
 
 
 def read_index(path):
@@ -84,13 +144,49 @@ def read_index(path):
         dict of `VideoInfo` by absolute path.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is no index.
+        NotFoundError: there is no such file.
+        SmallBigError: it is no index.
     """
     path = Path(path).absolute()
     if not path.is_file():
-        raise NotFoundError(f"An index is a file that `prepare.py index` wrote. Received: {path}")
-    return {key: _facts(entry) for key, entry in _read_entries(path).items()}
+        raise NotFoundError(
+            f"There is no such index. Make it: smallbig prepare index. Received: {path}"
+        )
+    return {key: _info(entry) for key, entry in _read_entries(path).items()}
+
+
+def file_bytes(path):
+    """Returns the size of a file, or None where there is no file."""
+    try:
+        return os.stat(path).st_size
+    except (OSError, ValueError):
+        return None
+
+
+def _seeks_exactly(video, hashes):
+    times = Counter(hashes)
+    sought = range(SHORT_WAY + 1, len(hashes))
+    alone = [index for index in sought if times[hashes[index]] == 1]
+    if len(alone) < min(_SEEKS, len(sought)):
+        return False
+    if not alone:
+        return True
+    # The last frame is one of them: a wrong rate shows there most.
+    for position in np.unique(np.linspace(0, len(alone) - 1, _SEEKS).astype(int)):
+        index = alone[position]
+        try:
+            with VideoReader(video) as reader:
+                reader.seek(index)
+                found = [_hash(frame) for _, frame in reader.walk([index], index + 1)]
+        except BadVideoError:
+            return False
+        if found != [hashes[index]]:
+            return False
+    return True
+
+
+def _hash(frame):
+    return hashlib.blake2b(frame.tobytes(), digest_size=16).digest()
 
 
 def _read_entries(path):
@@ -110,7 +206,7 @@ def _read_entries(path):
 
 
 def _whole_bytes(path):
-    """Where the last whole line ends: a process may be killed while it writes one."""
+    """Returns where the last whole line ends: a process may be killed while it writes one."""
     content = path.read_bytes()
     end = content.rfind(b"\n") + 1
     rest = content[end:]
@@ -120,13 +216,13 @@ def _whole_bytes(path):
 
 
 def _line(key, entry, folder):
-    folder = os.path.join(folder, "")
-    entry = {"path": key.removeprefix(folder), **entry}
+    name = key.removeprefix(os.path.join(folder, ""))
+    entry = {"path": name.replace(os.sep, "/"), **entry}
     # Escapes keep names that are not UTF-8.
     return json.dumps(entry, ensure_ascii=True).encode() + b"\n"
 
 
-def _facts(entry):
+def _info(entry):
     return VideoInfo(**{name: value for name, value in entry.items() if name != "mtime"})
 
 
@@ -135,7 +231,7 @@ def _stamp_of(entry):
 
 
 def _stamp(video):
-    """What shows that a file, or the list of names in a folder, is another one by now."""
+    """Returns size and time: other ones mean another file, or other names in a folder."""
     try:
         status = os.stat(video.path)
     except (OSError, ValueError):
@@ -145,13 +241,13 @@ def _stamp(video):
 
 def _examine(work):
     video, (size, time) = work
-    facts = probe_video(video.path) if video.template is None else _probe_folder(video)
-    known = {**asdict(facts), "bytes": size, "mtime": time}
-    return os.path.abspath(video.path), {name: known[name] for name in _KEYS[1:]}
+    info = probe_video(video.path) if video.template is None else _probe_folder(video)
+    entry = {**asdict(info), "bytes": size, "mtime": time}
+    return os.path.abspath(video.path), {name: entry[name] for name in _KEYS[1:]}
 
 
 def _probe_folder(video):
-    """A folder's frames are counted; the first one is looked at."""
+    """Counts the frames of a folder and reads the first one."""
     try:
         count = count_frames(video.path, video.template)
         first = read_frame_folder(video.path, video.template, lambda _: [0], count)

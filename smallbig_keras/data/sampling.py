@@ -1,4 +1,4 @@
-"""Which frames of a video make a clip: pure functions from a number of frames to indices.
+"""The frames of a clip: pure functions from a number of frames to indices.
 
 Indices count from 0, are int64 and never decrease within a clip, but where the authors' rule
 starts again from the first frame. `n` is the number of frames in the video, `T` of frames in a
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from smallbig_keras.errors import SmallBigError
+from smallbig_keras.errors import SmallBigError, did_you_mean
 
 _RULES = ("even", "reference")
 
@@ -33,7 +33,7 @@ def segment_train(num_frames, segments, rng, rule="even"):
         int64 array of shape `(segments,)`, within `0 .. num_frames - 1`.
 
     Raises:
-        ValueError: `num_frames` or `segments` is below 1, or `rule` is another word.
+        SmallBigError: `num_frames` or `segments` is below 1, or `rule` is another word.
     """
     _check(rule, num_frames=num_frames, segments=segments)
     if num_frames < segments:
@@ -60,7 +60,7 @@ def segment_centre(num_frames, segments, rule="even"):
         int64 array of shape `(segments,)`, within `0 .. num_frames - 1`.
 
     Raises:
-        ValueError: `num_frames` or `segments` is below 1, or `rule` is another word.
+        SmallBigError: `num_frames` or `segments` is below 1, or `rule` is another word.
     """
     _check(rule, num_frames=num_frames, segments=segments)
     if rule == "reference" and num_frames >= segments:
@@ -70,7 +70,7 @@ def segment_centre(num_frames, segments, rule="even"):
 
 
 def segment_clips(num_frames, segments, clips):
-    """Takes the same place of each of equal segments, another place for every clip.
+    """Takes a frame at the same fraction of each of equal segments, another one for every clip.
 
     Clip `k` takes frames `floor((i + p) n / T)` with `p = (1 / 2 + k / N) mod 1`. Two clips are
     those of the authors' test, the middles and the starts of the segments, which their code can
@@ -85,12 +85,12 @@ def segment_clips(num_frames, segments, clips):
         int64 array of shape `(clips, segments)`, within `0 .. num_frames - 1`.
 
     Raises:
-        ValueError: an argument is below 1.
+        SmallBigError: an argument is below 1.
     """
     _check(num_frames=num_frames, segments=segments, clips=clips)
     # In integers: (i + p) n / T rounds differently in floating point for some n.
-    place = (clips + 2 * np.arange(clips, dtype=np.int64)) % (2 * clips)
-    parts = 2 * clips * np.arange(segments, dtype=np.int64) + place[:, None]
+    fraction = (clips + 2 * np.arange(clips, dtype=np.int64)) % (2 * clips)
+    parts = 2 * clips * np.arange(segments, dtype=np.int64) + fraction[:, None]
     return parts * num_frames // (2 * clips * segments)
 
 
@@ -113,7 +113,7 @@ def dense_train(num_frames, frames, stride, rng):
         int64 array of shape `(frames,)`, within `0 .. num_frames - 1`.
 
     Raises:
-        ValueError: a number is below 1.
+        SmallBigError: a number is below 1.
     """
     _check(num_frames=num_frames, frames=frames, stride=stride)
     clip, room = _dense(num_frames, frames, stride)
@@ -135,7 +135,7 @@ def dense_centre(num_frames, frames, stride):
         int64 array of shape `(frames,)`, within `0 .. num_frames - 1`.
 
     Raises:
-        ValueError: a number is below 1.
+        SmallBigError: a number is below 1.
     """
     return dense_clips(num_frames, frames, stride, 1)[0]
 
@@ -162,7 +162,7 @@ def dense_clips(num_frames, frames, stride, clips, rule="even"):
         int64 array of shape `(clips, frames)`, within `0 .. num_frames - 1`.
 
     Raises:
-        ValueError: a number is below 1, or `rule` is another word.
+        SmallBigError: a number is below 1, or `rule` is another word.
     """
     _check(rule, num_frames=num_frames, frames=frames, stride=stride, clips=clips)
     if rule == "reference":
@@ -189,11 +189,11 @@ class Sampler:
         frames: int. Frames in a clip.
         stride: int. From one frame to the next in dense sampling. Defaults to `8`.
         clips: int. Clips of a video; training has one. Defaults to `1`.
-        training: bool. Whether the frames are random. Defaults to `False`.
+        training: bool. True for random frames. Defaults to `False`.
         seed: int. Of the random frames. Defaults to `0`.
 
     Raises:
-        ValueError: an argument is outside the values above.
+        SmallBigError: an argument is outside the values above.
 
     Example:
 
@@ -212,7 +212,8 @@ class Sampler:
     def __post_init__(self):
         if self.sampling not in _SAMPLINGS:
             raise SmallBigError(
-                f"`sampling` must be one of {tuple(_SAMPLINGS)}. Received: {self.sampling!r}"
+                f"`sampling` must be one of {tuple(_SAMPLINGS)}."
+                f"{did_you_mean(self.sampling, _SAMPLINGS)} Received: {self.sampling!r}"
             )
         _check(frames=self.frames, stride=self.stride, clips=self.clips)
         if self.training and self.clips > 1:
@@ -224,7 +225,7 @@ class Sampler:
         Args:
             num_frames: int. Frames in the video.
             epoch: int. Training gives other frames in every epoch. Defaults to `0`.
-            index: int. Place of the video in its list; others give other frames. Defaults to
+            index: int. Index of the video in its list; others give other frames. Defaults to
                 `0`.
 
         Returns:
@@ -245,20 +246,20 @@ def frames_to_read(indices):
         indices: int64 array of shape `(clips, frames)`, from a `Sampler`.
 
     Returns:
-        `(wanted, places)`: the frames to read, int64 `(read,)`, and the place in them of each
-        frame of each clip, int64 `(clips, frames)`. A single clip is read as it is.
+        `(wanted, frame_positions)`: the frames to read, int64 `(read,)`, and the position in
+        them of each frame of each clip, int64 `(clips, frames)`. A single clip is read as it is.
     """
     if len(indices) == 1:
         return indices[0], np.arange(indices.size)[None]
-    wanted, places = np.unique(indices, return_inverse=True)
-    return wanted, places.reshape(indices.shape).astype(np.int64)
+    wanted, frame_positions = np.unique(indices, return_inverse=True)
+    return wanted, frame_positions.reshape(indices.shape).astype(np.int64)
 
 
 _SAMPLINGS = {"segment": (segment_train, segment_clips), "dense": (dense_train, dense_clips)}
 
 
 def _dense(num_frames, frames, stride):
-    """The clip that starts at the first frame, and how many frames it can be moved."""
+    """Returns the clip that starts at the first frame, and how far it can be moved."""
     if frames > 1:
         stride = max(1, min(stride, (num_frames - 1) // (frames - 1)))
     clip = np.minimum(stride * np.arange(frames, dtype=np.int64), num_frames - 1)

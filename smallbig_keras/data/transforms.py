@@ -1,45 +1,37 @@
-"""From the frames of a video to what a model sees: the last steps of the pipeline.
+"""Transforms: from the frames of a video to the clips of a model, as TensorFlow operations.
 
-Both views take the frames that were read, `(read, height, width, 3)`, where each clip has its
-frames in them, `(clips, frames)`, and the label, all as TensorFlow tensors.
+Frames have shape `(frames, height, width, 3)`. Randomness is stateless: the same `seed`, an
+integer tensor of shape `(2,)`, gives the same result.
 """
 
 from dataclasses import dataclass
 
+import numpy as np
 import tensorflow as tf
 
-from smallbig_keras.data import augmentation
 from smallbig_keras.data.batch_augmentation import RandAugment
-from smallbig_keras.errors import SmallBigError
+from smallbig_keras.errors import SmallBigError, did_you_mean
+from smallbig_keras.labels.preprocessing import MEAN, STD
 
 AUGMENTATIONS = ("short_side", "multi_scale")
+# Fixed points of a multi-scale crop, (y, x) in quarters of the room: the corners and the centre,
+# the middles of the sides, and the centres of the quadrants.
+_CORNERS = (
+    *((0, 0), (0, 4), (4, 0), (4, 4), (2, 2)),
+    *((2, 0), (2, 4), (4, 2), (0, 2)),
+    *((1, 1), (1, 3), (3, 1), (3, 3)),
+)
 
 
 @dataclass(frozen=True)
 class TrainTransform:
-    """A random view of the clip of a video.
-
-    Args:
-        size: int. Height and width of a clip in pixels.
-        short_side: pair of ints. Range of the short side for `augmentation="short_side"`.
-        augmentation: str. `"short_side"` is the paper's: a random short side, then a random
-            crop. `"multi_scale"` is the authors' code's: `multi_scale_crop` of the frames.
-            Defaults to `"short_side"`.
-        flip: bool. Whether half of the clips are mirrored. Defaults to `False`.
-        label_map: list of ints. Class id of a mirrored clip for every class id. Defaults to
-            `None`, the label stays.
-        randaugment: `RandAugment`. Defaults to `None`.
-        normalize: bool. Whether clips go through `preprocess_input`; else they are 0..255.
-            Defaults to `True`.
-
-    Raises:
-        ValueError: `augmentation` is another word.
-    """
+    """Cuts a random clip out of the frames of a video; for the fields see `clip_dataset`."""
 
     size: int
     short_side: tuple
     augmentation: str = "short_side"
     flip: bool = False
+    # Class id of a mirrored clip for every class id; with None labels stay.
     label_map: list | None = None
     randaugment: RandAugment | None = None
     normalize: bool = True
@@ -47,41 +39,31 @@ class TrainTransform:
     def __post_init__(self):
         if self.augmentation not in AUGMENTATIONS:
             raise SmallBigError(
-                f"`augmentation` must be one of {AUGMENTATIONS}. "
+                f"`augmentation` must be one of {AUGMENTATIONS}."
+                f"{did_you_mean(self.augmentation, AUGMENTATIONS)} "
                 f"Received: augmentation={self.augmentation!r}"
             )
 
-    def __call__(self, frames, places, label, key):
-        """Returns `(clip, label)`, the clip `(frames, size, size, 3)`; the key is the chance."""
-        count = places.shape[1]
+    def __call__(self, frames, frame_positions, label, key):
+        """Returns `(clip, label)`, the clip `(frames, size, size, 3)`; `key` is for the chance."""
+        count = frame_positions.shape[1]
         clip = tf.ensure_shape(frames, (count, None, None, 3))
         keys = tf.random.split(key, 2)
         if self.augmentation == "short_side":
-            clip = augmentation.random_crop(clip, self.size, keys[0], *self.short_side)
+            clip = random_crop(clip, self.size, keys[0], *self.short_side)
         else:
-            clip = augmentation.multi_scale_crop(clip, self.size, keys[0])
+            clip = multi_scale_crop(clip, self.size, keys[0])
         if self.flip:
-            clip, label = augmentation.horizontal_flip(clip, label, keys[1], self.label_map)
+            clip, label = horizontal_flip(clip, label, keys[1], self.label_map)
         clip = tf.ensure_shape(clip, (count, self.size, self.size, 3))
         if self.randaugment:
             clip = self.randaugment(clip, tf.random.fold_in(key, 2))
-        return augmentation.normalize(clip) if self.normalize else clip, label
+        return normalize(clip) if self.normalize else clip, label
 
 
 @dataclass(frozen=True)
 class EvaluationTransform:
-    """The same views of a video every time (paper, section 6, "Testing").
-
-    Args:
-        size: int. Height and width of a clip in pixels.
-        short_side: int. Short side in pixels before the crop.
-        crops: int. 1 for the centre, 3 for `three_crops`. Defaults to `1`.
-        normalize: bool. Whether clips go through `preprocess_input`; else they are 0..255.
-            Defaults to `True`.
-
-    Raises:
-        ValueError: `crops` is another number.
-    """
+    """Cuts the same views of a video every time (paper, section 6, "Testing")."""
 
     size: int
     short_side: int
@@ -92,19 +74,141 @@ class EvaluationTransform:
         if self.crops not in (1, 3):
             raise SmallBigError(f"A clip has 1 or 3 crops. Received: crops={self.crops}")
 
-    def __call__(self, frames, places, label, key=None):
-        """Returns `(clips, label)`, the clips `(frames, size, size, 3)`, or with a leading axis
-        of views, clip by clip and in it crop by crop, where there is more than one."""
-        clips, count = places.shape
+    def __call__(self, frames, frame_positions, label, key=None):
+        """Returns `(clips, label)`; several views are an axis, clip by clip and crop by crop."""
+        clips, count = frame_positions.shape
         # Each frame is resized and cropped once, however many clips have it.
-        frames = augmentation.short_side_resize(frames, self.short_side)
+        frames = short_side_resize(frames, self.short_side)
         if self.crops == 1:
-            crops = augmentation.centre_crop(frames, self.size)[None]
+            crops = centre_crop(frames, self.size)[None]
         else:
-            crops = augmentation.three_crops(frames, self.size)
-        crops = augmentation.normalize(crops) if self.normalize else crops
+            crops = three_crops(frames, self.size)
+        crops = normalize(crops) if self.normalize else crops
         shape = (count, self.size, self.size, 3)
         if clips * self.crops == 1:
             return tf.ensure_shape(crops[0], shape), label
-        views = tf.stack([tf.gather(crop, places) for crop in tf.unstack(crops, self.crops)], 1)
+        crops = tf.unstack(crops, self.crops)
+        views = tf.stack([tf.gather(crop, frame_positions) for crop in crops], 1)
         return tf.reshape(views, (clips * self.crops, *shape)), label
+
+
+def short_side_resize(clip, size, antialias=False):
+    """Resizes the shorter side to `size` pixels, the longer one rounded down, to float32."""
+    # Bilinear. OpenCV does not average over the source pixels of a target pixel, Pillow does
+    # (`antialias`).
+    height, width = tf.shape(clip)[1], tf.shape(clip)[2]
+    short = tf.minimum(height, width)
+    size = tf.cast(size, tf.int32)
+    return tf.image.resize(
+        clip, (size * height // short, size * width // short), antialias=antialias
+    )
+
+
+def random_crop(clip, size, seed, low, high):
+    """Takes a random square of `size` pixels of a clip with a random short side `low`..`high`."""
+    # The paper's resize of the short side, both ends included, and crop (section 6, "Training")
+    # in one step that computes only the pixels that are kept, in half the time: the square of
+    # `round(size * short / drawn)` pixels of the source anywhere in it, the same in every frame,
+    # resized to `size`.
+    clip = tf.convert_to_tensor(clip)
+    keys = tf.random.split(seed, 2)
+    sides = tf.shape(clip)[1:3]
+    short = tf.reduce_min(sides)
+    drawn = tf.random.stateless_uniform((), keys[0], low, high + 1, tf.int32)
+    side = tf.maximum((2 * size * short + drawn) // (2 * drawn), 1)
+    room = sides - side
+    # One uniform number a side: its product with the number of offsets never reaches it.
+    offset = tf.random.stateless_uniform((2,), keys[1]) * tf.cast(room + 1, tf.float32)
+    top, left = tf.unstack(tf.minimum(tf.cast(offset, tf.int32), room))
+    window = clip[:, top : top + side, left : left + side]
+    return tf.image.resize(window, (size, size))
+
+
+def centre_crop(clip, size):
+    """Takes the rectangle in the middle, up and left of it where the margin is odd."""
+    size = (size, size) if isinstance(size, int) else size
+    top, left = tf.unstack((tf.shape(clip)[1:3] - size) // 2)
+    return _crop(clip, top, left, size)
+
+
+def three_crops(clip, size):
+    """Takes three squares that cover the longer side (paper, section 6, "Testing"), stacked."""
+    height, width = tf.unstack(tf.shape(clip)[1:3])
+    room = (height - size, width - size)
+    crops = []
+    # Left, centre, right; top, centre, bottom of a clip that is higher than wide.
+    for halves in range(3):
+        corner = room * tf.where(width >= height, (1, halves), (halves, 1)) // 2
+        crops.append(_crop(clip, *tf.unstack(corner), (size, size)))
+    return tf.stack(crops)
+
+
+def multi_scale_crop(clip, size, seed, scales=(1, 0.875, 0.75, 0.66)):
+    """Takes a rectangle of random size at one of 13 points, resized to a square of `size`."""
+    # TSN's crop (Wang et al., ECCV 2016), with which the authors' code trains: height and width
+    # are the shorter side times two neighbours in `scales`, or `size` where that is less than 3
+    # pixels off. It is resized as Pillow does, averaging where it shrinks.
+    clip = tf.convert_to_tensor(clip)
+    keys = tf.random.split(seed, 2)
+    room = tf.shape(clip)[1:3]
+    short = tf.reduce_min(room)
+    # In double precision: 0.75 * 340 rounded down is one less in another.
+    sides = tf.cast(tf.cast(short, tf.float64) * tf.constant(scales, tf.float64), tf.int32)
+    sides = tf.where(tf.abs(sides - size) < 3, size, sides)
+    sides = tf.clip_by_value(sides, 1, short)
+    ids = range(len(scales))
+    pairs = [(i, j) for i in ids for j in ids if abs(i - j) <= 1]
+    height, width = tf.unstack(tf.gather(sides, _choice(pairs, keys[0])))
+    top, left = tf.unstack((room - (height, width)) // 4 * _choice(_CORNERS, keys[1]))
+    window = clip[:, top : top + height, left : left + width]
+    return tf.image.resize(window, (size, size), antialias=True)
+
+
+def horizontal_flip(clip, label, seed, label_map=None):
+    """Mirrors a clip with probability one half; `label_map` gives the class of a mirrored one."""
+    mirrored = tf.random.stateless_uniform((), seed) < 0.5
+    # Slicing backwards takes five times as long.
+    clip = tf.cond(mirrored, lambda: tf.reverse(clip, [2]), lambda: clip)
+    if label_map is not None:
+        # A negative label is unknown and stays.
+        other = tf.gather(tf.constant(label_map, label.dtype), tf.maximum(label, 0))
+        label = tf.where(mirrored & (label >= 0), other, label)
+    return clip, label
+
+
+def normalize(clip):
+    """Does `smallbig_keras.preprocess_input` of a clip of known width, five times as fast."""
+    # TensorFlow broadcasts along rows of pixels, not along an axis of three, at full speed.
+    width = clip.shape[-2]
+    mean, std = (np.tile(np.array(value, np.float32) * 255, width) for value in (MEAN, STD))
+    rows = tf.reshape(clip, (-1, width * 3))
+    return tf.ensure_shape(tf.reshape((rows - mean) / std, tf.shape(clip)), clip.shape)
+
+
+def left_right_label_map(class_names):
+    """Returns the class id of the mirrored clip for every class id, by the names."""
+    # Classes whose names become each other's when the words "left" and "right" are swapped are
+    # swapped; every other class stays. Something-Something V2 has three such pairs.
+    ids = {name: i for i, name in enumerate(class_names)}
+    words = {"left": "right", "right": "left"}
+    swapped = (" ".join(words.get(w, w) for w in name.split(" ")) for name in class_names)
+    return [ids.get(name, i) for i, name in enumerate(swapped)]
+
+
+def _choice(rows, seed):
+    index = tf.random.stateless_uniform((), seed, 0, len(rows), tf.int32)
+    return tf.gather(tf.constant(rows, tf.int32), index)
+
+
+def _crop(clip, top, left, size):
+    clip = tf.convert_to_tensor(clip)
+    height, width = size
+    fits = tf.debugging.assert_less_equal(
+        tf.constant(size),
+        tf.shape(clip)[1:3],
+        message=f"A crop must fit into the clip. Received: size={height}x{width}",
+    )
+    # Eager execution has checked already and has no operation to wait for.
+    with tf.control_dependencies([] if fits is None else [fits]):
+        crop = clip[:, top : top + height, left : left + width]
+    return tf.ensure_shape(crop, (None, height, width, 3))

@@ -1,32 +1,35 @@
-"""What happens to videos that cannot be read."""
+"""The policy for videos that cannot be read."""
 
 import threading
 
 from smallbig_keras.data.decoding import BadVideoError
-from smallbig_keras.errors import SmallBigError
+from smallbig_keras.errors import SmallBigError, did_you_mean
 
-POLICIES = ("replace", "skip", "raise")
+_POLICIES = ("replace", "skip", "raise")
 
 
 class UnreadableVideos:
-    """What happens to videos that cannot be read, and which they were.
+    """A policy for videos that cannot be read, and the list of those that were met.
 
     May be used from many threads.
 
     Args:
         policy: str. `"replace"` takes another video (training only), `"skip"` leaves the clip
             out, `"raise"` stops. Defaults to `"raise"`.
-        limit: int. Different bad files that are tolerated; one more stops. Defaults to `None`,
-            any number.
-        hint: str. What the error of `"raise"` adds. Defaults to `None`.
+        limit: int. Different unreadable files that are tolerated; one more stops. Defaults to
+            `None`, any number.
+        hint: str. A line that the error of `"raise"` adds. Defaults to `None`.
 
     Raises:
-        ValueError: `policy` is another word or `limit` is negative.
+        SmallBigError: `policy` is another word or `limit` is negative.
     """
 
     def __init__(self, policy="raise", limit=None, hint=None):
-        if policy not in POLICIES:
-            raise SmallBigError(f"`policy` must be one of {POLICIES}. Received: policy={policy!r}")
+        if policy not in _POLICIES:
+            raise SmallBigError(
+                f"`policy` must be one of {_POLICIES}.{did_you_mean(policy, _POLICIES)} "
+                f"Received: policy={policy!r}"
+            )
         if limit is not None and limit < 0:
             raise SmallBigError(f"`limit` must be at least 0 or None. Received: limit={limit}")
         self.policy = policy
@@ -36,14 +39,14 @@ class UnreadableVideos:
         self._clips = {}
 
     def add(self, path, reason):
-        """Records a bad clip, and stops if the policy or the limit says so.
+        """Notes a clip that cannot be read, and stops if the policy or the limit says so.
 
         Args:
             path: str. The file.
-            reason: str. What is wrong with it.
+            reason: str. The error message.
 
         Raises:
-            BadVideoError: the policy is `"raise"` or more than `limit` files are bad.
+            BadVideoError: the policy is `"raise"`, or more than `limit` files are unreadable.
         """
         with self._lock:
             _, count = self._clips.get(path, (reason, 0))
@@ -52,14 +55,14 @@ class UnreadableVideos:
         if self.policy == "raise":
             raise BadVideoError(f"{reason}\n{self.hint}" if self.hint else reason)
         if self.limit is not None and files > self.limit:
-            lines = "\n".join(self.report())
             raise BadVideoError(
-                f"At most {self.limit} bad videos are allowed. Received: {files}:\n{lines}"
+                f"At most {self.limit} unreadable videos are allowed. "
+                f"Received: {files}:\n{self.summary()}"
             )
 
     @property
     def num_files(self):
-        """int. Different bad files."""
+        """int. Different unreadable files."""
         with self._lock:
             return len(self._clips)
 
@@ -70,7 +73,15 @@ class UnreadableVideos:
             return sum(count for _, count in self._clips.values())
 
     def report(self):
-        """Returns a list of str, one a file: path, reason and how often it was met."""
+        """Returns a list of str, one a file: path, how often it was met, and the reason."""
         with self._lock:
             clips = sorted(self._clips.items())
         return [f"{path!r} ({count}x): {reason}" for path, (reason, count) in clips]
+
+    def summary(self):
+        """Returns the first line of the report and counts the others, a str for errors."""
+        first, *others = self.report()
+        more = (
+            f"\nand {len(others)} more. `smallbig prepare index`, or `check` of shards, lists them."
+        )
+        return first + (more if others else "")

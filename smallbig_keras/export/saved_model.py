@@ -97,7 +97,7 @@ def to_saved_model(
 def _servable(model, info, input_dtype):
     import tensorflow as tf
 
-    from smallbig_keras.data.augmentation import centre_crop, short_side_resize
+    from smallbig_keras.data.transforms import centre_crop, short_side_resize
 
     scores = artifacts.scoring_model(model)
     form = info["input"]

@@ -6,10 +6,9 @@ import re
 from smallbig_keras import runs
 from smallbig_keras.classifier import load_run
 from smallbig_keras.errors import AlreadyThereError, SmallBigError
-from smallbig_keras.files import replace_file
+from smallbig_keras.files import replace_file, sha256
 from smallbig_keras.labels.predictions import DATASETS, class_names
 from smallbig_keras.labels.preprocessing import MEAN, STD
-from smallbig_keras.weights import files
 from smallbig_keras.weights.records import WeightsRecord, record_stem, write_record
 
 _NAME = r"[a-z0-9][a-z0-9_.-]*"
@@ -71,7 +70,7 @@ def publish(run, name, folder, licence=None, overwrite=False):
         input_shape=list(run.model.input_shape[1:]),
         file=target.name,
         url=None,
-        sha256=files.sha256(target),
+        sha256=sha256(target),
         bytes=target.stat().st_size,
         parameters=size.parameters,
         macs=size.macs,

@@ -1,21 +1,24 @@
 """Weights of every kind of file into a model."""
 
+import contextlib
+import json
 import pathlib
 import warnings
+import zipfile
+import zlib
 
 import keras
 
 from smallbig_keras import runs
 from smallbig_keras.errors import NotFoundError, SmallBigError
-from smallbig_keras.weights.checkpoints import SUFFIXES, read_state_dict
+from smallbig_keras.weights.fetching import WeightsError
 from smallbig_keras.weights.ports import port_resnet, port_state_dict
 from smallbig_keras.weights.report import assign
-from smallbig_keras.weights.resolution import read_converted
-from smallbig_keras.weights.sources import WeightsError
+from smallbig_keras.weights.state_dicts import SUFFIXES, read_converted, read_state_dict
 
 
 def load_weights(model, path):
-    """Loads weights into a model, all or none.
+    """Loads weights into a model, all or none. Nothing in a file is run.
 
     A classifier for another number of classes is left out; anything else that is missing,
     unexpected or of another shape is an error.
@@ -31,26 +34,95 @@ def load_weights(model, path):
 
     Raises:
         FileNotFoundError: if there is no such file.
-        WeightsError: if the weights are not those of the model; all differences are listed.
+        WeightsError: if the weights are not those of the model; the differences are listed.
         CheckpointError: if a checkpoint is damaged or not safe to read.
         ValueError: if the file is of another kind.
     """
     path = pathlib.Path(path)
+    if path.is_dir():
+        return load_weights(model, runs.find_checkpoint(path))
+    if not path.is_file():
+        raise NotFoundError(f"Weights must be a file that is there. Received: {path}")
     if path.suffix in SUFFIXES:
         return port_state_dict(model, read_state_dict(path), str(path))
     if path.suffix == ".npz":
         return port_resnet(model, read_converted(path), str(path))
-    if path.is_dir():
-        return _copy(model, runs.open_checkpoint(runs.find_checkpoint(path)), str(path))
-    if not path.is_file():
-        raise NotFoundError(f"Weights must be a file that is there. Received: {path}")
-    if path.suffix == ".keras":
-        return _copy(model, runs.open_checkpoint(path), str(path))
-    if path.name.endswith(".weights.h5"):
-        return _load_h5(model, path)
+    if path.name.endswith((".keras", ".weights.h5")):
+        return _copy(model, _read_keras(model, path), str(path))
     raise SmallBigError(
         f"Weights are .keras, .weights.h5, a run, or {', '.join(SUFFIXES)}. Received: {path}"
     )
+
+
+def _read_keras(model, path):
+    """Reads a file of Keras into a twin of the network; from a `.keras` file, numbers only."""
+    shapes, name = _variables(path)
+    classes = shapes.get("layers/dense/vars/1", (None,))[0]
+    twin = _twin(model, classes)
+    try:
+        # Keras does not look at what is in the file beside what it takes.
+        ignored = 2 if classes is not None and not _has_classifier(twin) else 0
+        if len(shapes) - ignored != len(twin.weights):
+            raise ValueError(
+                f"{len(shapes)} variables in the file, {len(twin.weights)} in the model"
+            )
+        with warnings.catch_warnings():
+            # Keras warns where it leaves variables as they were.
+            warnings.simplefilter("error", UserWarning)
+            twin.load_weights(path)
+    except (ValueError, KeyError, OSError, UserWarning) as error:
+        raise WeightsError(
+            f"These weights are not those of {model.name} with its variant and options "
+            f"({error}). Received: {path}{name and f', a {name}'}"
+        ) from None
+    return twin
+
+
+def _variables(path):
+    """Returns the shapes of the layers' variables by name, and the model's name if it is there."""
+    import h5py
+
+    shapes, name = {}, ""
+
+    def note(key, item):
+        # Beside the layers' weights there are the optimizer's and states of random generators.
+        is_weight = key.startswith("layers/") and "/seed_generator/" not in key
+        if is_weight and isinstance(item, h5py.Dataset):
+            shapes[key] = item.shape
+
+    try:
+        with contextlib.ExitStack() as stack:
+            file = path
+            if path.suffix == ".keras":
+                archive = stack.enter_context(zipfile.ZipFile(path))
+                # Readers that seek, as HDF5's does, are not told of damaged bytes.
+                if damaged := archive.testzip():
+                    raise zipfile.BadZipFile(f"{damaged} is damaged")
+                name = json.loads(archive.read("config.json"))["config"].get("name", "")
+                file = stack.enter_context(archive.open("model.weights.h5"))
+            stack.enter_context(h5py.File(file)).visititems(note)
+    except (
+        *(OSError, RuntimeError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error),
+        *(ValueError, KeyError, TypeError, AttributeError),
+    ) as error:
+        raise WeightsError(f"Weights must be whole ({error}). Received: {path}") from None
+    return shapes, name
+
+
+def _twin(model, classes):
+    """Builds the same network for that many classes, or without a classifier."""
+    config = model.get_config()
+    for layer in config["layers"]:
+        if layer["config"]["name"] == "classifier" and classes is not None:
+            layer["config"]["units"] = classes
+    twin = type(model).from_config(config)
+    if classes is None and _has_classifier(twin):
+        return keras.Model(twin.input, twin.get_layer("classifier").input)
+    return twin
+
+
+def _has_classifier(model):
+    return any(layer.name == "classifier" for layer in model.layers)
 
 
 def _copy(model, source, name):
@@ -59,71 +131,15 @@ def _copy(model, source, name):
     found = {variable.path: variable for variable in source.weights}
     for variable in model.weights:
         other = found.pop(variable.path, None)
-        if _is_classifier(variable) and (other is None or other.shape != variable.shape):
+        is_classifier = variable.path.startswith("classifier/")
+        if is_classifier and (other is None or other.shape != variable.shape):
             new.append(variable.path)
             if other is not None:
-                skipped[variable.path] = _other_classes(other.shape[-1], variable.shape[-1])
+                classes = f"{other.shape[-1]} classes, the model has {variable.shape[-1]}"
+                skipped[variable.path] = classes
         else:
             value = None if other is None else keras.ops.convert_to_numpy(other)
             arrays[variable.path] = variable.path, value
     for path in found:
         skipped[path] = "the model has no classifier" if path.startswith("classifier/") else ""
     return assign(model, arrays, name, new, skipped)
-
-
-def _load_h5(model, path):
-    count, classes = _size_of_h5(path)
-    source = _with_classes(model, classes)
-    has_head = any(layer.name == "classifier" for layer in source.layers)
-    try:
-        # Keras does not look at what is in the file beside what it takes.
-        ignored = 0 if has_head or classes is None else 2
-        if count - ignored != len(source.weights):
-            raise ValueError(f"{count} variables in the file, {len(source.weights)} in the model")
-        with warnings.catch_warnings():
-            # Keras warns where it leaves variables as they were.
-            warnings.simplefilter("error")
-            source.load_weights(path)
-    except (ValueError, KeyError, OSError, UserWarning) as error:
-        raise WeightsError(
-            f"Weights must be those of {model.name} with the same variant and options "
-            f"({error}). Received: {path}"
-        ) from None
-    return _copy(model, source, str(path))
-
-
-def _is_classifier(variable):
-    return variable.path.startswith("classifier/")
-
-
-def _other_classes(found, wanted):
-    return f"{found} classes, the model has {wanted}"
-
-
-def _size_of_h5(path):
-    """Number of variables in a file of Keras, and classes of its dense layer or None."""
-    import h5py
-
-    shapes = {}
-
-    def note(name, item):
-        if isinstance(item, h5py.Dataset):
-            shapes[name] = item.shape
-
-    try:
-        with h5py.File(path) as file:
-            file.visititems(note)
-    except (OSError, RuntimeError) as error:
-        raise WeightsError(
-            f"Weights must be a whole HDF5 file ({error}). Received: {path}"
-        ) from None
-    return len(shapes), shapes.get("layers/dense/vars/1", (None,))[0]
-
-
-def _with_classes(model, classes):
-    """A twin of the network, with that many classes if it has a classifier."""
-    config = model.get_config()
-    for layer in config["layers"]:
-        if layer["config"]["name"] == "classifier" and classes is not None:
-            layer["config"]["units"] = classes
-    return type(model).from_config(config)

@@ -4,14 +4,29 @@ import re
 
 import numpy as np
 
-from smallbig_keras.weights.reference_names import (
-    reference_name,
-    reference_variables,
-    to_keras_layout,
-)
+from smallbig_keras.errors import SmallBigError
+from smallbig_keras.weights.fetching import WeightsError
 from smallbig_keras.weights.report import assign
-from smallbig_keras.weights.sources import WeightsError
 
+_VARIABLE = re.compile(
+    r"(?:stem|res(?P<stage>[2-5])_block(?P<block>\d+)_(?P<part>unit[123]|shortcut|extra))"
+    r"_(?P<layer>conv|norm|big_norm|reduce|expand)"
+    r"_(?P<kind>kernel|gamma|beta|moving_mean|moving_variance)"
+)
+_KINDS = {
+    "kernel": "weight",
+    "gamma": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}
+_MODULES = {
+    None: {"conv": "conv1", "norm": "bn1"},
+    "unit": {"conv": "conv{unit}", "norm": "bn{unit}", "big_norm": "big{unit}.1"},
+    "shortcut": {"conv": "downsample.0", "norm": "downsample.1"},
+    "extra": {"reduce": "big4_1", "expand": "big4_2.0", "norm": "big4_2.1"},
+}
+_CLASSIFIER = {"classifier_kernel": "fc.weight", "classifier_bias": "fc.bias"}
 _BLOCK = re.compile(r"layer(\d)\.(\d+)\.")
 
 
@@ -36,8 +51,8 @@ def port_state_dict(model, state, source="a state dict"):
         LoadReport.
 
     Raises:
-        WeightsError: if names are missing or unexpected or shapes differ; all are listed, and
-            no weight is changed.
+        WeightsError: if names are missing or unexpected or shapes differ, which are listed; no
+            weight is changed.
         ValueError: if the model has variables that the authors' code cannot have.
     """
     state = {k: np.asarray(v) for k, v in state.items() if not k.endswith("num_batches_tracked")}
@@ -68,19 +83,7 @@ def _port_reference(model, state, source):
 
 
 def port_resnet(model, state, source):
-    """Loads a 2-D ResNet into a model, as `port_state_dict` does.
-
-    Args:
-        model: `keras.Model` of this package's trunk.
-        state: dict of torchvision's names to arrays in the layout of Keras.
-        source: str. What errors and the report call it.
-
-    Returns:
-        LoadReport.
-
-    Raises:
-        WeightsError: if names are missing or unexpected or shapes differ.
-    """
+    """Loads a 2-D ResNet, torchvision's names with arrays in Keras' layout; see above."""
     arrays, new, taken = {}, [], set()
     classes = _classes(model)
     for variable in model.weights:
@@ -123,3 +126,60 @@ def _why_not(name, state, taken, classes):
     if block and int(block[2]) > last:
         return "the model has fewer blocks"
     return ""
+
+
+def reference_variables(model):
+    """Maps the authors' state-dict names to the variables of a model.
+
+    Args:
+        model: `keras.Model` of this package's trunk.
+
+    Returns:
+        dict of names as in `layer2.0.big1.1.weight` to Keras variables. The names of a 2-D
+        network are those of torchvision's ResNet.
+
+    Raises:
+        ValueError: if a variable has no counterpart in the authors' code.
+    """
+    variables = {}
+    for variable in model.weights:
+        name = reference_name(variable.path)
+        if name is None:
+            raise SmallBigError(
+                f"The authors' code has no counterpart of a variable. Received: {variable.path!r}"
+            )
+        variables[name] = variable
+    return variables
+
+
+def reference_name(path):
+    """Returns the authors' name of the variable at a path, or `None` if they have none."""
+    # A layer inside a SmallBig unit and one of a plain unit differ in the separator only.
+    path = path.replace("/", "_")
+    if path in _CLASSIFIER:
+        return _CLASSIFIER[path]
+    match = _VARIABLE.fullmatch(path)
+    if match is None:
+        return None
+    part, layer = match["part"], match["layer"]
+    modules = _MODULES["unit" if part and part.startswith("unit") else part]
+    if layer not in modules:
+        return None
+    module = modules[layer].format(unit=part and part[-1])
+    if part is not None:
+        module = f"layer{int(match['stage']) - 1}.{int(match['block']) - 1}.{module}"
+    return f"{module}.{_KINDS[match['kind']]}"
+
+
+def to_keras_layout(array):
+    """Moves the axes of a PyTorch array, `OIHW` or `OI`, to where Keras has them."""
+    array = np.asarray(array)
+    if array.ndim < 2:
+        return array
+    array = np.moveaxis(array, (1, 0), (-2, -1))
+    # A convolution over frames only is `(frames, 1, in, out)` here; no layer is over both.
+    if array.ndim == 5 and array.shape[0] == 1:
+        return array[0]
+    if array.ndim == 5 and array.shape[1:3] == (1, 1):
+        return array[:, 0]
+    return array

@@ -4,28 +4,9 @@ import dataclasses
 import importlib.resources
 import json
 import pathlib
+import typing
 
-from smallbig_keras.errors import SmallBigError
-
-_FIELDS = {
-    "name": str,
-    "model": str,
-    "variant": str,
-    "options": dict,
-    "classes": int,
-    "input_shape": list,
-    "file": (str, type(None)),
-    "url": (str, type(None)),
-    "sha256": (str, type(None)),
-    "bytes": (int, type(None)),
-    "parameters": int,
-    "macs": int,
-    "labels": (str, list, type(None)),
-    "preprocessing": dict,
-    "accuracy": (dict, type(None)),
-    "licence": (str, type(None)),
-    "source": str,
-}
+from smallbig_keras.errors import NotFoundError, SmallBigError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,39 +54,28 @@ class WeightsRecord:
 
     @property
     def stem(self):
-        """str. Name of the published files without suffix."""
+        """Name of the published files without suffix, a str."""
         return record_stem(self.model, self.name)
 
 
+_TYPES = typing.get_type_hints(WeightsRecord)
+
+
 def record_stem(model, name):
-    """Returns the name of published files without suffix, as `"SmallBigR50-k400"`.
-
-    Args:
-        model: str. Model function.
-        name: str. Name of the weights.
-
-    Returns:
-        str.
-    """
+    """Returns the name of published files without suffix, as `"SmallBigR50-k400"`."""
     return f"{model}-{name}"
 
 
 def read_record(path):
-    """Reads the record beside a published file.
-
-    Args:
-        path: str or pathlib.Path. A JSON file.
-
-    Returns:
-        WeightsRecord.
-
-    Raises:
-        ValueError: if the file is damaged or a field is missing or of another type.
-    """
+    """Reads the record beside a published file; raises `SmallBigError` if it is damaged."""
     path = pathlib.Path(path)
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except OSError as error:
+        raise NotFoundError(
+            f"A record must be a file that can be read ({error.strerror}). Received: {path}"
+        ) from error
+    except (ValueError, RecursionError) as error:
         raise SmallBigError(
             f"A record must be a whole JSON file. Received: {path} ({error})"
         ) from None
@@ -113,28 +83,13 @@ def read_record(path):
 
 
 def write_record(record, path):
-    """Writes a record.
-
-    Args:
-        record: WeightsRecord.
-        path: pathlib.Path. The JSON file.
-    """
+    """Writes a record to a JSON file."""
     text = json.dumps(dataclasses.asdict(record), indent=2, ensure_ascii=False)
     path.write_text(text + "\n", encoding="utf-8")
 
 
 def check_record(record, model, variant, options):
-    """Checks that weights are asked for by the model that they were trained in.
-
-    Args:
-        record: WeightsRecord.
-        model: str. Model function.
-        variant: str. Its variant.
-        options: dict. Its further options.
-
-    Raises:
-        ValueError: if they differ.
-    """
+    """Raises `SmallBigError` if weights are asked for by another model than that they were of."""
     # JSON has no tuples.
     given = json.loads(json.dumps(options))
     if (record.model, record.variant, record.options) != (model, variant, given):
@@ -145,29 +100,26 @@ def check_record(record, model, variant, options):
 
 
 def builtin_records():
-    """Returns the records that come with the package.
-
-    Returns:
-        list of WeightsRecord.
-    """
+    """Returns the records that come with the package, a list of WeightsRecord."""
     folder = importlib.resources.files("smallbig_keras.weights") / "families"
     files = sorted((f for f in folder.iterdir() if f.name.endswith(".json")), key=lambda f: f.name)
     return [_record(row, file) for file in files for row in _family(file)]
 
 
 def _family(file):
-    """A family's rows, which share the fields under `common`."""
+    """Returns a family's rows, which share the fields under `common`."""
     family = json.loads(file.read_text(encoding="utf-8"))
     return [{**family["common"], **row} for row in family["weights"]]
 
 
 def _record(fields, path):
-    if not isinstance(fields, dict) or set(fields) != set(_FIELDS):
+    """Checks the fields of a record."""
+    if not isinstance(fields, dict) or set(fields) != set(_TYPES):
         found = sorted(fields) if isinstance(fields, dict) else type(fields).__name__
         raise SmallBigError(
-            f"A record must have the fields {', '.join(_FIELDS)}. Received: {path} with {found}"
+            f"A record must have the fields {', '.join(_TYPES)}. Received: {path} with {found}"
         )
-    wrong = [name for name, kind in _FIELDS.items() if not isinstance(fields[name], kind)]
+    wrong = [name for name, kind in _TYPES.items() if not isinstance(fields[name], kind)]
     if wrong:
         raise SmallBigError(f"A field of a record is of another type. Received: {path}, {wrong}")
     if fields["file"] is not None and pathlib.PurePath(fields["file"]).name != fields["file"]:

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from smallbig_keras.weights.sources import WeightsError
+from smallbig_keras.weights.fetching import WeightsError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +28,7 @@ class LoadReport:
         reasons = {}
         for name, reason in self.skipped.items():
             reasons.setdefault(reason, []).append(name)
-        rows += [f"skipped  {_few(names)}: {reason}" for reason, names in reasons.items()]
+        rows += [f"skipped  {_few(names, 3)}: {reason}" for reason, names in reasons.items()]
         kinds = {}
         for path in self.new:
             kinds.setdefault(_kind(path), []).append(path)
@@ -36,8 +36,9 @@ class LoadReport:
         return "\n".join(rows)
 
 
-def _few(names):
-    return ", ".join(names) if len(names) < 4 else f"{names[0]}, ... {len(names)} in all"
+def _few(names, most):
+    """Joins names; of more than `most` only the first is shown, and their number."""
+    return ", ".join(names) if len(names) <= most else f"{names[0]}, ... {len(names)} in all"
 
 
 def _kind(path):
@@ -52,23 +53,10 @@ def _kind(path):
 
 
 def assign(model, arrays, source, new=(), skipped=None):
-    """Sets variables of a model, all or none.
+    """Sets variables of a model, all or none; returns a LoadReport or raises `WeightsError`.
 
-    Args:
-        model: `keras.Model`.
-        arrays: dict of variables' paths to `(name, array)`, the name that the array has in its
-            file and the array in the layout of Keras, or `None` where the file lacks it.
-        source: str. Where the weights come from.
-        new: sequence of str. Paths that may keep their values. Defaults to `()`.
-        skipped: dict of names in the file to the reason why they are not taken; the empty
-            reason is an error. Defaults to `None`.
-
-    Returns:
-        LoadReport.
-
-    Raises:
-        WeightsError: if arrays are missing, unexpected or of another shape; all are listed and
-            nothing is changed.
+    `arrays` maps the variables' paths to `(name in the file, array or None)`; `skipped` maps
+    names in the file to why they are not taken, and an empty reason is an error.
     """
     variables = {variable.path: variable for variable in model.weights}
     skipped = skipped or {}
@@ -82,10 +70,10 @@ def assign(model, arrays, source, new=(), skipped=None):
         ],
     }
     if any(problems.values()):
-        lines = [f"  {what}: {', '.join(names)}" for what, names in problems.items() if names]
+        lines = [f"{what}: {_few(names, 20)}" for what, names in problems.items() if names]
         raise WeightsError(
-            f"Weights must be those of {model.name}, all and no other. Received: {source}\n"
-            + "\n".join(lines)
+            f"These weights are not those of {model.name} with its variant and options. "
+            f"Received: {source}\n" + "; ".join(lines)
         )
     for path, (_, array) in arrays.items():
         variables[path].assign(np.asarray(array))

@@ -10,6 +10,7 @@ import math
 import mmap
 import pathlib
 import pickle
+import pickletools
 import struct
 import zipfile
 import zlib
@@ -79,20 +80,9 @@ def read_torch(path):
 
 # What unpickling of damaged bytes raises.
 _DAMAGE = (
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
-    EOFError,
-    AttributeError,
-    ImportError,
-    IndexError,
-    KeyError,
-    MemoryError,
-    NotImplementedError,
-    OverflowError,
-    RecursionError,
-    TypeError,
-    ValueError,
-    struct.error,
+    *(pickle.UnpicklingError, zipfile.BadZipFile, struct.error, EOFError, AttributeError),
+    *(ImportError, IndexError, KeyError, MemoryError, NotImplementedError, OverflowError),
+    *(RecursionError, TypeError, ValueError),
 )
 
 
@@ -185,6 +175,9 @@ class _Unpickler(pickle.Unpickler):
     """Runs a checkpoint's program with the names below and no others."""
 
     def __init__(self, file):
+        start = file.tell()
+        _check_program(file)
+        file.seek(start)
         super().__init__(file, encoding="utf-8")
         self.storages = {}
 
@@ -217,6 +210,13 @@ class _Unpickler(pickle.Unpickler):
         if view and view[0] is not None:
             raise CheckpointError("Storages that are views of others are not read.")
         return storage
+
+
+def _check_program(file):
+    """Refuses numbers for which Python would fill gigabytes before it misses the bytes."""
+    for count, (opcode, value, _) in enumerate(pickletools.genops(file)):
+        if opcode.name in ("PUT", "LONG_BINPUT") and value > count:
+            raise pickle.UnpicklingError(f"place {value} after {count} instructions")
 
 
 def _read_zip(path, data):
@@ -282,6 +282,12 @@ class _Mapped:
     def __init__(self, data):
         self.data = data
         self.position = 0
+
+    def tell(self):
+        return self.position
+
+    def seek(self, position):
+        self.position = position
 
     def read(self, size=-1):
         end = len(self.data) if size < 0 else self.position + size

@@ -7,9 +7,10 @@ import shutil
 import numpy as np
 import pytest
 
-from smallbig_keras import data, list_models, models, runs
+from smallbig_keras import data, list_models, runs
 from smallbig_keras.cli import script
-from smallbig_keras.training.recipes import PAPER, RECIPES, REFERENCE, find_recipe
+from smallbig_keras.training.options import resolve
+from smallbig_keras.training.recipes import PAPER
 from tests.data.miniatures import MINIATURES
 from tests.data.test_batch_augmentation import needs_keras_layers
 
@@ -33,7 +34,7 @@ def test_training_and_evaluation(name, tmp_path, capsys):
     output = tmp_path / "run"
     fit([*flags, "--output", str(output), *SMALL])
     config = runs.read_config(output)
-    assert config["sampling"] == PAPER[name].sampling
+    assert config["sampling"] == PAPER[name].get("sampling", "segment")
     log = runs.read_log(output)
     assert len(log) == 1 and np.isfinite(log[0]["loss"])
     result = evaluate(["--weights", str(output)])
@@ -100,41 +101,34 @@ def test_mixed_labels_and_random_operations(mix, tmp_path):
 
 def test_unknown_option_of_a_dataset(tmp_path):
     flags = ["--dataset", "k400", "--data-root", str(tmp_path), "--split-number", "2", *SMALL]
-    with pytest.raises(SystemExit, match="options of 'k400' are none. Received: split_number"):
+    with pytest.raises(SystemExit, match="--split-number has no effect on k400"):
         fit([*flags, "--output", str(tmp_path / "run")])
     assert not (tmp_path / "run").exists()
-
-
-def test_recipe_of_kinetics_is_the_papers():
-    """Paper, section 6, "Training": dense clips, cosine, a learning rate for each network."""
-    recipe = find_recipe("paper", "k400")
-    assert (recipe.model, recipe.sampling, recipe.stride) == ("SmallBigR50", "dense", 8)
-    assert (recipe.frames, recipe.size, recipe.short_side) == (8, 224, (256, 320))
-    assert (recipe.lr, recipe.lr_batch, recipe.l2) == (0.00625, 128, 1e-4)
-    assert (recipe.epochs, recipe.schedule, recipe.flip) == (110, "cosine", "plain")
-    assert find_recipe("paper", "k400", "SmallBigR23").lr == 0.02
-    assert find_recipe("paper", "k400", "SmallBigR101").lr == 0.00625
-    assert find_recipe("paper", "sthv1", "SmallBigR23").lr == 0.01
-    assert PAPER["sthv1"] == PAPER["sthv2"]
-
-
-def test_recipe_of_the_authors_script():
-    for name, recipe in REFERENCE.items():
-        assert (recipe.epochs, recipe.lr, recipe.batch_size) == (100, 0.01, 64)
-        assert (recipe.schedule, recipe.augmentation) == ("cosine", "multi_scale")
-        assert recipe.variant == "reference"
-        assert (recipe.flip == "none") == name.startswith("sth")
 
 
 @pytest.mark.parametrize("model", list_models())
 def test_every_model_has_a_recipe(model):
     assert set(PAPER) == set(data.DATASETS)
-    for kind in RECIPES:
-        recipe = find_recipe(kind, "sthv2", model)
-        models.model_spec(model, recipe.variant, **recipe.options)
+    for kind in (
+        {"dataset": "sthv2"},
+        {"dataset": "k400", "recipe": "reference"},
+        {"sample": True},
+    ):
+        assert resolve({**kind, "model": model}).model == model
 
 
-def test_configuration_of_an_older_run(tmp_path):
+def test_run_of_version_0_1_0(tmp_path):
+    """Its options have other names, and one of a dataset was in a group of its own."""
+    config = {name: 1 for name in ("model", "variant", "options", "class_names", "frames", "size")}
+    config |= {"test_short_side": 36, "sampling": "segment", "stride": 8, "dataset": "ucf101"}
+    config |= {"data_root": "/a", "data_options": {"split_number": 2}, "mix": "none", "l2": 0.1}
+    (tmp_path / "config.json").write_text(json.dumps({**config, "sync_norm": True, "run": "r"}))
+    read = runs.read_config(tmp_path)
+    assert (read["mixup_mode"], read["weight_decay"], read["sync_bn"]) == ("none", 0.1, True)
+    assert read["split_number"] == 2 and read["weights"] == "none"
+
+
+def test_run_of_an_unknown_version(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model": "SmallBigR50"}))
-    config = runs.read_config(tmp_path)
-    assert (config["sampling"], config["stride"], config["mix"]) == ("segment", 8, "none")
+    with pytest.raises(ValueError, match="train it again. Received: .* without class_names"):
+        runs.read_config(tmp_path)

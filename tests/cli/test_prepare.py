@@ -18,7 +18,7 @@ from tests.data.miniatures import MINIATURES, clips
 fit = script("fit")
 prepare = script("prepare")
 
-SCRIPT = prepare.__file__
+SCRIPT = pathlib.Path(__file__).parents[2] / "training" / "prepare.py"
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_shards_are_trained_on(root, tmp_path, capsys):
     assert len(runs.read_log(run)) == 1
     (path,) = out.glob("train*.tfrecord")
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(SystemExit, match="shards must be whole. Received: "):
+    with pytest.raises(SystemExit, match="shards are not whole.* Received: "):
         prepare(["check", str(out)])
     assert f"{path}: bytes {sizes[1] - 1}, not {sizes[1]}" in capsys.readouterr().out
 
@@ -101,7 +101,7 @@ def test_bad_videos_of_shards(tmp_path, capsys):
     bad.write_bytes(b"bad")
     arguments = ["shards", "--dataset", "folder", "--data-root", str(root)]
     arguments += ["--out", str(tmp_path / "out")]
-    with pytest.raises(SystemExit, match=f"error: A video .*Received: '{bad}'"):
+    with pytest.raises(SystemExit, match=f"A video .*Received: '{bad}'"):
         prepare(arguments)
     manifest = prepare([*arguments, "--skip-bad"])
     assert manifest["splits"]["train"]["videos"] == 5

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from smallbig_keras.data.decoding import BadVideoError, read_frames
-from smallbig_keras.data.probing import VideoInfo, probe_video
+from smallbig_keras.data.index import VideoInfo, probe_video
 from tests.data.odd_files import FILES
 from tests.data.test_decoding import TIMES, guard, read
 from tests.data.videos import HEIGHT, WIDTH, numbers, picture, write_video
@@ -46,7 +46,7 @@ def test_damaged_in_the_middle(tmp_path, bad):
 @pytest.mark.parametrize("name", ["h264.mp4", "h264.mkv", "vp9.webm"])
 @pytest.mark.parametrize("start, end", [(35, 70), (40, 45), (70, 95), (60, 100)])
 def test_hole_of_zeros(tmp_path, name, start, end):
-    """What was not downloaded is found although the file has its size and other frames follow."""
+    """Lost parts are found although the file has its size and other frames follow."""
     codec = "libvpx-vp9" if name.startswith("vp9") else "libx264"
     faststart = {"movflags": "faststart"} if name.endswith("mp4") else None
     noise = np.random.default_rng(0).integers(0, 40, (300, HEIGHT, WIDTH, 3), np.uint8)
@@ -126,5 +126,5 @@ def test_odd_files(tmp_path):
         with pytest.raises(BadVideoError, match=reason) as caught:
             read(path, [0])
         assert os.path.basename(path).replace("\0", "\\x00") in str(caught.value)
-        # The facts of a bad file are its error, and none is raised.
+        # The info of an unreadable file is its error, and none is raised.
         assert probe_video(path) == VideoInfo(0, 0, 0, False, str(caught.value))

@@ -3,7 +3,6 @@ import pytest
 import tensorflow as tf
 
 from smallbig_keras.data import (
-    BadVideoError,
     Sampler,
     UnreadableVideos,
     Video,
@@ -12,8 +11,8 @@ from smallbig_keras.data import (
     read_frames,
     sources,
 )
-from smallbig_keras.data import unreadable as policies
 from smallbig_keras.labels import preprocess_input
+from tests.data.streams import assert_same, stream
 from tests.data.test_batch_augmentation import needs_keras_layers
 from tests.data.videos import numbers, picture, write_frames, write_video
 
@@ -42,25 +41,6 @@ def portraits(tmp_path_factory):
 
 # Short side and crop of the height of the videos: nothing is interpolated.
 WHOLE = dict(size=64, short_side=64, batch_size=1, training=False, normalize=False)
-
-
-@pytest.fixture
-def bad(tmp_path):
-    (tmp_path / "bad.webm").write_bytes(b"bad")
-    return Video(str(tmp_path / "bad.webm"), 99, "bad")
-
-
-def stream(videos, **options):
-    options = {"frames": 4, "size": 24, "batch_size": 3, "training": True, **options}
-    dataset = clip_dataset(videos, **options)
-    return [(clips.numpy(), labels.numpy()) for clips, labels in dataset]
-
-
-def assert_same(one, other):
-    assert len(one) == len(other) > 0
-    for (clips, labels), (other_clips, other_labels) in zip(one, other, strict=True):
-        np.testing.assert_array_equal(labels, other_labels)
-        np.testing.assert_array_equal(clips, other_clips)
 
 
 def test_evaluation_is_the_middle_of_every_video_in_order(videos):
@@ -121,9 +101,9 @@ def test_crops_are_left_centre_right(videos):
         ((views, _),) = stream(videos[7:], views=(clips, 3), **options)
         assert views.shape == (3, clips * 3, 2, 64, 64, 3)
         indices = Sampler("segment", 2, clips=clips)(16)
-        for place, view in enumerate(views[0]):
-            left = 16 * (place % 3)
-            expected = np.stack([picture(i)[:, left : left + 64] for i in indices[place // 3]])
+        for number, view in enumerate(views[0]):
+            left = 16 * (number % 3)
+            expected = np.stack([picture(i)[:, left : left + 64] for i in indices[number // 3]])
             assert np.abs(view - expected).mean() < 12
     ((centre, _),) = stream(videos[7:], **options)
     ((several, _),) = stream(videos[7:], views=(2, 1), **options)
@@ -135,8 +115,8 @@ def test_crops_are_left_centre_right(videos):
 def test_a_video_is_read_once_for_all_views(videos, monkeypatch):
     calls = []
 
-    def count(path, sampler, *facts):
-        return read_frames(path, lambda n: calls.append(sampler(n)) or calls[-1], *facts)
+    def count(path, sampler, *info):
+        return read_frames(path, lambda n: calls.append(sampler(n)) or calls[-1], *info)
 
     monkeypatch.setattr(sources, "read_frames", count)
     stream(videos[:3], frames=4, training=False, views=(6, 3))
@@ -146,18 +126,18 @@ def test_a_video_is_read_once_for_all_views(videos, monkeypatch):
 
 
 def test_training_takes_every_segment_and_a_random_crop(videos):
-    # Nine segments of nine frames leave one choice each; 64 of 96 columns leave 33 places.
+    # Nine segments of nine frames leave one choice each; 64 of 96 columns leave 33 offsets.
     batches = stream(
         videos[:1], frames=9, size=64, short_side=64, batch_size=1, epochs=8, normalize=False
     )
     expected = np.stack([picture(i) for i in range(9)]).astype(np.float32)
-    places = set()
+    offsets = set()
     for clips, labels in batches:
         assert clips.shape == (1, 9, 64, 64, 3) and labels.tolist() == [0]
         errors = [np.abs(clips[0] - expected[:, :, x : x + 64]).mean() for x in range(33)]
         assert min(errors) < 12
-        places.add(int(np.argmin(errors)))
-    assert len(places) > 3
+        offsets.add(int(np.argmin(errors)))
+    assert len(offsets) > 3
 
 
 def test_defaults_and_epochs(videos):
@@ -171,7 +151,7 @@ def test_defaults_and_epochs(videos):
     assert sorted(np.concatenate([labels for _, labels in whole]).tolist()) == list(range(10))
 
 
-def test_stream_depends_on_seed_epoch_and_place_only(videos):
+def test_stream_depends_only_on_seed_epoch_and_position(videos):
     whole = stream(videos, epochs=3, seed=5, num_parallel_calls=1, flip="plain")
     assert_same(whole, stream(videos, epochs=3, seed=5, num_parallel_calls=4, flip="plain"))
     resumed = stream(videos, epochs=3, initial_epoch=1, seed=5, flip="plain")
@@ -198,7 +178,7 @@ def test_flip_swaps_labels(videos):
         pytest.param(dict(mix="cutmix", class_names=list("abcdefghij")), marks=needs_keras_layers),
     ],
 )
-def test_augmentations_depend_on_seed_epoch_and_place_only(videos, options):
+def test_augmentations_depend_only_on_seed_epoch_and_position(videos, options):
     options = {**options, "epochs": 2, "seed": 2}
     whole = stream(videos, num_parallel_calls=1, **options)
     assert whole[0][0].shape == (3, 4, 24, 24, 3)
@@ -207,79 +187,28 @@ def test_augmentations_depend_on_seed_epoch_and_place_only(videos, options):
     assert not np.array_equal(whole[0][0], stream(videos, epochs=1, seed=2)[0][0])
 
 
-@needs_keras_layers
-def test_mixed_labels_train(videos):
-    import keras
-
-    names = list("abcdefghij")
-    options = dict(frames=2, size=16, batch_size=5, training=True, class_names=names)
-    dataset = clip_dataset(videos, mix="mixup", **options)
-    assert dataset.element_spec[1] == tf.TensorSpec((5, 10), tf.float32)
-    for _, shares in dataset:
-        np.testing.assert_allclose(tf.reduce_sum(shares, 1), np.ones(5), rtol=1e-5)
-    model = keras.Sequential(
-        [keras.Input((2, 16, 16, 3)), keras.layers.GlobalAveragePooling3D(), keras.layers.Dense(10)]
-    )
-    model.compile(
-        "sgd", keras.losses.CategoricalCrossentropy(from_logits=True), metrics=["accuracy"]
-    )
-    assert np.isfinite(model.fit(dataset, verbose=0, shuffle=False).history["loss"]).all()
-
-
-def test_bad_clips_are_replaced_and_counted(videos, bad):
-    record = UnreadableVideos("replace")
-    batches = stream([*videos, bad, bad], epochs=2, unreadable=record, drop_remainder=False)
-    labels = np.concatenate([y for _, y in batches])
-    assert len(labels) == 24 and 99 not in labels
-    assert record.num_files == 1 and record.num_clips >= 4
-    (line,) = record.report()
-    assert bad.path in line and "not a video" in line and f"({record.num_clips}x)" in line
-    again = stream([*videos, bad, bad], epochs=2, drop_remainder=False, num_parallel_calls=3)
-    assert_same(batches, again)
-
-
-def test_bad_clips_stop_at_the_limit(videos, bad):
-    with pytest.raises(tf.errors.InvalidArgumentError, match="At most 0 bad videos") as caught:
-        stream(
-            [*videos, bad], unreadable=UnreadableVideos("replace", limit=0), drop_remainder=False
-        )
-    assert bad.path in str(caught.value)
-    record = UnreadableVideos("replace", limit=1)
-    stream([*videos, bad, bad], unreadable=record, epochs=2, drop_remainder=False)
-    assert record.num_files == 1
-
-
-def test_only_bad_clips_come_to_an_end(bad):
-    with pytest.raises(tf.errors.InvalidArgumentError, match="10 videos in a row"):
-        stream([bad] * 4, batch_size=1)
-
-
-def test_evaluation_raises_or_skips(videos, bad):
-    mixed = [*videos[:4], bad, *videos[4:]]
-    with pytest.raises(tf.errors.InvalidArgumentError, match="A video must be") as caught:
-        stream(mixed, training=False)
-    assert bad.path in str(caught.value)
-    record = UnreadableVideos("skip")
-    batches = stream(mixed, training=False, unreadable=record)
-    assert_same(batches, stream(videos, training=False))
-    assert (record.num_files, record.num_clips) == (1, 1)
-
-
 def test_unlabelled_videos(videos):
     (_, labels), *_ = stream([Video(videos[0].path, None, "0")], training=False)
     assert labels.tolist() == [-1]
 
 
-def test_fit_takes_the_stream(videos):
+@pytest.mark.parametrize("mix", [None, pytest.param("mixup", marks=needs_keras_layers)])
+def test_fit_takes_the_stream(videos, mix):
     import keras
 
-    dataset = clip_dataset(videos, frames=2, size=16, batch_size=5, training=True, epochs=2)
+    options = dict(frames=2, size=16, batch_size=5, training=True, epochs=2)
+    dataset = clip_dataset(videos, mix=mix, class_names=list("abcdefghij"), **options)
+    if mix:
+        assert dataset.element_spec[1] == tf.TensorSpec((5, 10), tf.float32)
+        for _, shares in dataset:
+            np.testing.assert_allclose(tf.reduce_sum(shares, 1), np.ones(5), rtol=1e-5)
     model = keras.Sequential(
         [keras.Input((2, 16, 16, 3)), keras.layers.GlobalAveragePooling3D(), keras.layers.Dense(10)]
     )
-    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    loss = "CategoricalCrossentropy" if mix else "SparseCategoricalCrossentropy"
+    model.compile("sgd", getattr(keras.losses, loss)(from_logits=True), metrics=["accuracy"])
     history = model.fit(dataset, epochs=2, steps_per_epoch=2, verbose=0, shuffle=False)
-    assert len(history.history["loss"]) == 2
+    assert len(history.history["loss"]) == 2 and np.isfinite(history.history["loss"]).all()
 
 
 @pytest.mark.parametrize(
@@ -323,20 +252,3 @@ def test_training_needs_videos_and_labels(videos):
         stream([])
     with pytest.raises(ValueError, match="label None"):
         stream([Video(videos[0].path, None, "0")] * 3)
-
-
-def test_bad_clips_arguments():
-    with pytest.raises(ValueError, match="policy='drop'"):
-        UnreadableVideos("drop")
-    with pytest.raises(ValueError, match="limit=-1"):
-        UnreadableVideos(limit=-1)
-    with pytest.raises(BadVideoError, match="rule"):
-        UnreadableVideos().add("a.webm", "rule")
-
-
-def test_load_clip_refuses_a_bad_file(bad):
-    with pytest.raises(BadVideoError, match="bad.webm"):
-        load_clip(bad.path)
-    with pytest.raises(BadVideoError, match="3 bytes in memory"):
-        load_clip(b"bad")
-    assert policies.POLICIES == ("replace", "skip", "raise")

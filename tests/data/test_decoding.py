@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from smallbig_keras.data.decoding import BadVideoError, check_video_file, read_frames
-from smallbig_keras.data.probing import VideoInfo, probe_video
+from smallbig_keras.data.index import VideoInfo, probe_video
 from smallbig_keras.data.sampling import Sampler, frames_to_read
 from tests.data.videos import HEIGHT, WIDTH, numbers, picture, write_video
 
@@ -54,10 +54,10 @@ def test_frames_are_exact(tmp_path, name):
     """Every way to the same frames: to the end, up to the last one, by seeking, from memory."""
     path = write_video(tmp_path / name, 120, **KINDS[name])
     width, height = KINDS[name].get("size", (WIDTH, HEIGHT))
-    facts = probe_video(path)
-    assert facts == VideoInfo(120, width, height, name not in INEXACT, None)
+    info = probe_video(path)
+    assert info == VideoInfo(120, width, height, name not in INEXACT, None)
     ways = [{}, {"num_frames": 120}]
-    if facts.exact_seek:
+    if info.exact_seek:
         ways.append({"num_frames": 120, "exact_seek": True})
     for options in ways:
         for video in (path, path.read_bytes()):
@@ -79,17 +79,17 @@ def test_frames_are_exact(tmp_path, name):
 @pytest.mark.parametrize("training", [False, True])
 def test_every_sampler_gets_its_frames(tmp_path, name, sampling, training):
     path = write_video(tmp_path / name, 120, **KINDS[name])
-    facts = probe_video(path)
+    info = probe_video(path)
     sampler = Sampler(sampling, 8, stride=5, clips=1 if training else 10, training=training)
     for epoch in range(3):
         expected = sampler(120, epoch)
-        wanted, places = frames_to_read(expected)
-        for options in ({}, {"num_frames": 120, "exact_seek": facts.exact_seek}):
+        wanted, frame_positions = frames_to_read(expected)
+        for options in ({}, {"num_frames": 120, "exact_seek": info.exact_seek}):
             frames = read_frames(
                 path, lambda n, e=epoch: frames_to_read(sampler(n, e))[0], **options
             )
             assert len(frames) == len(wanted)
-            assert np.array_equal(np.array(numbers(frames))[places], expected)
+            assert np.array_equal(np.array(numbers(frames))[frame_positions], expected)
 
 
 def test_cut_without_encoding(tmp_path):

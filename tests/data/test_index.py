@@ -69,7 +69,7 @@ def test_lines(root, videos, tmp_path):
     shutil.copy(root / "0.mp4", others[3].path)
     seen = []
     path = root / "index.jsonl"
-    facts = make_index([*videos, *others], path, 2, lambda *counts: seen.append(counts))
+    infos = make_index([*videos, *others], path, 2, lambda *counts: seen.append(counts))
     assert seen == [(i + 1, 11) for i in range(11)]
     lines = [json.loads(line) for line in path.read_text("ascii").splitlines()]
     # In the order of the list; below the folder of the index a path begins there.
@@ -86,7 +86,7 @@ def test_lines(root, videos, tmp_path):
     for line, reason in zip(lines[5:], reasons, strict=True):
         assert (reason in line["error"]) if reason else line["error"] is None
     assert (lines[9]["num_frames"], lines[9]["width"], lines[9]["height"]) == (7, WIDTH, HEIGHT)
-    assert read_index(path) == facts and list(facts) == [v.path for v in (*videos, *others)]
+    assert read_index(path) == infos and list(infos) == [v.path for v in (*videos, *others)]
 
 
 def test_killed_at_any_byte(root, videos, probed):
@@ -124,27 +124,27 @@ def test_changed_files_are_decoded_again(root, videos, probed, monkeypatch):
     assert probed == []
 
 
-def test_facts_of_another_file_are_not_used(root, videos):
+def test_the_info_of_another_file_is_not_used(root, videos):
     make_index(videos, root / "index.jsonl")
-    facts = read_index(root / "index.jsonl")
-    source = VideoSource(videos, facts)
-    assert all(source.facts_of(video) == facts[video.path] for video in videos)
+    infos = read_index(root / "index.jsonl")
+    source = VideoSource(videos, infos)
+    assert all(source.info_of(video) == infos[video.path] for video in videos)
     assert source.ids == ["3", "0", "4", "1", "2"] and source.labels == [3, 0, 4, 1, 2]
     shutil.copy(root / "4.mp4", root / "0.mp4")
     (root / "1.mp4").write_bytes(b"bad")
     with pytest.warns(AnnotationWarning, match="0.mp4") as caught:
-        assert source.facts_of(videos[1]) is None
-        assert source.facts_of(videos[3]) is None
+        assert source.info_of(videos[1]) is None
+        assert source.info_of(videos[3]) is None
     assert len(caught) == 1
     options = dict(frames=4, size=64, batch_size=1, training=False, normalize=False)
-    record = UnreadableVideos("skip")
-    clips = clip_dataset(source, unreadable=record, **options)
+    unreadable = UnreadableVideos("skip")
+    clips = clip_dataset(source, unreadable=unreadable, **options)
     for (clip, label), i in zip(clips, (3, 0, 4, 2), strict=True):
         expected = Video(str(root / f"{i}.mp4"), i, "")
         ((other, _),) = clip_dataset([expected], **options)
         assert label == i
         np.testing.assert_array_equal(clip, other)
-    assert record.num_files == 1
+    assert unreadable.num_files == 1
 
 
 @pytest.mark.parametrize("content", [b"id;label\n1;a\n", b"no line", b'{"path": "a"}\n', b"[]\n"])
@@ -157,7 +157,7 @@ def test_another_file_is_left_alone(videos, tmp_path, content):
         assert path.read_bytes() == content
 
 
-def test_places_that_hold_no_index(videos, tmp_path):
+def test_paths_that_hold_no_index(videos, tmp_path):
     with pytest.raises(FileNotFoundError, match="Received: .*missing"):
         read_index(tmp_path / "missing")
     with pytest.raises(OSError, match=f"Received: {tmp_path}: Is a directory"):

@@ -229,9 +229,9 @@ def test_training_differs_by_seed_epoch_and_index():
 @given(lengths, st.integers(1, 16), strides, counts, st.sampled_from(["segment", "dense"]))
 def test_frames_to_read(n, frames, stride, clips, sampling):
     indices = Sampler(sampling, frames, stride, clips)(n)
-    wanted, places = frames_to_read(indices)
-    assert np.array_equal(wanted[places], indices)
-    assert places.dtype == np.int64 and places.shape == indices.shape
+    wanted, frame_positions = frames_to_read(indices)
+    assert np.array_equal(wanted[frame_positions], indices)
+    assert frame_positions.dtype == np.int64 and frame_positions.shape == indices.shape
     if clips > 1:
         assert len(set(wanted.tolist())) == len(wanted)
     else:

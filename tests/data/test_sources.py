@@ -11,11 +11,11 @@ from smallbig_keras.data import (
     UnreadableVideos,
     Video,
     VideoSource,
-    clip_dataset,
     frames_to_read,
     probe_video,
     read_frames,
 )
+from tests.data.streams import assert_same, stream
 from tests.data.videos import write_frames, write_video
 
 TEMPLATE = "img_{:05d}.jpg"
@@ -32,25 +32,17 @@ def folder(tmp_path_factory):
     return write_frames(tmp_path_factory.mktemp("folders") / "good", 41)
 
 
-def stream(videos, **options):
-    options = {"frames": 4, "size": 64, "batch_size": 2, "training": False, **options}
-    dataset = clip_dataset(videos, **options, normalize=False)
-    return [(clips.numpy(), labels.numpy()) for clips, labels in dataset]
-
-
-def assert_same(one, other):
-    assert len(one) == len(other) > 0
-    for (clips, labels), (other_clips, other_labels) in zip(one, other, strict=True):
-        np.testing.assert_array_equal(labels, other_labels)
-        np.testing.assert_array_equal(clips, other_clips)
+def read(videos, **options):
+    options = {"size": 64, "batch_size": 2, "training": False, "normalize": False, **options}
+    return stream(videos, **options)
 
 
 def test_selected_videos(videos):
-    facts = {video.path: probe_video(video.path) for video in videos}
-    source = VideoSource(videos, facts)
+    infos = {video.path: probe_video(video.path) for video in videos}
+    source = VideoSource(videos, infos)
     part = source.select([3, 1])
     assert (part.ids, part.labels, len(part)) == (["3", "1"], [3, 1], 2)
-    assert part.facts_of(videos[3]) == facts[videos[3].path]
+    assert part.info_of(videos[3]) == infos[videos[3].path]
     assert source.videos == videos
 
 
@@ -67,38 +59,38 @@ def test_a_file_is_decoded_to_its_end_once(tmp_path, monkeypatch):
     monkeypatch.setattr("smallbig_keras.data.sources.read_frames", spy)
     options = dict(training=True, batch_size=1, size=48, sampling="dense", stride=2)
     source = VideoSource(videos)
-    first, second = stream(source, epochs=2, **options)
+    first, second = read(source, epochs=2, **options)
     assert asked == [None, 60]
-    assert_same([second], stream(videos, initial_epoch=1, epochs=2, **options))
+    assert_same([second], read(videos, initial_epoch=1, epochs=2, **options))
     write_video(path, 20)
-    assert_same(stream(videos, **options), stream(source, **options))
+    assert_same(read(videos, **options), read(source, **options))
     assert asked == [None, 60, None, None, None]
 
 
 def test_probed_videos_give_the_same_clips(videos, tmp_path):
     (tmp_path / "bad.webm").write_bytes(b"bad")
     bad = Video(str(tmp_path / "bad.webm"), 9, "bad")
-    facts = {video.path: probe_video(video.path) for video in (*videos, bad)}
-    assert all(facts[video.path].exact_seek for video in videos)
+    infos = {video.path: probe_video(video.path) for video in (*videos, bad)}
+    assert all(infos[video.path].exact_seek for video in videos)
     for options in (dict(sampling="dense", stride=2), dict(views=(3, 3))):
-        expected = stream(videos, **options)
-        assert_same(expected, stream(VideoSource(videos, facts), **options))
-        record = UnreadableVideos("skip")
-        source = VideoSource([bad, *videos], facts)
-        assert_same(expected, stream(source, unreadable=record, **options))
-        assert record.report() == [f"{bad.path!r} (1x): {facts[bad.path].error}"]
+        expected = read(videos, **options)
+        assert_same(expected, read(VideoSource(videos, infos), **options))
+        unreadable = UnreadableVideos("skip")
+        source = VideoSource([bad, *videos], infos)
+        assert_same(expected, read(source, unreadable=unreadable, **options))
+        assert unreadable.report() == [f"{bad.path!r} (1x): {infos[bad.path].error}"]
 
 
 def test_frames_of_folders_are_those_of_opencv(folder):
     """Bit by bit, by way of the graph."""
-    ((clips, labels),) = stream([Video(str(folder), 1, "a", None, TEMPLATE)], short_side=64)
+    ((clips, labels),) = read([Video(str(folder), 1, "a", None, TEMPLATE)], short_side=64)
     assert labels.tolist() == [1]
     names = [TEMPLATE.format(i + 1) for i in Sampler("segment", 4)(41)[0]]
     frames = [cv2.imread(str(folder / name))[:, 16:80, ::-1] for name in names]
     np.testing.assert_array_equal(clips[0], np.stack(frames))
 
 
-def test_bad_frames_follow_the_policy(folder, tmp_path):
+def test_unreadable_frames_follow_the_policy(folder, tmp_path):
     folders = {"good": folder}
     # The first of four frames of 41.
     middle = TEMPLATE.format(6)
@@ -111,21 +103,21 @@ def test_bad_frames_follow_the_policy(folder, tmp_path):
     videos = [
         Video(str(path), i, kind, 41, TEMPLATE) for i, (kind, path) in enumerate(folders.items())
     ]
-    record = UnreadableVideos("skip")
-    ((_, labels),) = stream(videos, unreadable=record)
-    assert labels.tolist() == [0] and (record.num_files, record.num_clips) == (3, 3)
-    for line, kind in zip(record.report(), ("empty", "gap", "truncated"), strict=True):
+    unreadable = UnreadableVideos("skip")
+    ((_, labels),) = read(videos, unreadable=unreadable)
+    assert labels.tolist() == [0] and (unreadable.num_files, unreadable.num_clips) == (3, 3)
+    for line, kind in zip(unreadable.report(), ("empty", "gap", "truncated"), strict=True):
         assert f"{kind}/{middle}'" in line
     with pytest.raises(tf.errors.InvalidArgumentError, match=f"gap/{middle}': No such file"):
-        stream([videos[0], videos[2]])
-    record = UnreadableVideos("replace")
-    batches = stream(videos, frames=40, training=True, epochs=3, unreadable=record)
+        read([videos[0], videos[2]])
+    unreadable = UnreadableVideos("replace")
+    batches = read(videos, frames=40, training=True, epochs=3, unreadable=unreadable)
     assert all(labels.tolist() == [0, 0] for _, labels in batches)
-    assert len(batches) == 6 and record.num_files == 3
+    assert len(batches) == 6 and unreadable.num_files == 3
 
 
 class MemorySource:
-    """Videos in memory, as a source of records has them."""
+    """Videos in memory: `clip_dataset` takes any source."""
 
     has_labels = True
 
@@ -136,7 +128,7 @@ class MemorySource:
         return len(self.contents)
 
     def clips(self, epoch, sampler, unreadable, num_parallel_calls):
-        def read(content, index, epoch):
+        def decode(content, index, epoch):
             found = []
 
             def sample(count):
@@ -147,10 +139,10 @@ class MemorySource:
 
         def load(index, content):
             types = (tf.uint8, tf.int64)
-            frames, places = tf.numpy_function(read, (content, index, epoch), types)
+            frames, frame_positions = tf.numpy_function(decode, (content, index, epoch), types)
             frames = tf.ensure_shape(frames, (None, None, None, 3))
-            places = tf.ensure_shape(places, (sampler.clips, sampler.frames))
-            return frames, places, tf.cast(index, tf.int32), index
+            frame_positions = tf.ensure_shape(frame_positions, (sampler.clips, sampler.frames))
+            return frames, frame_positions, tf.cast(index, tf.int32), index
 
         contents = tf.data.Dataset.from_tensor_slices(self.contents)
         return contents.enumerate().map(load, num_parallel_calls)
@@ -158,4 +150,4 @@ class MemorySource:
 
 @pytest.mark.parametrize("options", [{}, dict(sampling="dense", stride=2, views=(2, 3))])
 def test_another_source(videos, options):
-    assert_same(stream(videos, **options), stream(MemorySource(videos), **options))
+    assert_same(read(videos, **options), read(MemorySource(videos), **options))

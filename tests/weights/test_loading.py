@@ -1,5 +1,6 @@
 """`weights=`: names, paths, where they are looked for, and what is said when they are not there."""
 
+import dataclasses
 import functools
 import hashlib
 import http.server
@@ -8,14 +9,15 @@ import pathlib
 import shutil
 import threading
 import warnings
+import zipfile
 
 import keras
 import numpy as np
-import prepare
 import pytest
 
 import smallbig_keras
 from smallbig_keras import runs
+from smallbig_keras.cli import main
 from smallbig_keras.weights import WeightsError, WeightsNotFoundError, list_weights, load_weights
 from smallbig_keras.weights.records import builtin_records, read_record, write_record
 from smallbig_keras.weights.zoo import zoo_table
@@ -47,7 +49,12 @@ def elsewhere(monkeypatch, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def trained():
+    return randomize(tiny(variant="paper"))
+
+
+@pytest.fixture(scope="module")
+def run(trained, tmp_path_factory):
     """The folder of a finished run, as training writes it."""
     path = tmp_path_factory.mktemp("runs") / "finished"
     config = {
@@ -65,14 +72,14 @@ def run(tmp_path_factory):
     runs.write_config(path, config)
     rows = [{"epoch": i, "val_top1": i / 4, "val_top5": i / 2} for i in (2, 1)]
     runs.write_log(path, rows)
-    randomize(tiny(variant="paper")).save(path / runs.BEST)
+    trained.save(path / runs.BEST)
     return path
 
 
 @pytest.fixture(scope="module")
 def published(run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("published")
-    prepare.main(["publish", str(run), "--name", "k400", "--out", str(folder)])
+    main(["publish", str(run), "--name", "k400", "--out", str(folder)])
     return folder
 
 
@@ -98,7 +105,7 @@ def server(published):
         thread.join()
 
 
-def test_published_folder(published, run, monkeypatch):
+def test_published_folder(published, trained, monkeypatch):
     """The record agrees with the file; the name alone gives network, classes and size."""
     record = read_record(published / "SmallBigR50-k400.json")
     file = published / record.file
@@ -111,32 +118,44 @@ def test_published_folder(published, run, monkeypatch):
     monkeypatch.setenv("SMALLBIG_WEIGHTS", str(published))
     model = smallbig_keras.SmallBigR50(weights="k400")
     assert model.input_shape == (None, *SHAPE)
-    assert equal(model, runs.load_run(run).model)
+    assert equal(model, trained)
     assert smallbig_keras.complexity(model) == (record.parameters, record.macs)
     (row,) = (r for r in list_weights() if (r["model"], r["name"]) == ("SmallBigR50", "k400"))
     assert row["available"] and not row["published"] and row["accuracy"]["top1"] == 0.5
 
 
-def test_mirror_and_cache(published, server, run, monkeypatch):
+def test_mirror_and_cache(published, server, trained, monkeypatch):
     address, requests = server
     monkeypatch.setenv("SMALLBIG_WEIGHTS_URL", f"{address}/")
-    expected = runs.load_run(run).model
-    assert equal(smallbig_keras.SmallBigR50(weights="k400"), expected)
+    assert equal(smallbig_keras.SmallBigR50(weights="k400"), trained)
     assert requests == ["/SmallBigR50-k400.json", "/SmallBigR50-k400.weights.h5"]
     monkeypatch.delenv("SMALLBIG_WEIGHTS_URL")
-    assert equal(smallbig_keras.SmallBigR50(weights="k400"), expected)
+    assert equal(smallbig_keras.SmallBigR50(weights="k400"), trained)
     assert len(requests) == 2
 
 
-def test_mirror_of_a_folder(published, run, monkeypatch):
+def test_mirror_of_a_folder(published, trained, monkeypatch):
     monkeypatch.setenv("SMALLBIG_WEIGHTS_URL", published.as_uri())
-    assert equal(smallbig_keras.SmallBigR50(weights="k400"), runs.load_run(run).model)
+    assert equal(smallbig_keras.SmallBigR50(weights="k400"), trained)
 
 
 def test_mirror_without_the_name(server, monkeypatch):
     monkeypatch.setenv("SMALLBIG_WEIGHTS_URL", server[0])
-    with pytest.raises(WeightsNotFoundError, match="SmallBigR50-sthv2.json"):
+    with pytest.raises(WeightsNotFoundError, match="SmallBigR50-sthv2.json.* 404 [^?]*$"):
         smallbig_keras.SmallBigR50(weights="sthv2")
+    with pytest.raises(WeightsNotFoundError, match="SmallBigR50-k4000.json.* mean 'k400'"):
+        smallbig_keras.SmallBigR50(weights="k4000")
+
+
+def test_mirror_with_a_damaged_record(published, tmp_path, trained, monkeypatch):
+    """It is named with its address, and does not stay in the cache."""
+    mirror = shutil.copytree(published, tmp_path / "mirror")
+    (mirror / "SmallBigR50-k400.json").write_text("<html>Please log in</html>")
+    monkeypatch.setenv("SMALLBIG_WEIGHTS_URL", str(mirror))
+    with pytest.raises(WeightsError, match=f"whole JSON file.*from {mirror}/SmallBigR50-k400"):
+        smallbig_keras.SmallBigR50(weights="k400")
+    shutil.copy(published / "SmallBigR50-k400.json", mirror)
+    assert equal(smallbig_keras.SmallBigR50(weights="k400"), trained)
 
 
 def test_damaged_file_is_not_used(published, tmp_path, monkeypatch):
@@ -150,21 +169,20 @@ def test_damaged_file_is_not_used(published, tmp_path, monkeypatch):
 
 
 def test_nothing_is_published(tmp_path):
-    """Five lines: what is not there, where it was looked for, and three ways to get it."""
+    """Three lines: what is not there and where it was looked for, and two ways to get it."""
     with pytest.raises(WeightsNotFoundError) as error:
         smallbig_keras.SmallBigR50(weights="k400")
-    lines = str(error.value).splitlines()
-    assert len(lines) == 5
-    assert lines[0].startswith("No 'k400' weights of SmallBigR50 are published")
-    assert str(tmp_path / "cache" / "smallbig_keras") in lines[1]
-    assert [line[:2] for line in lines[2:]] == ["1.", "2.", "3."]
-    assert lines[-1].endswith("Received: weights='k400'")
+    what, train, convert = str(error.value).splitlines()
+    assert what.startswith("No 'k400' weights of SmallBigR50 are published. Received: weights=")
+    assert str(tmp_path / "cache" / "smallbig_keras") in what
+    assert "smallbig publish RUN --name k400" in train and "SMALLBIG_WEIGHTS=DIR" in train
+    assert "SmallBigR50(weights='FILE.pth')" in convert
 
 
 @pytest.mark.parametrize(
     "weights, error, message",
     [
-        ("k401", ValueError, "must be None, a path, or one of imagenet, k400.*weights='k401'"),
+        ("k401", ValueError, "or one of imagenet, k400.* Did you mean 'k400'. Received: .*'k401'"),
         ("missing.pth", FileNotFoundError, "must be a file or a run.*Received: missing.pth"),
         ("a/b", FileNotFoundError, "must be a file or a run.*Received: a/b"),
     ],
@@ -182,27 +200,24 @@ def test_options_must_agree_with_the_record(published, monkeypatch):
     assert features.output_shape == (None, 256)
 
 
-def test_other_classes_start_anew(published, run, monkeypatch):
+def test_other_classes_start_anew(published, trained, monkeypatch):
     monkeypatch.setenv("SMALLBIG_WEIGHTS", str(published))
     with pytest.warns(UserWarning, match="(?s)new classifier.*3 classes, the model has 5"):
         model = smallbig_keras.SmallBigR50(weights="k400", classes=5)
-    trained = runs.load_run(run).model
     for ours, theirs in zip(model.weights, trained.weights, strict=True):
         same = np.array_equal(ours, theirs)
         assert same == (not ours.path.startswith("classifier/")), ours.path
 
 
 @pytest.mark.parametrize("kind", ["run", "keras", "h5"])
-def test_paths(run, tmp_path, kind):
-    trained = runs.load_run(run).model
+def test_paths(run, trained, tmp_path, kind):
     path = {"run": run, "keras": run / runs.BEST, "h5": tmp_path / "x.weights.h5"}[kind]
     if kind == "h5":
         trained.save_weights(path)
     assert equal(tiny(variant="paper", weights=path), trained)
     headless = tiny(variant="paper", weights=path, include_top=False)
-    assert equal(
-        headless, keras.Model(trained.input, trained.get_layer(headless.layers[-1].name).output)
-    )
+    body = keras.Model(trained.input, trained.get_layer(headless.layers[-1].name).output)
+    assert equal(headless, body)
     with pytest.warns(UserWarning, match="3 classes, the model has 4"):
         tiny(variant="paper", weights=path, classes=4)
 
@@ -212,14 +227,14 @@ def test_paths(run, tmp_path, kind):
     "name, options",
     [("C2DR23", {}), ("SmallBigR50", {"width": 16}), ("SmallBigR50", {"extra": None})],
 )
-def test_weights_of_another_network(run, tmp_path, kind, name, options):
+def test_weights_of_another_network(run, trained, tmp_path, kind, name, options):
     path = run / runs.BEST
     if kind == "h5":
         path = tmp_path / "x.weights.h5"
-        runs.load_run(run).model.save_weights(path)
+        trained.save_weights(path)
     model = tiny(name, variant="reference" if name == "C2DR23" else "paper", **options)
     before = [np.array(w) for w in model.weights]
-    with pytest.raises(WeightsError, match=f"(?s)Weights must be those of {name}.*Received: "):
+    with pytest.raises(WeightsError, match=f"weights are not those of {name} .*Received: "):
         load_weights(model, path)
     for weight, value in zip(model.weights, before, strict=True):
         np.testing.assert_array_equal(weight, value)
@@ -232,14 +247,42 @@ def test_files_that_are_no_weights(tmp_path, name):
         load_weights(tiny(), tmp_path / name)
 
 
-def test_a_run_knows_its_network(run):
+def test_a_run_knows_its_network(run, trained):
     model = smallbig_keras.SmallBigR50(weights=run)
-    assert model.input_shape == (None, *SHAPE) and equal(model, runs.load_run(run).model)
+    assert model.input_shape == (None, *SHAPE) and equal(model, trained)
     with pytest.warns(UserWarning, match="3 classes, the model has 10"):
         smallbig_keras.SmallBigR50(weights=run, classes=10)
     message = r"are those of SmallBigR50\(variant='paper', .*Received: SmallBigR23"
     with pytest.raises(ValueError, match=message):
         smallbig_keras.SmallBigR23(weights=run)
+
+
+@pytest.mark.parametrize("name", ["x.keras", "x.weights.h5"])
+def test_weights_without_a_classifier(trained, tmp_path, name):
+    body = keras.Model(trained.input, trained.get_layer("classifier").input)
+    (body.save if name == "x.keras" else body.save_weights)(tmp_path / name)
+    model = tiny(variant="paper")
+    report = load_weights(model, tmp_path / name)
+    assert report.new == ["classifier/kernel", "classifier/bias"] and not report.skipped
+    np.testing.assert_array_equal(model.weights[0], trained.weights[0])
+
+
+def test_keras_file_with_an_optimizer_and_code(trained, tmp_path):
+    """The numbers are taken; the configuration, which might run code, is not."""
+    model = keras.models.clone_model(trained)
+    model.compile("adam", "mse")
+    model.optimizer.build(model.trainable_variables)
+    model.set_weights(trained.get_weights())
+    model.save(tmp_path / "x.keras")
+    with zipfile.ZipFile(tmp_path / "x.keras") as old:
+        config = old.read("config.json").replace(b'"Activation"', b'"Lambda"')
+        with zipfile.ZipFile(tmp_path / "y.keras", "w") as new:
+            new.writestr("config.json", config)
+            new.writestr("model.weights.h5", old.read("model.weights.h5"))
+    for name in ("x.keras", "y.keras"):
+        loaded = tiny(variant="paper")
+        load_weights(loaded, tmp_path / name)
+        assert equal(loaded, trained)
 
 
 def test_damaged_checkpoint_names_the_file(run, tmp_path):
@@ -349,17 +392,40 @@ def test_damaged_records(tmp_path):
         read_record(file)
 
 
+def test_list_skips_what_is_no_record(published, tmp_path, monkeypatch):
+    """Also what an interrupted download leaves; a damaged file asked for by name is an error."""
+    folder = shutil.copytree(published, tmp_path / "weights")
+    for name, text in (
+        ("a.json", "{"),
+        ("b.json", '{"url": "http://x", "length": 3}'),
+        ("c.json", "[" * 100_000),
+        ("SmallBigR50-sthv2.json", "<html>"),
+        ("SmallBigR50-k400.weights.h5.part.note", "{}"),
+    ):
+        (folder / name).write_text(text)
+    (folder / "d.json").mkdir()
+    record = read_record(folder / "SmallBigR50-k400.json")
+    write_record(dataclasses.replace(record, file=None), folder / "e.json")
+    (folder / "f.json").write_bytes(b"\xff\xfe")
+    rows = list_weights(folder)
+    assert len(rows) == len(builtin_records())
+    assert [row["name"] for row in rows if row["available"]] == ["k400"]
+    monkeypatch.setenv("SMALLBIG_WEIGHTS", str(folder))
+    with pytest.raises(ValueError, match="whole JSON file. Received: .*SmallBigR50-sthv2.json"):
+        smallbig_keras.SmallBigR50(weights="sthv2")
+
+
 def test_publishing_errors(run, published, tmp_path):
     arguments = ["publish", str(run), "--out", str(published), "--name"]
     with pytest.raises(SystemExit, match="not replaced without --overwrite"):
-        prepare.main([*arguments, "k400"])
+        main([*arguments, "k400"])
     for name in ("imagenet", "K400", "../x", ""):
         with pytest.raises(SystemExit, match="A name has small letters"):
-            prepare.main([*arguments, name])
+            main([*arguments, name])
     half = shutil.copytree(run, tmp_path / "half")
     runs.write_log(half, runs.read_log(half)[:1])
     with pytest.raises(SystemExit, match="must be finished, 2 epochs; .*Received: .*half after 1"):
-        prepare.main(["publish", str(half), "--name", "k400", "--out", str(tmp_path / "out")])
+        main(["publish", str(half), "--name", "k400", "--out", str(tmp_path / "out")])
     assert not (tmp_path / "out").exists()
 
 

@@ -1,4 +1,4 @@
-"""Which videos a dataset holds and what they show: a reader a dataset, behind one door."""
+"""The videos of a dataset and their classes: a reader a dataset, behind one door."""
 
 import lazy_loader
 

@@ -4,10 +4,10 @@ from .datasets import (
 from .datasets import (
     read_annotations as read_annotations,
 )
-from .missing import (
+from .listing import (
     drop_missing as drop_missing,
 )
-from .missing import (
+from .listing import (
     find_missing as find_missing,
 )
 from .something_something import (

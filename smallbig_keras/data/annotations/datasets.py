@@ -1,4 +1,4 @@
-"""Which videos a data set holds, and their classes."""
+"""The one door to all datasets: a reader a name."""
 
 import inspect
 
@@ -7,17 +7,7 @@ from smallbig_keras.data.annotations.kinetics import read_k400
 from smallbig_keras.data.annotations.lists import read_csv, read_frame_list
 from smallbig_keras.data.annotations.something_something import read_sthv1, read_sthv2
 from smallbig_keras.data.annotations.ucf_hmdb import read_hmdb51, read_ucf101
-from smallbig_keras.data.annotations.video import AnnotationWarning, DatasetNotFoundError, Video
-from smallbig_keras.errors import OptionError, SmallBigError
-
-__all__ = [
-    "DATASETS",
-    "AnnotationWarning",
-    "DatasetNotFoundError",
-    "Video",
-    "read_annotations",
-    "read_sthv2",
-]
+from smallbig_keras.errors import OptionError, SmallBigError, did_you_mean
 
 # A reader is a function of root, split and options: `(videos, class_names)`.
 DATASETS = {
@@ -40,38 +30,53 @@ _SPLITS = {
 
 
 def read_annotations(dataset, root, split, **options):
-    """Reads the annotations of a data set.
+    """Reads the annotations of a dataset.
 
-    Class ids of all splits of a data set agree: where names are not published, they are taken
-    from the training split whichever is read. A video that is listed is in the result, there or
-    not: `drop_missing` tells.
+    Class ids of all splits of a dataset agree: where names are not published, they are taken
+    from the training split whichever is read. The result has every listed video, there or not;
+    `drop_missing` tells.
+
+    Options of the readers, None for the default:
+    - `split_number`, int, of `"ucf101"` and `"hmdb51"`: official split 1, 2 or 3, default 1.
+    - `image_template`, str, of `"csv"`, `"folder"`, `"frames"`, `"sthv1"` and `"sthv2"`: videos
+      are folders of frames; the name of a frame by its number from 1, such as `img_{:05d}.jpg`.
+    - `class_list`, str, of `"csv"` and `"frames"`: file of class names, one a line, from `root`,
+      or a dataset with published names such as `"k400"`; default `classes.txt`.
+    - `skip_bad_lines`, bool, of `"csv"` and `"frames"`: damaged lines are left out, and an
+      `AnnotationWarning` counts and names them; default False.
+    - `train_list`, `val_list`, `test_list`, str, of `"frames"`: files, from `root`.
 
     Args:
         dataset: str. A name of `DATASETS`.
-        root: str or path. Folder of the data set, in the layout of `docs/data.md`.
+        root: str or path. Folder of the dataset, in the layout of `docs/data.md`.
         split: str. `"train"`, `"validation"` (or `"val"`, `"validate"`) or `"test"`.
-        **options: Those of the data set's reader, such as `split_number` of `"ucf101"` and
-            `"hmdb51"` or `image_template` of `"frames"`. None stands for the default.
+        **options: those of the dataset's reader, see above.
 
     Returns:
         `(videos, class_names)`: a list of `Video` and a list of str.
 
     Raises:
         DatasetNotFoundError: the folder or a file is missing; the message draws the layout.
-        ValueError: a file is damaged, the message names file and line; or an argument is outside
-            the values above.
-        TypeError: the data set has no such option.
+        SmallBigError: a file is damaged, the message names file and line; or an argument is
+            outside the values above.
+        OptionError: the dataset has no such option.
     """
     if dataset not in DATASETS:
-        raise SmallBigError(f"`dataset` must be one of {tuple(DATASETS)}. Received: {dataset=}")
+        raise SmallBigError(
+            f"`dataset` must be one of {tuple(DATASETS)}.{did_you_mean(dataset, DATASETS)} "
+            f"Received: {dataset=}"
+        )
     if split not in _SPLITS:
-        raise SmallBigError(f"`split` must be one of {tuple(_SPLITS)}. Received: {split=}")
+        raise SmallBigError(
+            f"`split` must be one of {tuple(_SPLITS)}.{did_you_mean(split, _SPLITS)} "
+            f"Received: {split=}"
+        )
     options = {name: value for name, value in options.items() if value is not None}
     allowed = list(inspect.signature(DATASETS[dataset]).parameters)[2:]
     unknown = sorted(set(options) - set(allowed))
     if unknown:
         raise OptionError(
-            f"The options of {dataset!r} are {', '.join(allowed) or 'none'}. "
-            f"Received: {', '.join(unknown)}"
+            f"The options of {dataset!r} are {', '.join(allowed) or 'none'}."
+            f"{did_you_mean(unknown[0], allowed)} Received: {', '.join(unknown)}"
         )
     return DATASETS[dataset](root, _SPLITS[split], **options)

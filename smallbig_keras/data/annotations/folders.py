@@ -1,4 +1,4 @@
-"""One folder a class."""
+"""Videos of one's own in a folder for each class."""
 
 import os
 from pathlib import Path
@@ -31,33 +31,11 @@ _LAYOUT = """\
     ├── CLASS
     └── ..."""
 _HINT = """\
-It is a format for videos of your own. Which of them are for training and which for validation
-is for you to say: clips cut from one video belong on the same side."""
+It is a format for videos of your own. Put clips that are cut from one video into the same split."""
 
 
 def read_folder(root, split, image_template=None):
-    """Reads videos that lie in one folder for each class.
-
-    Names that begin with a dot are passed over. Files without the ending of a video are left out
-    with an `AnnotationWarning` that counts them and names the first ten.
-
-    Args:
-        root: str or path. Folder with `train/CLASS/NAME.mp4`, ... and `val/CLASS/...`.
-        split: str. `"train"`, `"validation"` or `"test"`; the videos of the last may lie in
-            `test/` itself, without labels.
-        image_template: str. Name of a frame by its number from 1, where videos are folders of
-            frames. Defaults to `None`: videos are files.
-
-    Returns:
-        `(videos, class_names)`: a list of `Video`, sorted by class and name, and the names of the
-        folders for training, sorted; without these, those of the split.
-
-    Raises:
-        DatasetNotFoundError: there is no folder for the split, or none of a class in it; the
-            message draws the layout.
-        ValueError: a class is not among those for training, or there are no videos. Or frames
-            are named otherwise.
-    """
+    """Reads videos in a folder for each class; those in `test/` itself have no labels."""
     check_split(split)
     if image_template is not None:
         check_template(image_template)
@@ -68,7 +46,7 @@ def read_folder(root, split, image_template=None):
     if folder is None:
         wanted = " or ".join(f"{name}/" for name in _NAMES[split])
         raise _not_found(root, f"folder {wanted}")
-    # Test videos without labels lie beside each other, where the classes would be.
+    # Test videos without labels lie where the folders of the classes would be.
     flat = split == "test" and reference != folder
     class_names = _visible(listing, reference, folders=True)
     if not class_names:
@@ -93,14 +71,14 @@ def read_folder(root, split, image_template=None):
         for file in names:
             path = os.path.join(folder, inside, file)
             if _is_clip(path, image_template):
-                key = os.path.join(inside, file)
+                key = f"{inside}/{file}" if inside else file
                 videos.append(Video(path, label, key, template=image_template))
             else:
                 others.append(path)
     kind = "video files" if image_template is None else "folders of frames"
     if not videos:
         raise SmallBigError(
-            f"{folder} must hold {kind} in folders of their classes. "
+            f"{folder} must hold {kind} in a folder for each class. "
             f"Received: {shorten([repr(path) for path in others]) or 'empty folders'}"
         )
     if others:
@@ -112,7 +90,7 @@ def read_folder(root, split, image_template=None):
 
 
 def _not_found(root, missing):
-    return not_found("A data set in folders", _LAYOUT, _HINT, root, missing)
+    return not_found("A dataset in folders", _LAYOUT, _HINT, root, missing)
 
 
 def _find(root, split):

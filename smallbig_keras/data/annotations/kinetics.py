@@ -43,26 +43,7 @@ _COLUMNS = ("youtube_id", "time_start", "time_end")
 
 
 def read_k400(root, split):
-    """Reads the annotations of Kinetics-400, or of a set in its format.
-
-    The csv may have a column `is_cc` or not. Files are named `{id}_{start:06d}_{end:06d}`, with
-    times without leading zeros, or without times; they lie in a folder for the split, in one for
-    each class below it, or in a folder of replacements, which come first. A clip that is not
-    found keeps the path at which it is expected.
-
-    Args:
-        root: str or path. Folder with the csv files, or with `annotations/`, and the videos.
-        split: str. `"train"`, `"validation"` or `"test"` (without labels in the official csv).
-
-    Returns:
-        `(videos, class_names)`: a list of `Video` in the order of the csv, and the 400 official
-        names where they hold all labels of the training csv, else those labels, sorted. Where
-        there is no training csv, the one that is read counts.
-
-    Raises:
-        DatasetNotFoundError: the folder or the csv is missing; the message draws the layout.
-        ValueError: a line of a csv is damaged or its label is unknown; the message names it.
-    """
+    """Reads the csv files of Kinetics-400 and finds the videos by name, wherever tools put them."""
     check_split(split)
     root = Path(root)
     path = _find_csv(root, split)
@@ -107,7 +88,7 @@ def _find_csv(root, split):
 
 
 def _read_csv(path, split):
-    """The clips of a csv with their lines: `(line, (label or None, id, start, end))`."""
+    """Returns `[(line, (label or None, id, start, end)), ...]`; a column `is_cc` may follow."""
     columns = _COLUMNS if split == "test" else ("label", *_COLUMNS)
     rows = read_table(path, columns)
 
@@ -158,7 +139,7 @@ def _split_folders(root, split):
 
 
 def _index(listing, root, split):
-    """Paths of the video files by their names without endings."""
+    """Returns the paths of the video files by name without ending; replacements come first."""
     folders = list(_split_folders(root, split)) or [root / "videos", root]
     files, replaced = {}, {}
     tables = [(files, folder) for folder in folders]
@@ -168,7 +149,7 @@ def _index(listing, root, split):
             if is_video(name):
                 _add(table, folder, name)
                 continue
-            # What has no ending of a video may be the folder of a class.
+            # A name without the ending of a video may be the folder of a class.
             inside = os.path.join(folder, name)
             for file in filter(is_video, sorted(listing.names(inside))):
                 _add(table, inside, file)
@@ -180,13 +161,13 @@ def _add(table, folder, name):
 
 
 def _choose(paths, label):
-    """Of files of one name, the one in the folder of the class, else the first."""
+    """Returns the file in the folder of the class, else the first of that name."""
     inside = (path for path in paths if _letters(Path(path).parent.name) == _letters(label))
     return paths[0] if len(paths) == 1 else next(inside, paths[0])
 
 
 def _expected(listing, root, split):
-    """Where a clip that is not found would be: a function of its label and name."""
+    """Returns a function of label and name: the path at which a missing clip is expected."""
     folder = next(_split_folders(root, split), root / _SPLIT_NAMES[split][0])
     names = {_letters(name): name for name in listing.names(folder) if not is_video(name)}
 
@@ -198,5 +179,5 @@ def _expected(listing, root, split):
 
 
 def _letters(name):
-    """A class name without what tools change in folder names: spaces, quotes, brackets."""
+    """Leaves out what tools change in the folder names of classes: spaces, quotes, brackets."""
     return re.sub(r"[\W_]", "", name or "").casefold()

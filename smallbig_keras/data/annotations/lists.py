@@ -1,4 +1,4 @@
-"""Lists of one's own: frame lists of the SmallBigNet authors' kind, and csv files."""
+"""Lists of videos of one's own: frame lists like the SmallBigNet authors', and csv files."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from smallbig_keras.data.annotations.text_files import (
     read_table,
 )
 from smallbig_keras.data.annotations.video import Video, check_split, check_template, not_found
-from smallbig_keras.errors import SmallBigError
+from smallbig_keras.errors import SmallBigError, did_you_mean
 from smallbig_keras.labels import class_names as official_names
 from smallbig_keras.labels.predictions import DATASETS as OFFICIAL
 
@@ -56,34 +56,7 @@ def read_frame_list(
     class_list=None,
     skip_bad_lines=False,
 ):
-    """Reads lists of folders of frames, `name num_frames label`, as the authors' code does.
-
-    A name is a path below `root`, `frames/` or `rawframes/`. Where there is none, its last part
-    up to the first dot is looked for, and for a clip of Kinetics the 11 letters of its video, as
-    in the authors' code.
-
-    Args:
-        root: str or path. Folder with the lists and the frames.
-        split: str. `"train"`, `"validation"` or `"test"`.
-        image_template: str. Name of a frame by its number from 1. Defaults to `"img_{:05d}.jpg"`.
-        train_list: str. File, from `root`. Defaults to `None`, `train.txt` and the like.
-        val_list: str. File, from `root`. Defaults to `None`, `val.txt` and the like.
-        test_list: str. File, from `root`. Defaults to `None`, `test.txt` and the like.
-        class_list: str. File with the names of the classes, one a line, from `root`; or the data
-            set whose names they are, such as `"k400"`. Defaults to `None`, `classes.txt` if there
-            is one.
-        skip_bad_lines: bool. Whether lines that cannot be parsed are left out, counted and
-            named in an `AnnotationWarning`. Defaults to `False`.
-
-    Returns:
-        `(videos, class_names)`: a list of `Video` in the order of the list, and the names;
-        without names the ids up to the highest of the training list.
-
-    Raises:
-        DatasetNotFoundError: a folder or file is missing; the message draws the layout.
-        ValueError: a line is damaged; the message names file and line. Or frames are named
-            otherwise.
-    """
+    """Reads lists of folders of frames, `name num_frames label`, as the authors' code does."""
     check_split(split)
     check_template(image_template)
     root = Path(root)
@@ -91,7 +64,7 @@ def read_frame_list(
     path = _find_list(root, split, given[split])
     if path is None:
         name = given[split] or f"{_ALIASES[split][0]}.txt"
-        raise not_found("A data set of frames", _LAYOUT_FRAMES, _HINT_FRAMES, root, name)
+        raise not_found("A dataset of frames", _LAYOUT_FRAMES, _HINT_FRAMES, root, name)
     lines = read_lines(path)
     class_names = _read_class_names(root, class_list)
     source = class_list or CLASSES_FILE
@@ -113,31 +86,7 @@ def read_frame_list(
 
 
 def read_csv(root, split, image_template=None, class_list=None, skip_bad_lines=False):
-    """Reads csv files of one's own, with the header `path,label`, one for each split.
-
-    Args:
-        root: str or path. Folder with `train.csv`, `val.csv` or `validation.csv`, and `test.csv`,
-            separated by commas, semicolons or tabs. Paths are taken from `root`; a column
-            `num_frames` may follow, and others, which are ignored.
-        split: str. `"train"`, `"validation"` or `"test"`; the last may have no labels.
-        image_template: str. Name of a frame by its number from 1, where paths are folders of
-            frames. Defaults to `None`: paths are video files.
-        class_list: str. File with the names of the classes, one a line, from `root`; or the data
-            set whose names they are, such as `"k400"`. Defaults to `None`, `classes.txt` if there
-            is one.
-        skip_bad_lines: bool. Whether lines that cannot be parsed are left out, counted and
-            named in an `AnnotationWarning`. Defaults to `False`.
-
-    Returns:
-        `(videos, class_names)`: a list of `Video` in the order of the csv, and the names; where
-        there is no list of them, the labels of the training csv, sorted, or if these are ids, the
-        ids up to the highest.
-
-    Raises:
-        DatasetNotFoundError: the folder or a csv is missing; the message draws the layout.
-        ValueError: a row is damaged; the message names file and line. Or frames are named
-            otherwise.
-    """
+    """Reads csv files with the header `path,label[,num_frames]`, one for each split."""
     check_split(split)
     if image_template is not None:
         check_template(image_template)
@@ -145,7 +94,7 @@ def read_csv(root, split, image_template=None, class_list=None, skip_bad_lines=F
     path = _find_csv(root, split)
     if path is None:
         name = f"{_ALIASES[split][0]}.csv"
-        raise not_found("A data set in csv files", _LAYOUT_CSV, _HINT_CSV, root, name)
+        raise not_found("A dataset in csv files", _LAYOUT_CSV, _HINT_CSV, root, name)
     rows = _read_rows(path, split)
     reference = _find_csv(root, "train") or path
     same = reference == path
@@ -209,7 +158,7 @@ def _read_rows(path, split):
 
 
 def _read_class_names(root, class_list):
-    """Names from a file or of a known data set; None if there are none."""
+    """Returns the names in a file or of a known dataset; None if there are none."""
     if class_list in OFFICIAL:
         return official_names(class_list)
     path = root / (class_list or CLASSES_FILE)
@@ -217,7 +166,8 @@ def _read_class_names(root, class_list):
         if class_list is None:
             return None
         raise SmallBigError(
-            f"`class_list` must be a file or one of {OFFICIAL}. Received: {str(path)!r}"
+            f"`class_list` must be a file or one of {OFFICIAL}."
+            f"{did_you_mean(class_list, OFFICIAL)} Received: {str(path)!r}"
         )
     names = parse_rows(path, read_lines(path), check_class_name)
     twice = {name for name in names if names.count(name) > 1}
@@ -240,7 +190,7 @@ def _parse_line(line):
 
 
 def _count_classes(lines):
-    """Ids up to the highest; damaged lines are left to the reader of that list."""
+    """Returns the ids up to the highest; damaged lines are left to the reader of that list."""
     highest = -1
     for _, line in lines:
         try:
@@ -258,7 +208,8 @@ def _check_label(label, class_names, source):
 
 
 def _find_frames(listing, folders, name):
-    """The folder of a name: as written, else by the last part of the path."""
+    """Finds the folder of a name: as written, else by the last part of the path."""
+    # As in the authors' code: up to the first dot, and for Kinetics the 11 letters of the video.
     short = name.rstrip("/").rpartition("/")[2].partition(".")[0]
     youtube = re.match(r"[\w-]{11}(?=_\d)", short, re.ASCII)
     for part in filter(None, (name, short, youtube and youtube[0])):

@@ -5,7 +5,12 @@ import re
 from pathlib import Path
 
 from smallbig_keras.data.annotations.listing import VIDEO_SUFFIXES, Listing
-from smallbig_keras.data.annotations.text_files import check_class_name, parse_rows, read_lines
+from smallbig_keras.data.annotations.text_files import (
+    check_class_name,
+    parse_rows,
+    read_json,
+    read_lines,
+)
 from smallbig_keras.data.annotations.video import Video, check_split, not_found
 from smallbig_keras.errors import SmallBigError
 from smallbig_keras.labels import class_names as official_names
@@ -25,9 +30,9 @@ The json files may also lie in {root} itself."""
 _HINT_V2 = """\
 Something-Something V2 is given out by Qualcomm after registration. A small sample set in the same
 layout is made by
-    python training/prepare.py sample --out DIR
+    smallbig prepare sample --out DIR
 or on the fly by
-    python training/fit.py --dataset sthv2 --sample"""
+    smallbig fit --dataset sthv2 --sample"""
 _FOLDERS_V2 = (
     *("20bn-something-something-v2", "videos", "20bn-something-something-v2-frames"),
     *("rawframes", "frames"),
@@ -52,27 +57,9 @@ _FOLDERS_V1 = ("20bn-something-something-v1", "rawframes", "frames")
 
 
 def read_sthv1(root, split, image_template=None):
-    """Reads the annotations of Something-Something V1.
-
-    Its csv files have no header and no quotes: an id, a semicolon, and a label that may hold
-    commas.
-
-    Args:
-        root: str or path. Folder with `20bn-something-something-v1/{id}/00001.jpg`, ... and the
-            csv files, which may also lie in `labels/` or `annotations/`.
-        split: str. `"train"`, `"validation"` or `"test"` (videos without labels).
-        image_template: str. Name of a frame by its number. Defaults to `None`, which finds out.
-
-    Returns:
-        `(videos, class_names)`: a list of `Video` in the order of the csv, and the names of the
-        classes in the order of `smallbig_keras.class_names("sthv1")` if they are those, else of
-        the csv of labels. Neither order is sorted.
-
-    Raises:
-        DatasetNotFoundError: the folder or a csv is missing; the message draws the layout.
-        ValueError: a line of a csv is damaged; the message names file and line. Or frames are
-            named otherwise.
-    """
+    """Reads Something-Something V1: folders of frames, and csv files of `id;label`."""
+    # No header and no quotes: a label may hold commas and semicolons. Class names keep the
+    # published order, which is not sorted.
     check_split(split)
     root = Path(root)
     path = _find_v1(root, "labels")
@@ -103,7 +90,7 @@ def read_sthv2(root, split, image_template=None):
     """Reads the annotations of Something-Something V2.
 
     The class of a video is the entry of `labels.json` for its template without brackets, as
-    published with the data set.
+    published with the dataset.
 
     Args:
         root: str or path. Folder with `20bn-something-something-v2/{id}.webm` and the json files,
@@ -113,7 +100,7 @@ def read_sthv2(root, split, image_template=None):
             `frames/`.
         split: str. `"train"`, `"validation"` or `"test"` (videos without labels).
         image_template: str. Name of a frame by its number; where given, folders of frames are
-            read and videos not. Defaults to `None`, which finds out.
+            read and videos not. Defaults to `None`: both are looked for.
 
     Returns:
         `(videos, class_names)`: a list of `Video` in the order of the file, and the names of the
@@ -121,14 +108,14 @@ def read_sthv2(root, split, image_template=None):
 
     Raises:
         DatasetNotFoundError: the folder or a json file is missing; the message draws the layout.
-        ValueError: a json file is damaged; the message names file, entry and line. Or frames are
-            named otherwise.
+        SmallBigError: a json file is damaged, and the message names file, entry and line; or
+            frames are named otherwise.
     """
     check_split(split)
     root = Path(root)
     class_names = _read_classes(_find_v2(root, "labels"))
     path = _find_v2(root, split)
-    text, entries = _read_json(path, list, "a list of videos")
+    text, entries = read_json(path, list, "a list of videos")
     if not entries:
         raise SmallBigError(f"{path} must list at least one video. Received: an empty list")
     class_ids = {name: i for i, name in enumerate(class_names)}
@@ -160,18 +147,15 @@ def _find_v2(root, name):
 
 
 def _locate(root, folders, entries, template, default=None):
-    """Makes videos of `(id, label)`: files where there are any, unless a template is given.
-
-    With a default template all are folders of frames.
-    """
+    """Makes videos of `(id, label)`; with a template, given or default, all are folders."""
     listing = Listing()
     suffixes = (".webm", *VIDEO_SUFFIXES) if template is None and default is None else ()
     filled = [root / name for name in folders if listing.names(root / name)]
-    places = [_place(listing, filled, name, suffixes) for name, _ in entries]
-    frames = (str(path) for path in places if path and path.suffix not in suffixes)
+    paths = [_find(listing, filled, name, suffixes) for name, _ in entries]
+    frames = (str(path) for path in paths if path and path.suffix not in suffixes)
     template = listing.find_template(frames, template) or default
     videos = []
-    for (name, label), path in zip(entries, places, strict=True):
+    for (name, label), path in zip(entries, paths, strict=True):
         if path is None:
             path = root / folders[0] / (f"{name}.webm" if suffixes else name)
         frames = None if path.suffix in suffixes else template
@@ -179,7 +163,7 @@ def _locate(root, folders, entries, template, default=None):
     return videos
 
 
-def _place(listing, folders, name, suffixes):
+def _find(listing, folders, name, suffixes):
     for suffix in (*suffixes, ""):
         for folder in folders:
             if name + suffix in listing.names(folder):
@@ -188,7 +172,7 @@ def _place(listing, folders, name, suffixes):
 
 
 def _unique(parse, key=lambda value: value):
-    """A parser that refuses what was there before."""
+    """Returns a parser that refuses a second value of the same key."""
     seen = set()
 
     def parse_new(value):
@@ -210,19 +194,8 @@ def _check_id(name):
     return name
 
 
-def _read_json(path, kind, expected):
-    try:
-        text = path.read_text(encoding="utf-8")
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise SmallBigError(f"{path} must be a JSON file in UTF-8. Received: {error}") from None
-    if not isinstance(value, kind):
-        raise SmallBigError(f"{path} must hold {expected}. Received: {type(value).__name__}")
-    return text, value
-
-
 def _read_classes(path):
-    _, table = _read_json(path, dict, "an object of class name to id")
+    _, table = read_json(path, dict, "an object of class name to id")
     try:
         ids = {int(value): name for name, value in table.items()}
     except (TypeError, ValueError) as error:
@@ -255,7 +228,7 @@ def _parse(entry, split, class_ids):
 
 
 def _line_of(text, index):
-    """Line of the list's entry `index`; json.loads keeps no positions."""
+    """Returns the line of the list's entry `index`; json.loads keeps no positions."""
     decoder = json.JSONDecoder()
     end = text.index("[") + 1
     for _ in range(index + 1):

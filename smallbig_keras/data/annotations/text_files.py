@@ -2,63 +2,52 @@
 
 import csv
 import io
+import json
 from pathlib import Path
 
 from smallbig_keras.data.annotations.video import shorten, warn
-from smallbig_keras.errors import SmallBigError
+from smallbig_keras.errors import ResourceError, SmallBigError
 
 
-def read_text(path):
-    """Reads a text file.
-
-    Bytes that are not UTF-8 become surrogates, as in the file names that Python gives, so that a
-    name in any encoding leads to its file.
-
-    Args:
-        path: path.
-
-    Returns:
-        str, without a byte order mark.
-
-    Raises:
-        ValueError: the file is in UTF-16.
-    """
-    data = Path(path).read_bytes()
-    # What PowerShell and some spreadsheets write. Decoded as UTF-8 it would fail line by line.
+def read_text(path, errors="surrogateescape"):
+    """Reads a text file in UTF-8, without its byte order mark."""
+    # Bytes that are not UTF-8 become surrogates, as in the file names that Python gives, so that
+    # a name in any encoding leads to its file.
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise ResourceError(f"{path} must be readable. Received: {error.strerror}") from None
+    # PowerShell and some spreadsheets write UTF-16. Decoded as UTF-8 it would fail line by line.
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise SmallBigError(f"{path} must be in UTF-8. Received: UTF-16")
-    return data.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
+    return data.decode("utf-8", errors).removeprefix("\ufeff")
 
 
 def read_lines(path):
-    """Reads the lines of a file that are not blank.
-
-    Args:
-        path: path.
-
-    Returns:
-        list of `(number, line)`, from 1, without the line's end.
-    """
-    # Not splitlines(), which also breaks names at a dozen rare characters.
+    """Reads the lines of a file that are not blank: `[(number from 1, line), ...]`."""
+    # splitlines() would also break names at a dozen rare characters.
     lines = enumerate(read_text(path).split("\n"), start=1)
     return [(number, line.rstrip("\r")) for number, line in lines if line.strip()]
 
 
+def read_json(path, kind, expected):
+    """Reads a JSON file that must hold a value of type `kind`: `(text, value)`."""
+    try:
+        text = read_text(path, "strict")
+        value = json.loads(text)
+    except SmallBigError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise SmallBigError(f"{path} must be a JSON file in UTF-8. Received: {error}") from None
+    if not isinstance(value, kind):
+        raise SmallBigError(f"{path} must hold {expected}. Received: {type(value).__name__}")
+    return text, value
+
+
 def read_table(path, columns, delimiters=","):
-    """Reads a table with a header, quoted by the rules of csv.
+    """Reads a csv file whose header has `columns`: `[(line, row), ...]`.
 
-    Args:
-        path: path.
-        columns: tuple of str. Columns that the header must have.
-        delimiters: str. The one found in the header separates; the first, if none is.
-            Defaults to `","`.
-
-    Returns:
-        list of `(number, row)`: the line on which a row begins, and a dict of column to str, or
-        the list of its fields where their number is not that of the header.
-
-    Raises:
-        ValueError: the header lacks a column, or quotes are damaged.
+    A row is a dict by column, or the list of its fields where their number is not the header's.
     """
     text = read_text(path)
     head = text.partition("\n")[0]
@@ -98,17 +87,7 @@ def read_table(path, columns, delimiters=","):
 
 
 def check_row(row):
-    """Checks that a row of `read_table` has as many fields as the header.
-
-    Args:
-        row: dict or list.
-
-    Returns:
-        The row.
-
-    Raises:
-        ValueError: it is a list.
-    """
+    """Returns a row of `read_table`, if it has as many fields as the header."""
     if not isinstance(row, dict):
         raise SmallBigError(
             f"a row must have as many fields as the header. Received: {len(row)}: {row!r:.200}"
@@ -117,21 +96,7 @@ def check_row(row):
 
 
 def parse_rows(path, rows, parse, skip_bad_lines=False):
-    """Parses numbered rows.
-
-    Args:
-        path: path. The file, for errors.
-        rows: list of `(number, row)`.
-        parse: callable. Takes a row; its ValueErrors get file and line.
-        skip_bad_lines: bool. Whether rows that cannot be parsed are left out, with an
-            `AnnotationWarning` that counts them and names the first ten. Defaults to `False`.
-
-    Returns:
-        list of what `parse` returned.
-
-    Raises:
-        ValueError: a row cannot be parsed, or none is left.
-    """
+    """Parses numbered rows; errors name file and line, or damaged rows are left out and counted."""
     parsed, bad = [], []
     for number, row in rows:
         try:
@@ -151,39 +116,17 @@ def parse_rows(path, rows, parse, skip_bad_lines=False):
     return parsed
 
 
-def parse_number(text, what, lowest=0):
-    """Reads a whole number.
-
-    Args:
-        text: str.
-        what: str. What it is, for the error.
-        lowest: int. Defaults to `0`.
-
-    Returns:
-        int.
-
-    Raises:
-        ValueError: it is not a whole number of at least `lowest`.
-    """
+def parse_number(text, name, lowest=0):
+    """Reads a whole number of at least `lowest`; `name` is for the error."""
     # int() also takes "1_000" and digits of other scripts.
     plain = text.strip()
     if not (plain.isascii() and plain.isdecimal()) or int(plain) < lowest:
-        raise SmallBigError(f"{what} must be a whole number from {lowest}. Received: {text!r:.200}")
+        raise SmallBigError(f"{name} must be a whole number from {lowest}. Received: {text!r:.200}")
     return int(plain)
 
 
 def check_class_name(name):
-    """Checks the name of a class.
-
-    Args:
-        name: str.
-
-    Returns:
-        The name, without spaces around it.
-
-    Raises:
-        ValueError: it is empty or was not UTF-8: class names are printed and stored.
-    """
+    """Returns the name of a class without spaces around it, if it can be printed and stored."""
     name = name.strip()
     try:
         name.encode("utf-8")

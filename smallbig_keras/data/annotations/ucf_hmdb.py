@@ -1,4 +1,4 @@
-"""UCF101 and HMDB51: three official splits of few thousand videos."""
+"""UCF101 and HMDB51: three official splits of a few thousand videos."""
 
 from pathlib import Path
 
@@ -55,25 +55,7 @@ _HMDB_USES = {"train": 1, "validation": 2, "test": 2}
 
 
 def read_ucf101(root, split, split_number=1):
-    """Reads an official split of UCF101.
-
-    Names of files are found in any case: those of `HandstandPushups` are spelled
-    `v_HandStandPushups_...`. A video in another format, `.mp4` for `.avi`, is found too.
-
-    Args:
-        root: str or path. Folder with `UCF-101/{class}/*.avi` and `ucfTrainTestlist/`.
-        split: str. `"train"`, or `"validation"` and `"test"`, both the official test list.
-        split_number: int. 1, 2 or 3. Defaults to `1`.
-
-    Returns:
-        `(videos, class_names)`: a list of `Video` in the order of the list, and the names in the
-        order of `classInd.txt`.
-
-    Raises:
-        DatasetNotFoundError: the folder or a list is missing; the message draws the layout.
-        ValueError: a line is damaged; the message names file and line. Or `split_number` is
-            another number.
-    """
+    """Reads an official split of UCF101; validation and test are both the official test list."""
     _check(split, split_number)
     root = Path(root)
     class_names = _read_class_ids(_find_ucf(root, "classInd.txt"))
@@ -103,26 +85,7 @@ def read_ucf101(root, split, split_number=1):
 
 
 def read_hmdb51(root, split, split_number=1):
-    """Reads an official split of HMDB51.
-
-    Each class has a list of its own, of files and what they are for: 1 training, 2 test, 0
-    neither. A name may begin with `#` and hold brackets, `&`, `;` and quotes.
-
-    Args:
-        root: str or path. Folder with `{class}/*.avi`, in `hmdb51_org/` or not, and
-            `testTrainMulti_7030_splits/`.
-        split: str. `"train"`, or `"validation"` and `"test"`, both the official test videos.
-        split_number: int. 1, 2 or 3. Defaults to `1`.
-
-    Returns:
-        `(videos, class_names)`: a list of `Video` by class, in the order of the lists, and the 51
-        official names where they hold all classes that have a list, else these, sorted.
-
-    Raises:
-        DatasetNotFoundError: the folder or the lists are missing; the message draws the layout.
-        ValueError: a line is damaged; the message names file and line. Or `split_number` is
-            another number.
-    """
+    """Reads an official split of HMDB51; validation and test are both the official test videos."""
     _check(split, split_number)
     root = Path(root)
     listing = Listing()
@@ -146,8 +109,8 @@ def read_hmdb51(root, split, split_number=1):
         label = class_names.index(folder)
         for name, use in parse_rows(path, read_lines(path), parse):
             if use == _HMDB_USES[split]:
-                place = root / _HMDB_VIDEOS[0]
-                videos.append(_find_video(listing, folders, place, folder, name, label))
+                default = root / _HMDB_VIDEOS[0]
+                videos.append(_find_video(listing, folders, default, folder, name, label))
     if not videos:
         raise SmallBigError(
             f"The lists *{ending} must hold videos for the split. "
@@ -172,11 +135,11 @@ def _find_ucf(root, name):
 
 
 def _find_hmdb(listing, root, ending):
-    """The lists by class."""
-    for place in _HMDB_LISTS:
-        names = sorted(n for n in listing.names(root / place) if n.endswith(ending))
+    """Returns the path of each class's list."""
+    for folder in _HMDB_LISTS:
+        names = sorted(n for n in listing.names(root / folder) if n.endswith(ending))
         if names:
-            return {check_class_name(n.removesuffix(ending)): root / place / n for n in names}
+            return {check_class_name(n.removesuffix(ending)): root / folder / n for n in names}
     raise not_found("HMDB51", _LAYOUT_HMDB, _HINT_HMDB, root, f"{{class}}{ending}")
 
 
@@ -197,15 +160,16 @@ def _read_class_ids(path):
 
 
 def _find_video(listing, folders, default, folder, file, label):
-    """A video in the folder of its class, or beside these, in any case and format."""
+    """Finds a video in the folder of its class, or beside these, in any case and format."""
+    # The files of `HandstandPushups` are named `v_HandStandPushups_...`.
     stem = Path(file).stem
     expected = None
     for base in folders:
         inside = listing.find(base, folder)
-        for place in ([f"{base}/{inside}"] if inside else []) + [base]:
-            found = listing.find_video(place, file)
+        for parent in ([f"{base}/{inside}"] if inside else []) + [base]:
+            found = listing.find_video(parent, file)
             if found:
-                return Video(f"{place}/{found}", label, stem)
+                return Video(f"{parent}/{found}", label, stem)
         if inside:
             expected = expected or f"{base}/{inside}/{file}"
     return Video(expected or str(default / folder / file), label, stem)

@@ -1,32 +1,32 @@
-"""What is known of a video before it is opened, and the errors of annotation files."""
+"""A video of a dataset, and the errors and warnings that all readers share."""
 
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-from smallbig_keras.errors import NotFoundError, SmallBigError
+from smallbig_keras.errors import NotFoundError, SmallBigError, did_you_mean
 
 SPLITS = ("train", "validation", "test")
 _SHOWN = 10
 
 
 class DatasetNotFoundError(NotFoundError):
-    """A data set, or a part of it, is not where it was looked for."""
+    """A dataset, or a part of it, is not where it was looked for."""
 
 
 class AnnotationWarning(UserWarning):
-    """Lines or files of a data set were left out; the message counts and names them."""
+    """Lines or files of a dataset were left out; the message counts and names them."""
 
 
 @dataclass(frozen=True)
 class Video:
-    """A video and what it shows.
+    """A video and its class.
 
     Args:
-        path: str. The video file, or the folder of its frames where `template` is set; it is not
-            looked at before it is decoded.
+        path: str. The video file, or the folder of its frames where `template` is set. Nothing
+            looks at it before it is decoded.
         label: int or None. Class id, None where the split has no labels.
-        id: str. Name of the video in its data set.
+        id: str. Name of the video in its dataset.
         num_frames: int or None. Frames, where the annotations tell. Defaults to `None`.
         template: str or None. Name of a frame by its number from 1, a `str.format` template like
             `img_{:05d}.jpg`; None for a video file. Defaults to `None`.
@@ -40,30 +40,16 @@ class Video:
 
 
 def check_split(split):
-    """Checks the name of a split.
-
-    Args:
-        split: str. `"train"`, `"validation"` or `"test"`.
-
-    Raises:
-        ValueError: it is another word.
-    """
+    """Checks the name of a split."""
     if split not in SPLITS:
-        raise SmallBigError(f"`split` must be one of {SPLITS}. Received: split={split!r}")
+        raise SmallBigError(
+            f"`split` must be one of {SPLITS}.{did_you_mean(split, SPLITS)} "
+            f"Received: split={split!r}"
+        )
 
 
 def check_template(template):
-    """Checks the template of the names of frames.
-
-    Args:
-        template: str. A `str.format` template for a number.
-
-    Returns:
-        The template.
-
-    Raises:
-        ValueError: it takes no number, or gives all numbers the same name.
-    """
+    """Returns a template of frame names, if it gives different numbers different names."""
     try:
         names = {template.format(number) for number in (1, 2)}
     except (AttributeError, IndexError, KeyError, ValueError):
@@ -77,18 +63,7 @@ def check_template(template):
 
 
 def not_found(title, layout, hint, root, files):
-    """Makes the error for a data set that is not there.
-
-    Args:
-        title: str. Name of the data set.
-        layout: str. The folders and files expected, with `{root}` for the root.
-        hint: str. How to get the data.
-        root: path. Where it was looked for.
-        files: str. The file or folder that is missing.
-
-    Returns:
-        `DatasetNotFoundError`.
-    """
+    """Returns the error for missing `files`: the layout drawn, and how to get the dataset."""
     root = Path(root)
     missing = f"no {files} in it" if root.is_dir() else "there is no such folder"
     drawn = layout.replace("{root}", str(root))
@@ -98,22 +73,11 @@ def not_found(title, layout, hint, root, files):
 
 
 def shorten(items):
-    """Lists the first ten.
-
-    Args:
-        items: list of str.
-
-    Returns:
-        str, with the number of those left out.
-    """
+    """Joins the first ten strings and counts the others."""
     more = len(items) - _SHOWN
     return ", ".join(items[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def warn(message):
-    """Warns with an `AnnotationWarning`.
-
-    Args:
-        message: str.
-    """
+    """Warns with an `AnnotationWarning`."""
     warnings.warn(message, AnnotationWarning, stacklevel=2)

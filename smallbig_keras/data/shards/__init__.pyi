@@ -1,4 +1,4 @@
-from .checking import (
+from .manifest import (
     check_shards as check_shards,
 )
 from .reading import (

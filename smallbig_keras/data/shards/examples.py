@@ -1,50 +1,41 @@
-"""A video as a record of a shard.
+"""A video as an example of a shard: made, checked, and parsed in the graph.
 
-A record is a `tf.train.Example` of the features `id`, `label` (left out where there is none),
+An example is a `tf.train.Example` of the features `id`, `label` (left out where there is none),
 `num_frames`, `width`, `height`, and either `frames`, every frame as a JPEG file, or `video`, the
 file as it was, with `exact_seek`.
 """
 
 import cv2
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
-from smallbig_keras.data.decoding import BadVideoError, VideoReader, check_video_file
-from smallbig_keras.data.frame_folders import count_frames, frame_file, read_frame_folder
-from smallbig_keras.data.probing import probe_video
+from smallbig_keras.data.decoding import BadVideoError, VideoReader, check_video_file, read_frames
+from smallbig_keras.data.frame_folders import (
+    count_frames,
+    decode_images,
+    frame_file,
+    graph_reason,
+    read_frame_folder,
+)
+from smallbig_keras.data.index import probe_video
 
 CONTENTS = ("frames", "video")
 
 
-def make_record(video, facts, content, short_side, quality):
-    """Makes the record of a video.
-
-    Args:
-        video: `Video`.
-        facts: `VideoInfo` or None, what is known of it.
-        content: str. `"frames"` or `"video"`.
-        short_side: int. Pixels of the short side of frames; smaller ones stay as they are, and
-            with 0 all do.
-        quality: int. Of the JPEG files, 1 to 100. A frame that is one and keeps its size is
-            taken as it is.
-
-    Returns:
-        bytes. The same for the same arguments.
-
-    Raises:
-        BadVideoError: the video cannot be read.
-    """
-    if facts is not None and facts.error is not None:
-        raise BadVideoError(facts.error)
+def make_example(video, info, content, short_side, quality):
+    """Makes the example of a video, bytes that depend on nothing but the arguments."""
+    if info is not None and info.error is not None:
+        raise BadVideoError(info.error)
     # Bytes of names that are not UTF-8 come back as they were.
     features = {"id": [video.id.encode("utf-8", "surrogateescape")]}
     if content == "video":
-        facts = facts or probe_video(video.path)
-        if facts.error is not None:
-            raise BadVideoError(facts.error)
+        info = info or probe_video(video.path)
+        if info.error is not None:
+            raise BadVideoError(info.error)
         with open(check_video_file(video.path), "rb") as file:
             features["video"] = [file.read()]
-        features["exact_seek"] = [int(facts.exact_seek)]
-        count, width, height = facts.num_frames, facts.width, facts.height
+        features["exact_seek"] = [int(info.exact_seek)]
+        count, width, height = info.num_frames, info.width, info.height
     else:
         frames = _file_frames if video.template is None else _folder_frames
         pictures = list(frames(video, short_side, quality))
@@ -59,25 +50,43 @@ def make_record(video, facts, content, short_side, quality):
     return example.SerializeToString(deterministic=True)
 
 
-def parse_record(record, content):
-    """Reads a record in the graph.
+def check_example(example, name, label, content):
+    """Returns the reason why an example is not that of a video, or None."""
+    try:
+        feature = tf.train.Example.FromString(example).features.feature
+        found = feature["id"].bytes_list.value[0].decode("utf-8", "surrogateescape")
+        count = feature["num_frames"].int64_list.value[0]
+        labels = list(feature["label"].int64_list.value)
+        values = feature[content].bytes_list.value
+        if (found, labels) != (name, [label] * (label is not None)):
+            return f"the video {found!r} in place of {name!r}, or another label"
+        if content == "video":
+            exact_seek = bool(feature["exact_seek"].int64_list.value[0])
+            read_frames(values[0], lambda _: [0, count - 1], count, exact_seek)
+        elif len(values) != count:
+            return f"{len(values)} frames, not {count}"
+        else:
+            decode_images(tf.constant([values[0], values[-1]]))
+    except BadVideoError as error:
+        return str(error).rpartition("Received: ")[2]
+    except tf.errors.OpError as error:
+        return f"a frame of {name!r} cannot be decoded: {graph_reason(error)}"
+    except (DecodeError, IndexError) as error:
+        return f"no example of a video ({type(error).__name__}: {error})"
+    return None
 
-    Args:
-        record: string tensor of shape `()`. An empty one gives no frames.
-        content: str. `"frames"` or `"video"`.
 
-    Returns:
-        dict of tensors: string `contents`, JPEG files `(num_frames,)` or a video `(1,)`, int32
-        `label`, -1 for none, int64 `num_frames` and bool `exact_seek`.
-    """
+def parse_example(example, content):
+    """Parses an example in the graph, a dict of tensors; an empty one gives no frames."""
     features = {
         content: tf.io.RaggedFeature(tf.string),
         "label": tf.io.FixedLenFeature((), tf.int64, -1),
         "num_frames": tf.io.FixedLenFeature((), tf.int64, 0),
         "exact_seek": tf.io.FixedLenFeature((), tf.int64, 0),
     }
-    parsed = tf.io.parse_single_example(record, features)
+    parsed = tf.io.parse_single_example(example, features)
     return {
+        # JPEG files `(num_frames,)` or a video `(1,)`.
         "contents": parsed[content],
         "label": tf.cast(parsed["label"], tf.int32),
         "num_frames": parsed["num_frames"],
@@ -104,14 +113,14 @@ def _file_frames(video, short_side, quality):
 
 
 def _folder_frames(video, short_side, quality):
-    """Yields `(jpeg, (height, width))` of a folder."""
+    """Yields `(jpeg, (height, width))` of a folder; a JPEG file that keeps its size is copied."""
     count = count_frames(video.path, video.template)
     shape = None
     for index in range(count):
         frame = _folder_frame(video, count, index)
         shape = shape or frame.shape
         if frame.shape != shape:
-            # It says what is wrong.
+            # Reading both raises the error that names the file.
             _folder_frame(video, count, 0, index)
         resized = _resize(frame, short_side)
         with open(frame_file(video.path, video.template, index), "rb") as file:

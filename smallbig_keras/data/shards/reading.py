@@ -6,12 +6,12 @@ import tensorflow as tf
 from smallbig_keras.data.decoding import BadVideoError, read_frames
 from smallbig_keras.data.frame_folders import decode_images, graph_reason, try_images
 from smallbig_keras.data.sampling import frames_to_read
-from smallbig_keras.data.shards.examples import parse_record
+from smallbig_keras.data.shards.examples import parse_example
 from smallbig_keras.data.shards.manifest import join, read_manifest
-from smallbig_keras.errors import SmallBigError
+from smallbig_keras.errors import SmallBigError, did_you_mean
 
-# In training, videos come from so many shards in turn, and are shuffled within windows of so many
-# videos whose frames are chosen but not decoded: 18 MB where a clip has 8 of 320x256 pixels.
+# In training, videos come from this many shards in turn, and are shuffled in windows of this many
+# videos whose frames are chosen but not decoded: 18 MB for clips of 8 frames of 320x256 pixels.
 _SHARDS_AT_ONCE = 8
 _WINDOW = 128
 # Each filling of a buffer is a request where shards are not local.
@@ -22,14 +22,14 @@ class ShardSource:
     """Clips from a folder of shards, see `clip_dataset`.
 
     Args:
-        folder: str or path. What `make_shards` made: a local folder, or where it was uploaded,
-            such as `gs://bucket/sthv2` or `https://server/sthv2`.
+        folder: str or path. The folder that `make_shards` made, or the URL to which it was
+            uploaded, such as `gs://bucket/sthv2` or `https://server/sthv2`.
         split: str. `"train"`, `"validation"` or `"test"`.
 
     Raises:
-        FileNotFoundError: there is no finished folder of shards.
-        ValueError: it has no such split.
-        ImportError: the URL needs tensorflow-io, see `ensure_scheme`.
+        NotFoundError: there is no finished folder of shards.
+        SmallBigError: it has no such split.
+        MissingPackageError: the URL needs tensorflow-io, which is not there.
     """
 
     def __init__(self, folder, split):
@@ -37,8 +37,8 @@ class ShardSource:
         splits = manifest["splits"]
         if split not in splits:
             raise SmallBigError(
-                f"A split must be one that the shards hold, {', '.join(splits)}. "
-                f"Received: {split!r} of {folder}"
+                f"A split must be one that the shards hold, {', '.join(splits)}."
+                f"{did_you_mean(split, splits)} Received: {split!r} of {folder}"
             )
         shards = splits[split]["shards"]
         self.class_names = manifest["class_names"]
@@ -47,7 +47,7 @@ class ShardSource:
         self.has_labels = splits[split]["has_labels"]
         self._content = manifest["options"]["content"]
         self._files = [join(folder, shard["file"]) for shard in shards]
-        # The places of the first video of each shard, and of the one after the last.
+        # The index of the first video of each shard, and of the one after the last.
         self._bounds = np.cumsum([0, *(shard["records"] for shard in shards)])
         self._bytes = [shard["bytes"] for shard in shards]
 
@@ -55,26 +55,14 @@ class ShardSource:
         return len(self.ids)
 
     def clips(self, epoch, sampler, unreadable, num_parallel_calls):
-        """Makes the clips of one epoch: in training in random order, else in that of the list.
-
-        In training other videos of the epoch come once more in place of bad ones.
-
-        Args:
-            epoch: int64 tensor of shape `()`.
-            sampler: `Sampler`.
-            unreadable: `UnreadableVideos`.
-            num_parallel_calls: int. Videos decoded at once; the clips do not depend on it.
-
-        Returns:
-            `tf.data.Dataset` of `(frames, places, label, index)`, see `VideoSource.clips`.
-            `index` is the place in `ids`.
-        """
+        """Makes the clips of one epoch, see `VideoSource.clips`."""
+        # In training other videos of the epoch come once more in place of unreadable ones.
         reader = _Reader(self, sampler, unreadable)
 
-        def choose(shard, index, record):
-            return reader.choose(epoch, shard, index, record)
+        def choose(shard, index, example):
+            return reader.choose(epoch, shard, index, example)
 
-        chosen = self._records(epoch, sampler, num_parallel_calls)
+        chosen = self._examples(epoch, sampler, num_parallel_calls)
         chosen = chosen.map(choose, num_parallel_calls, deterministic=True)
         chosen = chosen.filter(lambda video: video["num_frames"] > 0)
         if sampler.training:
@@ -83,8 +71,8 @@ class ShardSource:
         clips = clips.filter(lambda frames, *_: tf.shape(frames)[0] > 0)
         return clips.repeat().take(len(self)) if unreadable.policy == "replace" else clips
 
-    def _records(self, epoch, sampler, num_parallel_calls):
-        """`(shard, index, record)` of every video; after the last of a shard an empty record."""
+    def _examples(self, epoch, sampler, num_parallel_calls):
+        """Makes `(shard, index, example)` of all videos; an empty example ends a shard."""
         shards = tf.range(len(self._files), dtype=tf.int64)
         at_once = min(_SHARDS_AT_ONCE, len(self._files)) if sampler.training else 1
         if sampler.training:
@@ -95,18 +83,18 @@ class ShardSource:
         def check(shard):
             return tf.numpy_function(self._check_file, [shard], tf.int64, stateful=False)
 
-        def records(shard):
-            # A damaged record ends the shard, and at the empty one it shows what is missing. A file
-            # that cannot be opened would be tried for ever.
+        def examples(shard):
+            # A damaged example ends the shard; the index of the empty one shows how many are
+            # missing. A file that cannot be opened would be tried for ever.
             found = tf.data.TFRecordDataset(files[shard], buffer_size=_BUFFER).ignore_errors()
             found = found.concatenate(tf.data.Dataset.from_tensors(""))
             found = found.enumerate(bounds[shard])
-            return found.map(lambda index, record: (shard, index, record))
+            return found.map(lambda index, example: (shard, index, example))
 
         shards = tf.data.Dataset.from_tensor_slices(shards).map(check)
         shards = shards.map(lambda shard: tf.ensure_shape(shard, ()))
         calls = min(at_once, num_parallel_calls)
-        return shards.interleave(records, at_once, 1, calls, deterministic=True)
+        return shards.interleave(examples, at_once, 1, calls, deterministic=True)
 
     def _check_file(self, shard):
         """Checks that a shard can be opened and is whole; returns its number."""
@@ -127,7 +115,7 @@ class ShardSource:
 
 
 def _shuffle(videos, key):
-    """Shuffles windows: unlike `Dataset.shuffle` by nothing but the key."""
+    """Shuffles windows; unlike with `Dataset.shuffle`, the order depends only on the key."""
 
     def shuffle(window, batch):
         order = tf.range(tf.shape(batch["index"])[0])
@@ -139,7 +127,7 @@ def _shuffle(videos, key):
 
 
 class _Reader:
-    """Chooses and decodes the frames of records in one epoch."""
+    """Chooses and decodes the frames of examples in one epoch."""
 
     def __init__(self, source, sampler, unreadable):
         self.source = source
@@ -147,35 +135,36 @@ class _Reader:
         self.unreadable = unreadable
         self.refused = set()
 
-    def choose(self, epoch, shard, index, record):
-        """The video in the graph, with the contents to decode; of 0 frames after the last."""
+    def choose(self, epoch, shard, index, example):
+        """Parses a video and chooses the contents to decode; the empty example has 0 frames."""
         content = self.source._content
-        video = parse_record(record, content)
+        video = parse_example(example, content)
         question = (epoch, shard, index, video["num_frames"])
         types = (tf.int64, tf.int64)
-        wanted, places = tf.numpy_function(self._sample, question, types, stateful=False)
+        wanted, frame_positions = tf.numpy_function(self._sample, question, types, stateful=False)
+        shape = (self.sampler.clips, self.sampler.frames)
         video["wanted"] = tf.ensure_shape(wanted, (None,))
-        video["places"] = tf.ensure_shape(places, (self.sampler.clips, self.sampler.frames))
+        video["frame_positions"] = tf.ensure_shape(frame_positions, shape)
         if content == "frames":
             video["contents"] = tf.gather(video["contents"], wanted)
         return video | {"index": index}
 
     def decode(self, video):
-        """`(frames, places, label, index)`; no frames if they are bad."""
+        """Returns `(frames, frame_positions, label, index)`; no frames if they are unreadable."""
         if self.source._content == "frames":
             decoded = try_images(video["contents"], tf.identity)
-            what = (video["index"], video["contents"])
+            refused = (video["index"], video["contents"])
             frames = tf.cond(
                 tf.shape(decoded)[0] > 0,
                 lambda: decoded,
-                lambda: tf.numpy_function(self._refuse_frames, what, tf.uint8, stateful=False),
+                lambda: tf.numpy_function(self._refuse_frames, refused, tf.uint8, stateful=False),
             )
         else:
             names = ("index", "contents", "wanted", "num_frames", "exact_seek")
-            what = [video[name] for name in names]
-            frames = tf.numpy_function(self._read, what, tf.uint8, stateful=False)
+            inputs = [video[name] for name in names]
+            frames = tf.numpy_function(self._read, inputs, tf.uint8, stateful=False)
         frames = tf.ensure_shape(frames, (None, None, None, 3))
-        return frames, video["places"], video["label"], video["index"]
+        return frames, video["frame_positions"], video["label"], video["index"]
 
     def _sample(self, epoch, shard, index, num_frames):
         if num_frames == 0:
@@ -191,12 +180,12 @@ class _Reader:
         reason = "it can be read now"
         try:
             count = sum(1 for _ in tf.data.TFRecordDataset(file))
-            reason = f"it has {count} records now"
+            reason = f"it has {count} examples now"
         except tf.errors.OpError as error:
             reason = graph_reason(error)
         raise BadVideoError(
-            f"A shard must hold {end - first} whole records. "
-            f"Received: {file!r}: record {index - first} cannot be read: {reason}"
+            f"A shard must hold {end - first} whole examples. "
+            f"Received: {file!r}: example {index - first} cannot be read: {reason}"
         )
 
     def _read(self, index, contents, wanted, num_frames, exact_seek):
@@ -216,12 +205,12 @@ class _Reader:
     def _refuse(self, index, reason):
         source = self.source
         shard = int(np.searchsorted(source._bounds, index, "right")) - 1
-        name = f"{source._files[shard]}, record {index - source._bounds[shard]}"
+        name = f"{source._files[shard]}, example {index - source._bounds[shard]}"
         received = f"{name} ({source.ids[index]!r}): {reason}"
         self.unreadable.add(
-            name, f"A record must hold a video that can be decoded. Received: {received}"
+            name, f"An example must hold a video that can be decoded. Received: {received}"
         )
         self.refused.add(int(index))
         if len(self.refused) == len(source):
-            raise BadVideoError(f"One video of a split must be good. Received: {received}")
+            raise BadVideoError(f"One video of a split must be readable. Received: {received}")
         return np.zeros((0, 1, 1, 3), np.uint8)

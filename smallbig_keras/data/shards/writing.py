@@ -1,4 +1,4 @@
-"""Makes TFRecord files of a data set."""
+"""TFRecord shards of a dataset, written in any number of steps."""
 
 import contextlib
 import hashlib
@@ -11,39 +11,38 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
-import filelock
 import numpy as np
 import tensorflow as tf
 
 from smallbig_keras.data.decoding import BadVideoError
 from smallbig_keras.data.frame_folders import graph_reason
-from smallbig_keras.data.shards.examples import CONTENTS, make_record
+from smallbig_keras.data.shards.examples import CONTENTS, make_example
 from smallbig_keras.data.shards.manifest import MANIFEST, read_manifest
 from smallbig_keras.data.sources import VideoSource
-from smallbig_keras.errors import ResourceError, SmallBigError
-from smallbig_keras.files import replace_file, sha256
+from smallbig_keras.errors import ResourceError, SmallBigError, did_you_mean
+from smallbig_keras.files import folder_lock, make_folder, replace_file, sha256
 from smallbig_keras.machine import num_processors
 
 _PROGRESS = ".progress"
-# Videos whose records are made to know how large those of a split are.
+# Videos of a split whose examples are made to know how large they are.
 _SAMPLES = 16
 
 
 @dataclass(frozen=True)
 class ShardOptions:
-    """What the bytes of shards depend on, besides the videos.
+    """Options of shards: their bytes depend on these and on the videos.
 
     Args:
-        dataset: str. Name of the data set.
+        dataset: str. Name of the dataset.
         content: str. `"frames"`: all frames as JPEG files. `"video"`: files as they are. Defaults
             to `"frames"`.
         short_side: int. Pixels of the short side of frames; smaller ones stay as they are, and
             with 0 all do. Defaults to `256`.
         quality: int. Of the JPEG files, 1 to 100. Defaults to `90`.
-        shard_mb: int. About how many millions of bytes a shard has. Defaults to `256`.
+        shard_mb: int. Approximate size of a shard in millions of bytes. Defaults to `256`.
 
     Raises:
-        ValueError: an argument is outside the values above.
+        SmallBigError: an argument is outside the values above.
     """
 
     dataset: str
@@ -54,38 +53,41 @@ class ShardOptions:
 
     def __post_init__(self):
         if self.content not in CONTENTS:
-            raise SmallBigError(f"`content` must be one of {CONTENTS}. Received: {self.content!r}")
+            raise SmallBigError(
+                f"`content` must be one of {CONTENTS}.{did_you_mean(self.content, CONTENTS)} "
+                f"Received: {self.content!r}"
+            )
         if self.short_side < 0 or not 1 <= self.quality <= 100 or self.shard_mb < 1:
             raise SmallBigError(
                 "`short_side` must be at least 0, `quality` from 1 to 100 and `shard_mb` at least "
                 f"1. Received: {self}"
             )
 
-    def record(self, video, facts):
-        """Makes the record of a video, bytes; see `make_record`."""
-        return make_record(video, facts, self.content, self.short_side, self.quality)
+    def example(self, video, info):
+        """Makes the example of a video, bytes; see `make_example`."""
+        return make_example(video, info, self.content, self.short_side, self.quality)
 
 
 def make_shards(
-    splits, class_names, out, options, facts=None, skip_bad=False, workers=None, progress=None
+    splits, class_names, out, options, infos=None, skip_bad=False, workers=None, progress=None
 ):
     """Makes a folder of shards, or goes on with it.
 
-    The videos of training are shuffled once, so that a shard mixes classes; others keep their
-    order. How many videos a shard has follows from the records of some; which ones are in which
-    is known before the first is written. A shard takes its name when it is whole, and the
-    manifest is written last, so that a process that was stopped or killed is continued by calling
-    it again. The bytes depend on videos and options only.
+    The training videos are shuffled once, so that a shard mixes classes; others keep their order.
+    The size of some examples decides the number of shards, and with it the videos of each, before
+    the first is written. A shard takes its name when it is whole, and the manifest is written
+    last, so that calling it again continues after a process that was stopped or killed. The bytes
+    depend only on videos and options.
 
     Args:
         splits: dict. Lists of `Video` by the name of the split.
         class_names: list of str.
         out: str or path. Local folder, new or begun by a call with the same arguments.
         options: `ShardOptions`.
-        facts: dict. What `read_index` returned: it spares the decoding of files that are kept as
-            they are, and of bad ones. Defaults to `None`.
-        skip_bad: bool. Whether videos that cannot be read are left out and named in the
-            manifest. Defaults to `False`, an error.
+        infos: dict. `VideoInfo` by path, from `read_index`: it spares the decoding of files that
+            are kept as they are, and of unreadable ones. Defaults to `None`.
+        skip_bad: bool. True to leave unreadable videos out and name them in the manifest.
+            Defaults to `False`, an error.
         workers: int. Shards written at once. Defaults to `None`, one a processor.
         progress: callable. It is given how many videos are done, and of how many that had to be.
             Defaults to `None`.
@@ -95,8 +97,9 @@ def make_shards(
 
     Raises:
         BadVideoError: a video cannot be read; shards that are finished are kept.
-        ValueError: `out` was begun with other arguments, holds other files, or another process
-            is at it.
+        SmallBigError: `out` was begun with other arguments, holds other files, cannot be written,
+            or another process is at it.
+        ResourceError: a shard cannot be written.
     """
     if options.content == "video":
         for video in (video for videos in splits.values() for video in videos):
@@ -110,8 +113,8 @@ def make_shards(
         manifest = read_manifest(out)
         _check_same(out, wanted, manifest["options"])
     else:
-        with _only_one(out, wanted):
-            shards = _Maker(splits, out, options, facts, skip_bad, progress).make(workers)
+        with _unfinished(out, wanted):
+            shards = _Maker(splits, out, options, infos, skip_bad, progress).make(workers)
             manifest = _manifest(wanted, class_names, shards)
             _write_json(out / MANIFEST, manifest)
     shutil.rmtree(out / _PROGRESS, ignore_errors=True)
@@ -119,13 +122,13 @@ def make_shards(
 
 
 class _Maker:
-    def __init__(self, splits, out, options, facts, skip_bad, progress):
+    def __init__(self, splits, out, options, infos, skip_bad, progress):
         self.out = out
         self.options = options
         self.skip_bad = skip_bad
         self.progress = progress
-        # Facts of files that changed are not believed.
-        self.facts_of = VideoSource([], facts).facts_of
+        # The info of a file that changed is not used.
+        self.info_of = VideoSource([], infos).info_of
         self.splits = {
             name: _shuffled(videos) if name == "train" else list(videos)
             for name, videos in splits.items()
@@ -135,11 +138,11 @@ class _Maker:
         self.done = self.total = 0
 
     def make(self, workers):
-        """Returns what is known of every shard, dicts, by the name of the split."""
+        """Writes the shards that are missing; returns the notes of all by the name of the split."""
         plan = self.out / _PROGRESS / "plan.json"
         if not plan.exists():
             _write_json(plan, {name: self.count_shards(v) for name, v in self.splits.items()})
-        counts = json.loads(plan.read_text())
+        counts = _read_json(plan)
         shards = {}
         for name, videos in self.splits.items():
             bounds = [len(videos) * i // counts[name] for i in range(counts[name] + 1)]
@@ -156,21 +159,20 @@ class _Maker:
             except BaseException:
                 self.stopped.set()
                 pool.shutdown(cancel_futures=True)
-                for unfinished in self.out.glob(".writing-*"):
-                    unfinished.unlink()
                 raise
         made = {name: [] for name in self.splits}
         for name, file in shards:
-            made[name].append(json.loads(self.note(file).read_text()))
+            made[name].append(_read_json(self.note(file)))
         return made
 
     def count_shards(self, videos):
-        places = np.linspace(0, len(videos) - 1, min(_SAMPLES, len(videos))).astype(int)
+        """Returns the number of shards of a split, by the size of some of its examples."""
+        sampled = np.linspace(0, len(videos) - 1, min(_SAMPLES, len(videos))).astype(int)
         sizes = []
-        for video in (videos[place] for place in places):
-            # A bad one is met again when its shard is written.
+        for video in (videos[index] for index in sampled):
+            # An unreadable one is met again when its shard is written.
             with contextlib.suppress(BadVideoError):
-                sizes.append(len(self.options.record(video, self.facts_of(video))))
+                sizes.append(len(self.options.example(video, self.info_of(video))))
         mean = sum(sizes) / len(sizes) if sizes else 0
         return max(1, math.ceil(len(videos) * mean / (self.options.shard_mb * 1e6)))
 
@@ -181,20 +183,20 @@ class _Maker:
         path = self.out / file
         if not (path.exists() and self.note(file).exists()):
             return False
-        return path.stat().st_size == json.loads(self.note(file).read_text())["bytes"]
+        return path.stat().st_size == _read_json(self.note(file))["bytes"]
 
     def write(self, file, videos):
-        """Writes a shard, then notes what it holds."""
+        """Writes a shard, then a note of its content."""
         good, bad = [], []
         path = self.out / file
 
-        def write_records(temporary):
+        def write_examples(temporary):
             with tf.io.TFRecordWriter(str(temporary)) as writer:
                 for video in videos:
                     if self.stopped.is_set():
                         raise InterruptedError("Another shard failed. Received: a stop")
                     try:
-                        writer.write(self.options.record(video, self.facts_of(video)))
+                        writer.write(self.options.example(video, self.info_of(video)))
                         good.append(video)
                     except BadVideoError as error:
                         if not self.skip_bad:
@@ -203,7 +205,7 @@ class _Maker:
                     self.tick()
 
         try:
-            replace_file(path, write_records)
+            replace_file(path, write_examples)
         except tf.errors.OpError as error:
             raise ResourceError(
                 f"A shard must be writable. Received: {path}: {graph_reason(error)}"
@@ -221,26 +223,20 @@ class _Maker:
 
 
 @contextlib.contextmanager
-def _only_one(out, wanted):
+def _unfinished(out, wanted):
     """Keeps other processes and other arguments out of a folder that is not finished."""
     folder = out / _PROGRESS
-    if out.exists() and not folder.exists() and any(out.iterdir()):
+    if out.is_dir() and not folder.exists() and any(out.iterdir()):
         raise SmallBigError(
             f"Shards go into a folder of their own. Received: {out}, which has files"
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with filelock.FileLock(folder / "lock", timeout=0):
-            begun = folder / "options.json"
-            if begun.exists():
-                _check_same(out, wanted, json.loads(begun.read_text()))
-            else:
-                _write_json(begun, wanted)
-            yield
-    except filelock.Timeout:
-        raise SmallBigError(
-            f"One process at a time makes the shards of a folder. Received: {out}"
-        ) from None
+    with folder_lock(make_folder(folder)):
+        begun = folder / "options.json"
+        if begun.exists():
+            _check_same(out, wanted, _read_json(begun))
+        else:
+            _write_json(begun, wanted)
+        yield
 
 
 def _check_same(out, wanted, begun):
@@ -270,17 +266,12 @@ def _manifest(wanted, class_names, shards):
         }
         ids = [name for note in notes for name in note["ids"]]
         videos[split] = {"ids": ids, "labels": labels}
-    # What fills many lines comes last.
-    return {
-        "options": wanted,
-        "class_names": class_names,
-        "splits": described,
-        "videos": videos,
-    }
+    # The longest part comes last.
+    return {"options": wanted, "class_names": class_names, "splits": described, "videos": videos}
 
 
 def _digests(splits, class_names):
-    """What shows that a list is another one, wherever the files are."""
+    """Returns a digest of each list: other ids, labels or names of files give another one."""
     digests = {}
     for split, videos in splits.items():
         rows = [[video.id, video.label, os.path.basename(video.path)] for video in videos]
@@ -291,9 +282,13 @@ def _digests(splits, class_names):
 
 def _shuffled(videos):
     order = np.random.default_rng(0).permutation(len(videos))
-    return [videos[place] for place in order]
+    return [videos[index] for index in order]
+
+
+def _read_json(path):
+    return json.loads(path.read_text(encoding="ascii"))
 
 
 def _write_json(path, value):
     text = json.dumps(value, indent=1) + "\n"
-    replace_file(path, lambda file: file.write_text(text))
+    replace_file(path, lambda file: file.write_bytes(text.encode("ascii")))

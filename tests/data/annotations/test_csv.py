@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from smallbig_keras import class_names
 from smallbig_keras.data import AnnotationWarning, Video, find_missing, read_annotations
-from tests.data.test_lists import NAMES, write
+from tests.data.annotations.test_lists import NAMES, write
 
 
 def read_csv(root, split="train", **options):

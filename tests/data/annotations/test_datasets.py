@@ -1,5 +1,7 @@
 import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -129,12 +131,34 @@ def test_all_videos_missing(miniatures, tmp_path, dataset):
     assert f"{str(tmp_path / 'set')!r} holds '" in str(caught.value)
 
 
-def test_wrong_arguments(tmp_path):
-    with pytest.raises(ValueError, match="one of .*'ucf101'.*Received: dataset='k600'"):
-        read_annotations("k600", tmp_path, "train")
-    with pytest.raises(ValueError, match="one of .*'val'.*Received: split='dev'"):
-        read_annotations("k400", tmp_path, "dev")
-    with pytest.raises(TypeError, match="'ucf101' are split_number. Received: image_template"):
-        read_annotations("ucf101", tmp_path, "train", split_number=1, image_template="{}.jpg")
-    with pytest.raises(TypeError, match="'k400' are none. Received: split_number"):
-        read_annotations("k400", tmp_path, "train", split_number=1)
+@pytest.mark.parametrize(
+    "dataset, split, options, message",
+    [
+        (
+            "k600",
+            "train",
+            {},
+            r"one of .*'ucf101'.* Did you mean 'k400'\? Received: dataset='k600'",
+        ),
+        ("UCF-101", "train", {}, r"Did you mean 'ucf101'\? Received: dataset='UCF-101'"),
+        ("k400", "dev", {}, r"one of .*'val'.*\. Received: split='dev'"),
+        ("k400", "Valid", {}, r"Did you mean 'val\w*'\? Received: split='Valid'"),
+        ("k400", "train", {"split_number": 1}, "'k400' are none. Received: split_number"),
+        ("ucf101", "train", {"image_template": "{}.jpg"}, "are split_number. Received: image_temp"),
+        ("csv", "train", {"classlist": "k400"}, r"Did you mean 'class_list'\? Received: classlist"),
+    ],
+)
+def test_wrong_words(tmp_path, dataset, split, options, message):
+    with pytest.raises(TypeError if options else ValueError, match=message):
+        read_annotations(dataset, tmp_path, split, **options)
+
+
+def test_readers_import_no_framework():
+    """The help of the commands imports them."""
+    script = (
+        "import sys, smallbig_keras.data.annotations as annotations\n"
+        "assert annotations.DATASETS and annotations.read_sthv2 and annotations.drop_missing\n"
+        "print(sorted({'keras', 'tensorflow', 'cv2', 'av', 'joblib'} & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (result.stdout, result.stderr) == ("[]\n", "")

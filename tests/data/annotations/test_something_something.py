@@ -50,7 +50,7 @@ def test_missing_data_draws_the_layout(tmp_path):
         with pytest.raises(DatasetNotFoundError) as caught:
             read_sthv2(root, "train")
         message = str(caught.value)
-        for part in ("20bn-something-something-v2\n", "labels.json", "training/prepare.py sample"):
+        for part in ("20bn-something-something-v2\n", "labels.json", "smallbig prepare sample"):
             assert part in message
         assert f"Received: {root}" in message
     write(tmp_path, {"labels/labels.json": LABELS})

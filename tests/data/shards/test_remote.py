@@ -1,4 +1,4 @@
-"""Shards on servers of this machine. Each reader is a process of its own: how it ends counts."""
+"""Shards on servers of this machine. Each reader is a process, whose exit code counts."""
 
 import functools
 import http.server
@@ -9,16 +9,14 @@ import subprocess
 import sys
 import threading
 
-import prepare
 import pytest
 import tensorflow as tf
 
 from smallbig_keras import runs
 from smallbig_keras.data import ShardOptions, ShardSource, make_shards, read_annotations
-from smallbig_keras.data.shards.remote import ensure_scheme
+from smallbig_keras.data.shards.manifest import ensure_scheme
 from tests.data.miniatures import MINIATURES
 
-ROOT = pathlib.Path(prepare.__file__).parent.parent
 NETWORK = (
     *("--options", '{"blocks": [1, 1, 1, 1], "width": 8}', "--weights", "none", "--epochs", "1"),
     *("--frames", "4", "--size", "32", "--short-side", "36", "40", "--test-short-side", "36"),
@@ -129,16 +127,16 @@ def losses(plugin, shards, tmp_path_factory):
 
 def train(output, place, environment):
     flags = ("--dataset", "sthv2", "--shards", place, "--output", str(output))
-    result = run("fit.py", *flags, *NETWORK, environment=environment)
+    result = run("fit", *flags, *NETWORK, environment=environment)
     assert result.returncode == 0, result.stdout + result.stderr
     (row,) = runs.read_log(output)
     return row["loss"], row["val_loss"]
 
 
-def run(script, *arguments, environment=None):
+def run(*arguments, environment=None):
     return subprocess.run(
-        [sys.executable, str(ROOT / "training" / script), *arguments],
-        env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
+        [sys.executable, "-c", "from smallbig_keras.cli import console; console()", *arguments],
+        env={**os.environ, **(environment or {})},
         capture_output=True,
         text=True,
         timeout=200,
@@ -147,15 +145,15 @@ def run(script, *arguments, environment=None):
 
 def test_processes_end_with_their_own_codes(place, shards):
     url, environment = place
-    result = run("prepare.py", "check", f"{url}/shards", environment=environment)
+    result = run("prepare", "check", f"{url}/shards", environment=environment)
     assert (result.returncode, result.stdout.splitlines()[-1]) == (0, f"{url}/shards: whole"), (
         result.stdout + result.stderr
     )
-    result = run("prepare.py", "check", f"{url}/damaged", environment=environment)
+    result = run("prepare", "check", f"{url}/damaged", environment=environment)
     assert result.returncode == 1 and "sha256" in result.stdout
-    assert "error: shards must be whole. Received: 3 problems" in result.stderr
-    result = run("prepare.py", "check", f"{url}/nothing", environment=environment)
-    assert result.returncode == 1
+    assert f"Received: 3 problems in {url}/damaged" in result.stderr
+    result = run("prepare", "check", f"{url}/nothing", environment=environment)
+    assert result.returncode == 2
     assert f"holds a file shards.json. Received: {url}/nothing" in result.stderr
 
 
@@ -163,9 +161,9 @@ def test_training(place, losses, tmp_path):
     url, environment = place
     assert train(tmp_path / "whole", f"{url}/shards", environment) == losses
     flags = ("--dataset", "sthv2", "--shards", f"{url}/damaged", "--output", str(tmp_path / "a"))
-    result = run("fit.py", *flags, *NETWORK, environment=environment)
-    assert result.returncode == 1
-    assert f"error: A shard must hold 6 whole records. Received: '{url}/damaged/" in result.stderr
+    result = run("fit", *flags, *NETWORK, environment=environment)
+    assert result.returncode == 2
+    assert f"error: A shard must hold 6 whole examples. Received: '{url}/damaged/" in result.stderr
 
 
 def test_without_the_plugin(monkeypatch):

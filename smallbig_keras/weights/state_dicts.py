@@ -1,10 +1,13 @@
-"""State dicts in the files that PyTorch users have."""
+"""State dicts in the files that PyTorch users have, and in those converted from them."""
 
 import pathlib
 
 import numpy as np
 
-from smallbig_keras.errors import MissingPackageError, NotFoundError
+from smallbig_keras.errors import NotFoundError, optional_import
+from smallbig_keras.files import replace_file
+from smallbig_keras.weights.fetching import WeightsError
+from smallbig_keras.weights.ports import to_keras_layout
 from smallbig_keras.weights.torch_files import CheckpointError, read_torch
 
 TORCH_SUFFIXES = (".pth", ".pt", ".pyth")
@@ -14,7 +17,7 @@ _KEYS = ("state_dict", "model_state", "model")
 
 
 def read_state_dict(path):
-    """Reads the state dict of a checkpoint.
+    """Reads the state dict of a PyTorch checkpoint.
 
     Optimizer, epoch and whatever else lies beside it are ignored, and so is the prefix
     `module.` that data-parallel training adds.
@@ -50,17 +53,30 @@ def read_state_dict(path):
 
 
 def _read_safetensors(path):
-    try:
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-    except ModuleNotFoundError as error:
-        raise MissingPackageError(
-            'A .safetensors file needs: pip install "smallbig-keras[safetensors]". '
-            f"Received: {path}"
-        ) from error
+    safetensors = optional_import("safetensors", "safetensors")
+    load_file = optional_import("safetensors.numpy", "safetensors").load_file
     try:
         return load_file(path)
-    except (SafetensorError, KeyError, ValueError) as error:
+    except (safetensors.SafetensorError, KeyError, ValueError) as error:
         raise CheckpointError(
             f"A .safetensors file must be whole ({error}). Received: {path}"
+        ) from None
+
+
+def convert(source, target):
+    """Writes a PyTorch checkpoint as a `.npz` file in the layout of Keras."""
+    state = read_state_dict(source)
+    arrays = {k: to_keras_layout(v) for k, v in state.items() if "num_batches" not in k}
+    replace_file(target, lambda file: np.savez(file, **arrays))
+
+
+def read_converted(path):
+    """Reads a `.npz` file that `convert` wrote; raises `WeightsError` if it is damaged."""
+    try:
+        with np.load(path) as arrays:
+            return dict(arrays)
+    except Exception as error:
+        # NumPy and zipfile raise many kinds for damaged bytes.
+        raise WeightsError(
+            f"Converted weights must be whole ({error}). Delete them. Received: {path}"
         ) from None

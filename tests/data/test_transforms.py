@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 import smallbig_keras
-from smallbig_keras.data import augmentation
+from smallbig_keras.data import transforms
 
 SEEDS = [(0, i) for i in range(300)]
 
@@ -31,7 +31,7 @@ def bilinear(values, length, axis):
 )
 def test_short_side_resize(height, width, size, shape):
     source = clip(height, width)
-    resized = augmentation.short_side_resize(source, size).numpy()
+    resized = transforms.short_side_resize(source, size).numpy()
     assert resized.shape == (2, *shape, 3) and resized.dtype == np.float32
     expected = bilinear(bilinear(source.astype(float), shape[0], 1), shape[1], 2)
     np.testing.assert_allclose(resized, expected, atol=2e-3)
@@ -40,14 +40,14 @@ def test_short_side_resize(height, width, size, shape):
 def test_antialias_averages():
     stripes = np.zeros((1, 32, 32, 3), np.uint8)
     stripes[:, :, ::4] = 200
-    smooth = augmentation.short_side_resize(stripes, 8, antialias=True).numpy()
+    smooth = transforms.short_side_resize(stripes, 8, antialias=True).numpy()
     assert np.abs(smooth[:, :, 1:-1] - 50).max() < 1
-    assert np.abs(augmentation.short_side_resize(stripes, 8).numpy() - 50).max() > 40
+    assert np.abs(transforms.short_side_resize(stripes, 8).numpy() - 50).max() > 40
 
 
 def test_random_crop_draws_every_place():
     source = clip(6, 8)
-    draw = tf.function(lambda seed: augmentation.random_crop(source, 4, seed, 6, 6))
+    draw = tf.function(lambda seed: transforms.random_crop(source, 4, seed, 6, 6))
     places = set()
     for seed in SEEDS:
         view = draw(tf.constant(seed)).numpy()
@@ -67,7 +67,7 @@ def test_random_crop_draws_every_short_side(height, width):
     """Two ramps: their slopes and where they stand tell the square of the source."""
     y, x = np.mgrid[:height, :width].astype(np.float32)
     source = np.stack([np.stack([y, x, x], axis=-1)] * 2)
-    draw = tf.function(lambda seed: augmentation.random_crop(source, 40, seed, 50, 64))
+    draw = tf.function(lambda seed: transforms.random_crop(source, 40, seed, 50, 64))
     sides = set()
     for seed in SEEDS:
         view = draw(tf.constant(seed)).numpy()
@@ -83,10 +83,10 @@ def test_random_crop_draws_every_short_side(height, width):
 
 def test_normalize_is_preprocess_input():
     views = np.float32(clip())
-    normalized = augmentation.normalize(tf.constant(views))
+    normalized = transforms.normalize(tf.constant(views))
     np.testing.assert_array_equal(normalized, smallbig_keras.preprocess_input(views))
     dynamic = tf.function(
-        augmentation.normalize, input_signature=[tf.TensorSpec((None, None, 41, 3))]
+        transforms.normalize, input_signature=[tf.TensorSpec((None, None, 41, 3))]
     )
     # A graph multiplies by the inverse instead of dividing.
     np.testing.assert_allclose(dynamic(views), normalized, rtol=3e-7)
@@ -94,8 +94,8 @@ def test_normalize_is_preprocess_input():
 
 def test_centre_crop():
     source = clip(7, 10)
-    np.testing.assert_array_equal(augmentation.centre_crop(source, 4), source[:, 1:5, 3:7])
-    np.testing.assert_array_equal(augmentation.centre_crop(source, 7), source[:, :, 1:8])
+    np.testing.assert_array_equal(transforms.centre_crop(source, 4), source[:, 1:5, 3:7])
+    np.testing.assert_array_equal(transforms.centre_crop(source, 7), source[:, :, 1:8])
 
 
 @pytest.mark.parametrize(
@@ -108,11 +108,11 @@ def test_centre_crop():
 )
 def test_three_crops(height, width, places):
     source = clip(height, width)
-    crops = augmentation.three_crops(source, 5)
+    crops = transforms.three_crops(source, 5)
     assert crops.shape == (3, 2, 5, 5, 3)
     for crop, (y, x) in zip(crops, places, strict=True):
         np.testing.assert_array_equal(crop, source[:, y : y + 5, x : x + 5])
-    np.testing.assert_array_equal(crops[1], augmentation.centre_crop(source, 5))
+    np.testing.assert_array_equal(crops[1], transforms.centre_crop(source, 5))
 
 
 def tsn_crops(height, width, size):
@@ -138,7 +138,7 @@ def test_multi_scale_crop(height, width, size):
     # Two ramps: where they stand in the result tells the rectangle.
     y, x = np.mgrid[:height, :width].astype(np.float32)
     source = np.stack([np.stack([y, x, x], axis=-1)] * 2)
-    draw = tf.function(lambda seed: augmentation.multi_scale_crop(source, size, seed))
+    draw = tf.function(lambda seed: transforms.multi_scale_crop(source, size, seed))
     found = set()
     for i in range(900):
         view = draw(tf.constant((1, i))).numpy()
@@ -156,12 +156,12 @@ def test_multi_scale_crop(height, width, size):
 
 def test_multi_scale_crop_stays_inside():
     # A side of 21 would snap to 22, more than there is.
-    view = augmentation.multi_scale_crop(clip(21, 40), 22, (0, 0), scales=(1,))
+    view = transforms.multi_scale_crop(clip(21, 40), 22, (0, 0), scales=(1,))
     assert view.shape == (2, 22, 22, 3)
-    assert augmentation.multi_scale_crop(clip(1, 1), 4, (0, 0)).shape == (2, 4, 4, 3)
+    assert transforms.multi_scale_crop(clip(1, 1), 4, (0, 0)).shape == (2, 4, 4, 3)
 
 
-@pytest.mark.parametrize("crop", [augmentation.centre_crop, augmentation.three_crops])
+@pytest.mark.parametrize("crop", [transforms.centre_crop, transforms.three_crops])
 def test_crop_must_fit(crop):
     with pytest.raises(tf.errors.InvalidArgumentError, match="Received: size=8"):
         crop(clip(7, 10), 8)
@@ -169,7 +169,7 @@ def test_crop_must_fit(crop):
 
 def test_horizontal_flip():
     source = clip()
-    draw = tf.function(lambda y, s: augmentation.horizontal_flip(source, y, s, [0, 2, 1]))
+    draw = tf.function(lambda y, s: transforms.horizontal_flip(source, y, s, [0, 2, 1]))
     flips = 0
     for seed in SEEDS:
         views = [draw(tf.constant(label), tf.constant(seed)) for label in (0, 1, 2, -1)]
@@ -180,7 +180,7 @@ def test_horizontal_flip():
         flips += mirrored
     # Five standard deviations.
     assert abs(flips - 150) < 44
-    _, label = augmentation.horizontal_flip(source, tf.constant(1), (0, 0))
+    _, label = transforms.horizontal_flip(source, tf.constant(1), (0, 0))
     assert int(label) == 1
 
 
@@ -195,11 +195,11 @@ def test_horizontal_flip():
 def test_left_right_pairs(dataset, expected):
     path = Path(smallbig_keras.__file__).parent / "labels" / f"{dataset}.txt"
     names = path.read_text("utf-8").splitlines()
-    mirrored = augmentation.left_right_label_map(names)
+    mirrored = transforms.left_right_label_map(names)
     pairs = {(i, other) for i, other in enumerate(mirrored) if i < other}
     assert pairs == expected
     assert [mirrored[other] for other in mirrored] == list(range(len(names)))
 
 
 def test_left_right_needs_both_classes():
-    assert augmentation.left_right_label_map(["turn left", "leftover", "rightover"]) == [0, 1, 2]
+    assert transforms.left_right_label_map(["turn left", "leftover", "rightover"]) == [0, 1, 2]

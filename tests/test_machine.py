@@ -1,0 +1,78 @@
+"""What the package needs of a machine, and does without where it is not there."""
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from smallbig_keras import machine
+
+# Windows lacks these names.
+WITHOUT = """
+    import ctypes, os, sys
+    sys.modules["resource"] = None
+    for name in ("sched_getaffinity", "sched_setaffinity"):
+        delattr(os, name)
+    library = ctypes.CDLL
+
+    class Windows(library):
+        def __init__(self, name, *args, **kwargs):
+            if name is None:
+                raise TypeError("LoadLibrary() argument 1 must be str, not None")
+            super().__init__(name, *args, **kwargs)
+
+    ctypes.CDLL = Windows
+"""
+
+
+def run(code):
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=300
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_every_module_imports_without_the_names_of_unix():
+    assert "imported" in run(
+        WITHOUT
+        + """
+    import importlib, pkgutil
+    from smallbig_keras import machine
+    machine.set_environment()
+    machine.quiet_tensorflow()
+    import smallbig_keras
+    for info in pkgutil.walk_packages(smallbig_keras.__path__, "smallbig_keras."):
+        importlib.import_module(info.name)
+    assert machine.c_library() is None and machine.num_processors() >= 1
+    print("imported")
+    """
+    )
+
+
+def test_peak_memory_without_resource(monkeypatch):
+    class Process:
+        def memory_info(self):
+            return type("Info", (), {"peak_wset": 123})()
+
+    monkeypatch.setitem(sys.modules, "resource", None)
+    monkeypatch.setitem(sys.modules, "psutil", type("psutil", (), {"Process": Process}))
+    assert machine.peak_memory() == 123
+
+
+def test_peak_memory():
+    assert 10e6 < machine.peak_memory() < 100e9
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="of Linux")
+def test_processors_that_the_process_may_use():
+    """Not those of the machine: a container or a batch system gives a part of them."""
+    code = """
+        import os
+        from smallbig_keras import machine
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        print(machine.num_processors())
+    """
+    assert run(code) == "1\n"
