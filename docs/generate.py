@@ -1,4 +1,4 @@
-"""Writes the pages of this folder that come from the code: layout, options, weights.
+"""Writes the pages of this folder that come from the code: layout, options, models, weights.
 
 python docs/generate.py            # writes them
 python docs/generate.py --check    # fails where one is out of date, or an import runs upwards
@@ -14,6 +14,7 @@ import grimp
 
 from smallbig_keras.cli import COMMANDS, make_parser
 from smallbig_keras.cli.models import format_table, weights_table
+from smallbig_keras.models import complexity, get_model_function, list_models
 from smallbig_keras.options import default_text, fields_by_group, flag
 from smallbig_keras.training.recipes import PAPER
 from smallbig_keras.weights.records import builtin_records
@@ -129,14 +130,31 @@ def _flag(field):
     return ", ".join(f"`{name}`" for name in (flag(field.name), *field.metadata["aliases"]))
 
 
-def weights_page(page):
-    """Returns the page of weights with today's table between its marks."""
+def with_table(page, rows):
+    """Returns a page with another table between its marks."""
     begin, end = "<!-- table -->\n", "<!-- end of table -->"
     before, rest = page.split(begin)
     _, after = rest.split(end)
-    rows = [{**vars(record), "available": False} for record in builtin_records()]
-    table = format_table(weights_table(rows), markdown=True)
-    return f"{before}{begin}{table}\n{end}{after}"
+    return f"{before}{begin}{format_table(rows, markdown=True)}\n{end}{after}"
+
+
+def models_rows():
+    """Returns the table of networks: parameters and GMAC of every variant, counted."""
+    rows = [["network", "", "variant", "parameters", "GMAC"]]
+    for name in list_models():
+        function = get_model_function(name)
+        for number, variant in enumerate(function.variants):
+            size = complexity(function(variant=variant))
+            summary = function.__doc__.splitlines()[0] if number == 0 else ""
+            title = f"`{name}`" if number == 0 else ""
+            figures = [f"{size.parameters:,}", f"{size.macs / 1e9:.2f}"]
+            rows.append([title, summary, f"`{variant}`", *figures])
+    return rows
+
+
+def weights_rows():
+    """Returns the table of weights that come with the package."""
+    return weights_table([{**vars(record), "available": False} for record in builtin_records()])
 
 
 def main():
@@ -147,12 +165,9 @@ def main():
     args = parser.parse_args()
     imports = read_imports()
     problems = find_problems(imports)
-    zoo = DOCS / "model_zoo.md"
-    pages = {
-        DOCS / "layout.md": layout_page(imports),
-        DOCS / "options.md": options_page(),
-        zoo: weights_page(zoo.read_text(encoding="utf-8")),
-    }
+    pages = {DOCS / "layout.md": layout_page(imports), DOCS / "options.md": options_page()}
+    for name, rows in (("models.md", models_rows()), ("weights.md", weights_rows())):
+        pages[DOCS / name] = with_table((DOCS / name).read_text(encoding="utf-8"), rows)
     for file, text in pages.items():
         if args.check:
             if not file.is_file() or file.read_text(encoding="utf-8") != text:

@@ -1,28 +1,33 @@
-from . import data as data
-from . import evaluation as evaluation
-from . import export as export
-from . import labels as labels
-from . import layers as layers
-from . import models as models
-from . import optimizers as optimizers
-from . import training as training
-from . import weights as weights
-from .classifier import Run as Run
-from .classifier import load_run as load_run
+from . import (
+    data as data,
+    evaluation as evaluation,
+    export as export,
+    labels as labels,
+    layers as layers,
+    models as models,
+    optimizers as optimizers,
+    training as training,
+    weights as weights,
+)
+from .classifier import Run as Run, load_run as load_run
 from .errors import SmallBigError as SmallBigError
-from .labels import class_names as class_names
-from .labels import decode_predictions as decode_predictions
-from .labels import preprocess_input as preprocess_input
-from .models import C2DR23 as C2DR23
-from .models import C2DR50 as C2DR50
-from .models import C2DR101 as C2DR101
-from .models import SlowOnlyR50 as SlowOnlyR50
-from .models import SmallBigR23 as SmallBigR23
-from .models import SmallBigR50 as SmallBigR50
-from .models import SmallBigR101 as SmallBigR101
-from .models import SmallBigSlowOnlyR50 as SmallBigSlowOnlyR50
-from .models import complexity as complexity
-from .models import feature_extractor as feature_extractor
-from .models import list_models as list_models
+from .labels import (
+    class_names as class_names,
+    decode_predictions as decode_predictions,
+    preprocess_input as preprocess_input,
+)
+from .models import (
+    C2DR23 as C2DR23,
+    C2DR50 as C2DR50,
+    C2DR101 as C2DR101,
+    SlowOnlyR50 as SlowOnlyR50,
+    SmallBigR23 as SmallBigR23,
+    SmallBigR50 as SmallBigR50,
+    SmallBigR101 as SmallBigR101,
+    SmallBigSlowOnlyR50 as SmallBigSlowOnlyR50,
+    complexity as complexity,
+    feature_extractor as feature_extractor,
+    list_models as list_models,
+)
 from .version import __version__ as __version__
 from .weights import list_weights as list_weights

@@ -62,13 +62,16 @@ def flag(name):
 
 def fields_by_group(cls):
     """Returns the fields by the class that declares them, whose documentation is their title."""
-    groups = {}
+    groups, seen = {}, set()
     for base in reversed(cls.__mro__):
-        names = [name for name in vars(base).get("__annotations__", {}) if name[0] != "_"]
-        if dataclasses.is_dataclass(base) and names:
+        names = set(vars(base).get("__annotations__", {})) - seen
+        # A field without help is no option: that of another base may be one.
+        fields = dataclasses.fields(base) if names else ()
+        fields = [field for field in fields if field.name in names and field.metadata]
+        seen.update(field.name for field in fields)
+        if fields:
             title = base.__doc__.partition("\n")[0].rstrip(".")
-            by_name = {field.name: field for field in dataclasses.fields(base)}
-            groups.setdefault(title, []).extend(by_name[name] for name in names)
+            groups.setdefault(title, []).extend(cls.__dataclass_fields__[f.name] for f in fields)
     return groups
 
 

@@ -101,11 +101,12 @@ def test_imports_of_the_whole_api(backend, absent):
     # Keras imports matplotlib itself where it is installed.
     optional = [name for name in (*OPTIONAL, *absent) if name not in (backend, "matplotlib")]
     script = (
-        "import sys, smallbig_keras\n"
+        # Keras imports OpenCV itself where it is installed.
+        "import sys; sys.modules['cv2'] = None; import smallbig_keras\n"
         "for name in dir(smallbig_keras): getattr(smallbig_keras, name)\n"
         "for part in (smallbig_keras.layers, smallbig_keras.models, smallbig_keras.weights):\n"
         "    for name in dir(part): getattr(part, name)\n"
-        f"print([m for m in {[*optional, 'cv2']} if m in sys.modules])"
+        f"print([m for m in {optional} if m in sys.modules])"
     )
     assert run("-c", script, env={**os.environ, "KERAS_BACKEND": backend}) == "[]\n"
 
@@ -180,12 +181,3 @@ def test_examples(name):
     output = []
     result = doctest.DocTestRunner().run(test, out=output.append)
     assert result.attempted > 0 and result.failed == 0, "".join(output)
-
-
-def test_readme_states_the_sizes_of_the_models():
-    readme = (ROOT / "README.md").read_text()
-    for name in smallbig_keras.list_models():
-        model = getattr(smallbig_keras, name)()
-        size = smallbig_keras.complexity(model)
-        assert f"{size.parameters:,}" in readme, name
-        assert f"{size.macs / 1e9:.1f}" in readme, name

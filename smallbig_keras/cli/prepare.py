@@ -27,6 +27,7 @@ from smallbig_keras.data.options import (
     read_known,
     read_split,
 )
+from smallbig_keras.data.shards.options import ShardOptions
 from smallbig_keras.errors import OptionError, ResourceError, SmallBigError
 from smallbig_keras.files import make_folder, replace_file
 from smallbig_keras.options import flag, option
@@ -54,18 +55,10 @@ class SplitOptions(WorkOptions, DatasetOptions):
 
 
 @dataclasses.dataclass(frozen=True)
-class ShardsOptions(SplitOptions):
-    """Shards"""
+class ShardsOptions(SplitOptions, ShardOptions):
+    """Output"""
 
     out: str | None = option(None, "folder to make or continue", metavar="DIR", required=True)
-    content: typing.Literal["frames", "video"] = option(
-        "frames", "all frames as JPEG files, or video files as they are"
-    )
-    short_side: int = option(
-        256, "of frames, where it is longer; 0 keeps the size", metavar="PIXELS"
-    )
-    quality: int = option(90, "of JPEG files, 1 to 100")
-    shard_mb: int = option(256, "size of a shard in MB, about")
     skip_bad: bool = option(False, "leave unreadable videos out and list them")
 
 
@@ -120,9 +113,7 @@ def make_shards(args):
     from smallbig_keras.data import shards
     from smallbig_keras.data.decoding import BadVideoError
 
-    options = shards.ShardOptions(
-        args.dataset, args.content, args.short_side, args.quality, args.shard_mb
-    )
+    options = ShardOptions(args.dataset, args.content, args.short_side, args.quality, args.shard_mb)
     splits = _read_splits(args)
     (class_names, *others) = [names for _, names in splits.values()]
     if any(names != class_names for names in others):

@@ -1,15 +1,14 @@
-from .client import GrpcClient as GrpcClient
-from .client import RestClient as RestClient
-from .client import ServerError as ServerError
-from .client import best_classes as best_classes
-from .client import clip_frames as clip_frames
-from .client import encode_clip as encode_clip
-from .client import rest_request as rest_request
-from .comparison import Comparison as Comparison
-from .comparison import compare as compare
-from .comparison import format_table as format_table
+from .client import (
+    GrpcClient as GrpcClient,
+    RestClient as RestClient,
+    ServerError as ServerError,
+    best_classes as best_classes,
+    clip_frames as clip_frames,
+    encode_clip as encode_clip,
+    rest_request as rest_request,
+)
+from .comparison import Comparison as Comparison, compare as compare, format_table as format_table
 from .onnx_export import to_onnx as to_onnx
-from .runners import Runner as Runner
-from .runners import open_artifact as open_artifact
+from .runners import Runner as Runner, open_artifact as open_artifact
 from .saved_model import to_saved_model as to_saved_model
 from .tflite import to_tflite as to_tflite

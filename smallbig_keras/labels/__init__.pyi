@@ -1,7 +1,5 @@
 from .predictions import (
     class_names as class_names,
-)
-from .predictions import (
     decode_predictions as decode_predictions,
 )
 from .preprocessing import (

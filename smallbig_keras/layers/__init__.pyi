@@ -1,13 +1,9 @@
 from .convolution import (
     FrameConv as FrameConv,
-)
-from .convolution import (
     TemporalConv as TemporalConv,
 )
 from .extra_unit import (
     SmallBigExtraUnit as SmallBigExtraUnit,
-)
-from .extra_unit import (
     SqueezeExciteUnit as SqueezeExciteUnit,
 )
 from .normalization import (

@@ -1,14 +1,12 @@
-from .fetching import DownloadError as DownloadError
-from .fetching import WeightsError as WeightsError
-from .fetching import WeightsNotFoundError as WeightsNotFoundError
+from .fetching import (
+    DownloadError as DownloadError,
+    WeightsError as WeightsError,
+    WeightsNotFoundError as WeightsNotFoundError,
+)
 from .loading import load_weights as load_weights
-from .ports import port_state_dict as port_state_dict
-from .ports import reference_variables as reference_variables
+from .ports import port_state_dict as port_state_dict, reference_variables as reference_variables
 from .records import WeightsRecord as WeightsRecord
 from .report import LoadReport as LoadReport
-from .resolution import find_weights as find_weights
-from .resolution import list_weights as list_weights
-from .state_dicts import SUFFIXES as SUFFIXES
-from .state_dicts import read_state_dict as read_state_dict
-from .torch_files import CheckpointError as CheckpointError
-from .torch_files import read_torch as read_torch
+from .resolution import find_weights as find_weights, list_weights as list_weights
+from .state_dicts import SUFFIXES as SUFFIXES, read_state_dict as read_state_dict
+from .torch_files import CheckpointError as CheckpointError, read_torch as read_torch

@@ -12,10 +12,10 @@ from smallbig_keras.data import (
     Video,
     VideoSource,
     clip_dataset,
+    index as module,
     make_index,
     read_index,
 )
-from smallbig_keras.data import index as module
 from tests.data.videos import HEIGHT, WIDTH, write_frames, write_video
 
 TEMPLATE = "img_{:05d}.jpg"

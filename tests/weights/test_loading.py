@@ -20,7 +20,6 @@ from smallbig_keras import runs
 from smallbig_keras.cli import main
 from smallbig_keras.weights import WeightsError, WeightsNotFoundError, list_weights, load_weights
 from smallbig_keras.weights.records import builtin_records, read_record, write_record
-from smallbig_keras.weights.zoo import zoo_table
 from tests.conftest import randomize
 from tests.weights.torch_writer import write_torch
 
@@ -66,6 +65,8 @@ def run(trained, tmp_path_factory):
         "class_names": NAMES,
         "frames": SHAPE[0],
         "size": SHAPE[1],
+        "sampling": "segment",
+        "stride": 8,
         "test_short_side": 36,
         "epochs": 2,
     }
@@ -427,8 +428,3 @@ def test_publishing_errors(run, published, tmp_path):
     with pytest.raises(SystemExit, match="must be finished, 2 epochs; .*Received: .*half after 1"):
         main(["publish", str(half), "--name", "k400", "--out", str(tmp_path / "out")])
     assert not (tmp_path / "out").exists()
-
-
-def test_table_of_the_documentation():
-    guide = pathlib.Path(__file__).parents[2] / "docs" / "model_zoo.md"
-    assert zoo_table() in guide.read_text()

@@ -9,8 +9,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from smallbig_keras.weights import CheckpointError, read_state_dict, read_torch
 from tests.reference_formula import CASES, weight

@@ -1,13 +1,9 @@
 from .datasets import (
     DATASETS as DATASETS,
-)
-from .datasets import (
     read_annotations as read_annotations,
 )
 from .listing import (
     drop_missing as drop_missing,
-)
-from .listing import (
     find_missing as find_missing,
 )
 from .something_something import (
@@ -15,10 +11,6 @@ from .something_something import (
 )
 from .video import (
     AnnotationWarning as AnnotationWarning,
-)
-from .video import (
     DatasetNotFoundError as DatasetNotFoundError,
-)
-from .video import (
     Video as Video,
 )

@@ -19,8 +19,6 @@ from smallbig_keras.data.frame_folders import (
 )
 from smallbig_keras.data.index import probe_video
 
-CONTENTS = ("frames", "video")
-
 
 def make_example(video, info, content, short_side, quality):
     """Makes the example of a video, bytes that depend on nothing but the arguments."""

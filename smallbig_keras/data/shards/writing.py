@@ -8,7 +8,6 @@ import os
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,56 +15,16 @@ import tensorflow as tf
 
 from smallbig_keras.data.decoding import BadVideoError
 from smallbig_keras.data.frame_folders import graph_reason
-from smallbig_keras.data.shards.examples import CONTENTS, make_example
+from smallbig_keras.data.shards.examples import make_example
 from smallbig_keras.data.shards.manifest import MANIFEST, read_manifest
 from smallbig_keras.data.sources import VideoSource
-from smallbig_keras.errors import ResourceError, SmallBigError, did_you_mean
+from smallbig_keras.errors import ResourceError, SmallBigError
 from smallbig_keras.files import folder_lock, make_folder, replace_file, sha256
 from smallbig_keras.machine import num_processors
 
 _PROGRESS = ".progress"
 # Videos of a split whose examples are made to know how large they are.
 _SAMPLES = 16
-
-
-@dataclass(frozen=True)
-class ShardOptions:
-    """Options of shards: their bytes depend on these and on the videos.
-
-    Args:
-        dataset: str. Name of the dataset.
-        content: str. `"frames"`: all frames as JPEG files. `"video"`: files as they are. Defaults
-            to `"frames"`.
-        short_side: int. Pixels of the short side of frames; smaller ones stay as they are, and
-            with 0 all do. Defaults to `256`.
-        quality: int. Of the JPEG files, 1 to 100. Defaults to `90`.
-        shard_mb: int. Approximate size of a shard in millions of bytes. Defaults to `256`.
-
-    Raises:
-        SmallBigError: an argument is outside the values above.
-    """
-
-    dataset: str
-    content: str = "frames"
-    short_side: int = 256
-    quality: int = 90
-    shard_mb: int = 256
-
-    def __post_init__(self):
-        if self.content not in CONTENTS:
-            raise SmallBigError(
-                f"`content` must be one of {CONTENTS}.{did_you_mean(self.content, CONTENTS)} "
-                f"Received: {self.content!r}"
-            )
-        if self.short_side < 0 or not 1 <= self.quality <= 100 or self.shard_mb < 1:
-            raise SmallBigError(
-                "`short_side` must be at least 0, `quality` from 1 to 100 and `shard_mb` at least "
-                f"1. Received: {self}"
-            )
-
-    def example(self, video, info):
-        """Makes the example of a video, bytes; see `make_example`."""
-        return make_example(video, info, self.content, self.short_side, self.quality)
 
 
 def make_shards(
@@ -137,6 +96,10 @@ class _Maker:
         self.stopped = threading.Event()
         self.done = self.total = 0
 
+    def _example(self, video):
+        options, info = self.options, self.info_of(video)
+        return make_example(video, info, options.content, options.short_side, options.quality)
+
     def make(self, workers):
         """Writes the shards that are missing; returns the notes of all by the name of the split."""
         plan = self.out / _PROGRESS / "plan.json"
@@ -172,7 +135,7 @@ class _Maker:
         for video in (videos[index] for index in sampled):
             # An unreadable one is met again when its shard is written.
             with contextlib.suppress(BadVideoError):
-                sizes.append(len(self.options.example(video, self.info_of(video))))
+                sizes.append(len(self._example(video)))
         mean = sum(sizes) / len(sizes) if sizes else 0
         return max(1, math.ceil(len(videos) * mean / (self.options.shard_mb * 1e6)))
 
@@ -196,7 +159,7 @@ class _Maker:
                     if self.stopped.is_set():
                         raise InterruptedError("Another shard failed. Received: a stop")
                     try:
-                        writer.write(self.options.example(video, self.info_of(video)))
+                        writer.write(self._example(video))
                         good.append(video)
                     except BadVideoError as error:
                         if not self.skip_bad:

@@ -2,8 +2,7 @@ import csv
 import io
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from smallbig_keras import class_names
 from smallbig_keras.data import AnnotationWarning, Video, find_missing, read_annotations

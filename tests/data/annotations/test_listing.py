@@ -2,8 +2,7 @@ import os
 import unicodedata
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from smallbig_keras.data import (
     AnnotationWarning,

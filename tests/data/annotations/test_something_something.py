@@ -2,8 +2,7 @@ import json
 import os
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from smallbig_keras import class_names
 from smallbig_keras.data import DatasetNotFoundError, Video, read_annotations, read_sthv2
