@@ -113,9 +113,8 @@ def new_artifact(path, overwrite=False):
     check_new(path, overwrite)
     made = [folder for folder in path.parents if not os.path.exists(folder)]
     # Fixed names: the next export clears what a killed one left.
-    temporary, replaced = (
-        path.with_name(f".{word}-{path.name}") for word in ("writing", "replaced")
-    )
+    temporary = path.with_name(f".writing-{path.name}")
+    replaced = path.with_name(f".replaced-{path.name}")
     try:
         make_folder(path.parent)
         _remove(temporary)

@@ -71,8 +71,12 @@ def small_run(small_model, tmp_path_factory):
     """The folder of a run, as training writes it, with training videos, beside two `videos`."""
     root = tmp_path_factory.mktemp("run")
     sample = data.make_sample(root / "data", train_clips=18, val_clips=6)
-    config = {"model": small_model.name, "frames": SHAPE[0], "size": SHAPE[1]}
-    config.update(test_short_side=36, class_names=NAMES, dataset="sthv2", data_root=str(sample))
+    config = {
+        **{"model": small_model.name, "variant": "reference", "options": {}},
+        **{"frames": SHAPE[0], "size": SHAPE[1], "sampling": "segment", "stride": 8},
+        **{"test_short_side": 36, "class_names": NAMES},
+        **{"dataset": "sthv2", "data_root": str(sample)},
+    }
     runs.write_config(root / "run", config)
     small_model.save(root / "run" / runs.BEST)
     (root / "videos").mkdir()

@@ -13,7 +13,7 @@ from ai_edge_litert.interpreter import Interpreter
 import smallbig_keras
 from smallbig_keras import runs
 from smallbig_keras.cli import main
-from smallbig_keras.export import artifacts, tflite
+from smallbig_keras.export import tflite
 from tests.export.conftest import MODELS, NAMES, SHAPE, make_model
 
 # Factors of the representative clips.
@@ -282,11 +282,3 @@ def test_command(small_run, small_model, tmp_path, capsys):
     with pytest.raises(SystemExit, match="^error: Real clips come from the dataset of a run"):
         main([*flags, "--overwrite"])
     assert tflite.read_metadata(path) == info
-
-
-def test_inference_form_keeps_the_graph(small_model, clips):
-    """The copy gives the same outputs in Keras, and shares nothing with the model."""
-    copy = tflite.inference_form(small_model)
-    assert max(errors(expected_scores(copy, clips), expected_scores(small_model, clips))) < 1e-5
-    assert not {id(w) for w in copy.weights} & {id(w) for w in small_model.weights}
-    assert artifacts.scoring_model(copy).input_shape == (None, *SHAPE)

@@ -125,7 +125,7 @@ def test_weights_files(tmp_path):
         main(["export", *flags, "3", *output])
     with pytest.raises(SystemExit, match="--classes must be that of the file. Received"):
         main(["export", *flags, "5", "--model", "C2DR23", *output])
-    with pytest.raises(SystemExit, match="must be those of SmallBigR23"):
+    with pytest.raises(SystemExit, match="not those of SmallBigR23"):
         main(["export", *flags, "3", "--model", "SmallBigR23", *output])
     with pytest.raises(SystemExit, match="must be a file that is there"):
         main(["export", *flags[2:], "3", "--weights", "x.pth", "--model", "C2DR23", *output])
