@@ -109,7 +109,7 @@ def folder_lock(path):
         lock.acquire(timeout=0)
     except filelock.Timeout:
         raise SmallBigError(
-            f"Another process is writing this folder. Choose another --output. Received: {path}"
+            f"Another process is writing this folder: wait, or choose another. Received: {path}"
         ) from None
     try:
         yield
