@@ -122,11 +122,12 @@ class Progress(keras.callbacks.Callback):
     def _draw(self, logs, speed, eta, step="", last=False):
         self.drawn = time.perf_counter()
         values = {k: float(logs[k]) for k in ("loss", "top1", "val_loss", SCORE) if k in logs}
+        clips = speed["clips_per_s"]
         waiting = min(1, speed["data_s"] / speed["step_s"])
         line = (
             f"epoch {self.epoch + 1}/{self.params['epochs']}{step}"
             + "".join(f" {name} {value:.3f}" for name, value in values.items())
-            + f" {speed['clips_per_s']:.1f} clips/s waiting {waiting:.0%} ETA {duration(eta)}"
+            + f" {clips:.{0 if clips >= 100 else 1}f} clips/s waiting {waiting:.0%} ETA {duration(eta)}"
         )
         if not self.stream.isatty():
             print(line[:_COLUMNS], file=self.stream, flush=True)
@@ -137,9 +138,11 @@ class Progress(keras.callbacks.Callback):
 
 
 def duration(seconds):
-    """Returns a time in words, of hours and minutes or of minutes and seconds."""
+    """Returns a time in words of at most two units."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
+    if hours > 9:
+        return f"{hours} h"
     return f"{hours} h {minutes} min" if hours else f"{minutes}:{seconds:02d} min"
 
 
