@@ -122,12 +122,11 @@ class Progress(keras.callbacks.Callback):
     def _draw(self, logs, speed, eta, step="", last=False):
         self.drawn = time.perf_counter()
         values = {k: float(logs[k]) for k in ("loss", "top1", "val_loss", SCORE) if k in logs}
-        clips = speed["clips_per_s"]
         waiting = min(1, speed["data_s"] / speed["step_s"])
         line = (
             f"epoch {self.epoch + 1}/{self.params['epochs']}{step}"
-            + "".join(f" {name} {value:.3f}" for name, value in values.items())
-            + f" {clips:.{0 if clips >= 100 else 1}f} clips/s waiting {waiting:.0%} ETA {duration(eta)}"
+            + "".join(f" {name} {_short(value)}" for name, value in values.items())
+            + f" {_short(speed['clips_per_s'])} clips/s waiting {waiting:.0%} ETA {duration(eta)}"
         )
         if not self.stream.isatty():
             print(line[:_COLUMNS], file=self.stream, flush=True)
@@ -135,6 +134,11 @@ class Progress(keras.callbacks.Callback):
         columns = min(_COLUMNS, shutil.get_terminal_size().columns - 1)
         end = "\n" if last else ""
         print("\r" + line[:columns].ljust(columns), end=end, file=self.stream, flush=True)
+
+
+def _short(value):
+    """A number in five characters, as long as it is below 100,000."""
+    return f"{value:.3f}"[:5].rstrip(".")
 
 
 def duration(seconds):
