@@ -27,6 +27,7 @@ from smallbig_keras.errors import OptionError, SmallBigError
 from smallbig_keras.files import check_writable, sha256
 from smallbig_keras.options import flag, option
 
+CONTINUES = True
 _HINT = "--skip-bad leaves unreadable videos out; smallbig prepare index finds all of them."
 
 

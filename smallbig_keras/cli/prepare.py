@@ -245,6 +245,7 @@ def _command(documentation, options, function):
         __doc__=documentation,
         Options=options,
         check=functools.partial(_check, options),
+        CONTINUES=function in (make_index, make_shards),
         run=function,
     )
 

@@ -153,6 +153,7 @@ def _fit(run, config, resumed):
         runs.write_config(run, config)
     epoch = int(model.optimizer.iterations.numpy()) // steps
     size = complexity(model)
+    print(f"run: {run}")
     print(
         f"{config['model']}: {size.parameters:,} parameters, "
         f"{size.macs / 1e9:.2f} GMAC a clip, {len(videos)} videos, "

@@ -11,7 +11,7 @@ import warnings
 import pytest
 
 from smallbig_keras import cli, errors, runs
-from smallbig_keras.cli import COMMANDS, main, make_parser
+from smallbig_keras.cli import COMMANDS, main, make_parser, prepare
 from smallbig_keras.options import fields_by_group
 from smallbig_keras.training.options import FitOptions
 
@@ -197,6 +197,17 @@ def test_exit_codes(error, code, message, raising, capsys):
         raising(error)
     assert end.value.code == code
     assert message in capsys.readouterr().err
+
+
+def test_an_interrupted_command_that_goes_on_says_so(monkeypatch, capsys):
+    def interrupt(args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(prepare.COMMANDS["index"], "run", interrupt)
+    with pytest.raises(SystemExit):
+        main(["prepare", "index", "--dataset", "csv", "--data-root", "."])
+    printed = capsys.readouterr().err.splitlines()[-1]
+    assert printed == "Interrupted. The same command continues where it stopped."
 
 
 def test_faults_of_the_package_keep_their_traceback(raising):
