@@ -32,7 +32,7 @@ set_environment()
 
 FRAMES, STRIDE, SIZE, WIDTH, HEIGHT, LENGTH = 8, 8, 224, 320, 256, 300
 TEMPLATE = "img_{:05d}.jpg"
-# What each path is compared with.
+# The bare path that each path is compared with.
 BARE = {
     "loader, first epoch": "bare, to the end",
     "loader, later epochs": "bare, to the last frame",

@@ -1,4 +1,4 @@
-"""What the package needs of a machine, and does without where it is not there."""
+"""The process and its machine, also one that lacks the names of Unix."""
 
 import os
 import subprocess

@@ -29,7 +29,7 @@ COMMANDS = {
     "models": "list networks and weights",
     "client": "ask a TensorFlow Serving server",
 }
-# What shells report of a process that Ctrl-C ended.
+# Shells report this code of a process that Ctrl-C ended.
 INTERRUPTED = 130
 # TensorFlow puts words of its own around an error of the loader.
 _IN_GRAPH = re.compile(r"BadVideoError: (.*?)(?=\nTraceback|\n\n\t|\Z)", re.DOTALL)

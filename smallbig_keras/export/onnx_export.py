@@ -121,7 +121,7 @@ def _convert(model, include_preprocessing, naive):
             output_names=list(names),
             tensors_to_rename={clips: "clips", **names},
         )
-    # What fails is an error: the default would go on, and copy all weights before each step,
+    # A failure is an error: the default would go on, and copy all weights before each step,
     # which took more than half of the time.
     converted = optimizer.optimize_graph(converted, catch_errors=False, optimizers=optimizers)
     return converted.make_model(model.name)

@@ -17,7 +17,7 @@ def conv_initializer():
 
 
 class _ClipConv(keras.layers.Conv2D):
-    """What the two convolutions of a clip share: constructor, symmetric padding and cost."""
+    """The common part of both convolutions of a clip: constructor, symmetric padding, cost."""
 
     def __init__(
         self,

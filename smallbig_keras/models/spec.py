@@ -11,7 +11,7 @@ UNITS = (1, 2, 3)
 
 @dataclasses.dataclass(frozen=True)
 class VideoResNetSpec:
-    """What distinguishes one network of the family from another.
+    """The description of one network of the family.
 
     Stages are named as in the paper's Table 1: res2 to res5 are `2` to `5`.
 

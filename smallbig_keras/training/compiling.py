@@ -65,7 +65,7 @@ def make_model(config, steps, load=True):
 
 
 def mixes_labels(config):
-    """Whether labels are shares of the classes."""
+    """Tells whether labels are shares of the classes."""
     return config["mixup_mode"] != "none"
 
 
@@ -117,5 +117,5 @@ def freeze(model, paths):
 
 
 def is_norm(layer):
-    """Whether a layer is a batch normalisation."""
+    """Tells whether a layer is a batch normalisation."""
     return isinstance(layer, keras.layers.BatchNormalization)

@@ -210,7 +210,7 @@ def _http(url, start, note):
     import requests
     import urllib3
 
-    # What is compressed on the way cannot be resumed.
+    # A compressed transfer cannot be resumed.
     headers = {"User-Agent": "smallbig-keras", "Accept-Encoding": "identity"}
     headers |= {"Range": f"bytes={start}-"} if start else {}
     try:

@@ -1,4 +1,4 @@
-"""What became of every variable when weights were loaded."""
+"""The fate of every variable when weights are loaded."""
 
 import dataclasses
 
@@ -9,7 +9,7 @@ from smallbig_keras.weights.fetching import WeightsError
 
 @dataclasses.dataclass(frozen=True)
 class LoadReport:
-    """What was loaded into a model.
+    """The variables that were loaded into a model, and those that were not.
 
     Args:
         source: str. Where the weights come from.

@@ -52,7 +52,7 @@ def read_torch(path):
         path: str or pathlib.Path. The file.
 
     Returns:
-        What was saved: dicts, lists, tuples, strings, numbers and read-only arrays.
+        The saved object: dicts, lists, tuples, strings, numbers and read-only arrays.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -78,7 +78,7 @@ def read_torch(path):
         ) from None
 
 
-# What unpickling of damaged bytes raises.
+# Unpickling of damaged bytes raises these.
 _DAMAGE = (
     *(pickle.UnpicklingError, zipfile.BadZipFile, struct.error, EOFError, AttributeError),
     *(ImportError, IndexError, KeyError, MemoryError, NotImplementedError, OverflowError),

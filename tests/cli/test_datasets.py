@@ -23,7 +23,7 @@ SMALL = [
     *("--weights", "none", "--frames", "4", "--size", "32", "--short-side", "36", "45"),
     *("--test-short-side", "36", "--batch-size", "4", "--epochs", "1"),
 ]
-# What the miniatures need beyond a root.
+# Options that the miniatures need beyond a root.
 FLAGS = {"hmdb51": ["--split-number", "1"]}
 
 

@@ -1,4 +1,4 @@
-"""What training does with odd files and what evaluation says: the tables of `docs/odd_files.md`."""
+"""Odd files in training and evaluation: the tables of `docs/odd_files.md`."""
 
 import pathlib
 import re
@@ -21,7 +21,7 @@ MODEL = [
 
 
 def reasons(printed, root):
-    """What was said of each file, by name: the end of its line."""
+    """The reason printed for each file, by name."""
     lines = re.findall(rf"^'{re.escape(str(root))}.*$", printed, re.MULTILINE)
     found = {}
     for line in lines:

@@ -1,4 +1,4 @@
-"""What holds for every network: views, time, sizes, policies, round trips, backends."""
+"""Properties of every network: views, time, sizes, policies, round trips, backends."""
 
 import json
 import os

@@ -26,7 +26,7 @@ LAST = {**LOGS, **SPEED, "val_loss": 123.456, "val_top1": 0.9, "val_top5": 1.0, 
 
 
 def train(terminal, monkeypatch, redraw=0):
-    """What two epochs of three steps print; the numbers are as long as they get."""
+    """Returns the lines of two epochs of three steps; the numbers are as long as they get."""
     monkeypatch.setattr(callbacks, "_REDRAW", redraw)
     stream = Stream(terminal)
     progress = Progress(types.SimpleNamespace(speed=lambda: SPEED), stream)
