@@ -10,8 +10,10 @@ A run is a folder: `config.json`, `log.csv`, `tensorboard/`, `best.keras`, `last
 
 import dataclasses
 import json
+import pathlib
 
 from smallbig_keras import runs
+from smallbig_keras.data.options import dataset_options, read_split
 from smallbig_keras.errors import OptionError
 from smallbig_keras.files import check_writable
 from smallbig_keras.options import flag, option, read_file
@@ -66,6 +68,10 @@ def check(given):
         given = read | given
     options = resolve(given)
     check_writable(options.output or "runs")
+    root = options.data_root and pathlib.Path(options.data_root)
+    if not (options.sample or options.shards or (root and root.is_dir())):
+        # The error shows the expected layout, before TensorFlow is imported.
+        read_split(dataset_options(options), "train")
     return options
 
 

@@ -138,10 +138,18 @@ def test_help_and_misspelt_words_import_no_framework(words):
 
 def test_tensorflow_starts_quietly(tmp_path):
     """No line but the message, although TensorFlow was imported and looked for devices."""
-    result = smallbig("fit", "--dataset", "csv", "--data-root", "nowhere", cwd=tmp_path)
+    result = smallbig("fit", "--dataset", "csv", "--data-root", ".", cwd=tmp_path)
     assert result.returncode == 2 and result.stdout == ""
-    assert result.stderr.startswith("error: "), result.stderr
-    assert "nowhere" in result.stderr and "oneDNN" not in result.stderr
+    assert result.stderr.startswith("error: A dataset in csv files"), result.stderr
+    assert "no train.csv in it" in result.stderr and "oneDNN" not in result.stderr
+
+
+def test_a_missing_dataset_shows_the_layout_at_once(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["fit", "--dataset", "sthv2", "--data-root", "nowhere"])
+    printed = capsys.readouterr().err
+    assert end.value.code == 2
+    assert "20bn-something-something-v2" in printed and "nowhere (there is no such" in printed
 
 
 def test_errors_are_kept_that_follow_a_quiet_start(capfd):

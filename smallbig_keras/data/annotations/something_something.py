@@ -32,7 +32,7 @@ Something-Something V2 is given out by Qualcomm after registration. A small samp
 layout is made by
     smallbig prepare sample --out DIR
 or on the fly by
-    smallbig fit --dataset sthv2 --sample"""
+    smallbig fit --sample"""
 _FOLDERS_V2 = (
     *("20bn-something-something-v2", "videos", "20bn-something-something-v2-frames"),
     *("rawframes", "frames"),
