@@ -11,26 +11,24 @@ opens a file with OpenCV and decodes: to its end, to the last frame of the clip,
 It keeps the frames as they come, without augmentation and batches.
 """
 
+import argparse
+import itertools
+import mmap
 import pathlib
-import sys
+import shutil
+import statistics
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
 
-sys.path.append(str(pathlib.Path(__file__).parents[1] / "training"))
-import environment  # noqa: E402, F401  # isort: skip
-import argparse  # noqa: E402
-import itertools  # noqa: E402
-import os  # noqa: E402
-import resource  # noqa: E402
-import shutil  # noqa: E402
-import statistics  # noqa: E402
-import tempfile  # noqa: E402
-import time  # noqa: E402
-from concurrent.futures import ThreadPoolExecutor  # noqa: E402
+import cv2
+import numpy as np
 
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
+from smallbig_keras import data
+from smallbig_keras.data.sample_set import find_footage
+from smallbig_keras.machine import num_processors, peak_memory, set_environment
 
-from smallbig_keras import data  # noqa: E402
-from smallbig_keras.data.sample_set import find_footage  # noqa: E402
+set_environment()
 
 FRAMES, STRIDE, SIZE, WIDTH, HEIGHT, LENGTH = 8, 8, 224, 320, 256, 300
 TEMPLATE = "img_{:05d}.jpg"
@@ -49,7 +47,7 @@ def main():
     )
     parser.add_argument("--videos", type=int, default=48)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--workers", type=int, default=os.cpu_count())
+    parser.add_argument("--workers", type=int, default=num_processors())
     parser.add_argument("--memory", type=int, metavar="CLIPS", help="measure memory, not speed")
     parser.add_argument("--keep", metavar="DIR", help="folder for the data, kept for later runs")
     args = parser.parse_args()
@@ -71,13 +69,13 @@ def make_paths(folder, args):
     if len(files) != args.videos:
         files = write_videos(folder / "videos", args.videos)
     videos = [data.Video(str(file), i % 4, file.stem) for i, file in enumerate(files)]
-    facts = {video.path: data.probe_video(video.path) for video in videos}
-    if not all(fact.exact_seek for fact in facts.values()):
+    infos = {video.path: data.probe_video(video.path) for video in videos}
+    if not all(info.exact_seek for info in infos.values()):
         raise SystemExit("Seeking must be exact in the videos of the benchmark. Received: no")
     splits = {"train": videos}
     for content in ("frames", "video"):
         options = data.ShardOptions("csv", content, shard_mb=64)
-        data.make_shards(splits, ["a", "b", "c", "d"], folder / content, options, facts)
+        data.make_shards(splits, ["a", "b", "c", "d"], folder / content, options, infos)
     frames = [
         data.Video(str(folder / "jpeg" / video.id), video.label, video.id, LENGTH, TEMPLATE)
         for video in videos
@@ -92,7 +90,7 @@ def make_paths(folder, args):
     sources = {
         "loader, first epoch": ForgetfulSource(videos),
         "loader, later epochs": data.VideoSource(videos),
-        "loader, index": data.VideoSource(videos, facts),
+        "loader, index": data.VideoSource(videos, infos),
         "shards of videos": data.ShardSource(folder / "video", "train"),
         "folders of JPEG": data.VideoSource(frames),
         "shards of JPEG": data.ShardSource(folder / "frames", "train"),
@@ -245,9 +243,8 @@ def resident_memory():
     """Bytes of memory of this process, now where the system tells, else at most so far."""
     status = pathlib.Path("/proc/self/statm")
     if status.exists():
-        return int(status.read_text().split()[1]) * resource.getpagesize()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+        return int(status.read_text().split()[1]) * mmap.PAGESIZE
+    return peak_memory()
 
 
 if __name__ == "__main__":

@@ -19,21 +19,12 @@ DISK_ERRORS = (
     *(errno.EPERM, errno.ENOTDIR, errno.ENAMETOOLONG),
 )
 # Of these, the ones that libraries report in words alone.
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LOCK = ".lock"
 
 
 def replace_file(file, write, keep=None):
-    """Writes a file so that a reader sees the old one or the new one, never a part.
-
-    Args:
-        file: pathlib.Path. The file.
-        write: function that writes a file at the path that it is given.
-        keep: pathlib.Path. Where the present `file` is moved first. Defaults to `None`.
-
-    Raises:
-        ResourceError: if the disk is full or the folder cannot be written; nothing is left.
-    """
+    """Writes a file by `write(path)`: a reader sees the old one or the new one, never a part."""
     temporary = file.with_name(f".writing-{file.name}")
     try:
         write(temporary)
@@ -48,7 +39,13 @@ def replace_file(file, write, keep=None):
         reason = disk_error(error)
         if reason is None:
             raise
-        raise ResourceError(f"{file} could not be written: {reason}.") from error
+        raise _kind(error)(f"{file} could not be written: {reason}.") from error
+
+
+def _kind(error):
+    """The class of an error: a full disk failed, a path that cannot be written was given."""
+    given = isinstance(error, OSError) and error.errno not in (None, errno.EIO, *_FULL)
+    return SmallBigError if given else ResourceError
 
 
 def disk_error(error):
@@ -75,11 +72,29 @@ def make_folder(path):
         with tempfile.TemporaryFile(dir=path) as file:
             file.write(b"0")
     except OSError as error:
-        kind = ResourceError if error.errno in (*_FULL, errno.EIO) else SmallBigError
-        raise kind(
-            f"The output folder cannot be written: {error.strerror or error}. Received: {path}"
-        ) from error
+        raise _unwritable(error, path) from error
     return path
+
+
+def check_writable(path):
+    """Checks that a file or folder can be made, and makes nothing.
+
+    Raises:
+        SmallBigError: if it cannot be made or written.
+        ResourceError: if the disk is full.
+    """
+    path = pathlib.Path(path).absolute()
+    try:
+        there = next(folder for folder in (path, *path.parents) if folder.exists())
+        there = there.parent if there == path and there.is_file() else there
+        with tempfile.TemporaryFile(dir=there) as file:
+            file.write(b"0")
+    except OSError as error:
+        raise _unwritable(error, path) from error
+
+
+def _unwritable(error, path):
+    return _kind(error)(f"This cannot be written: {error.strerror or error}. Received: {path}")
 
 
 @contextlib.contextmanager
@@ -94,7 +109,7 @@ def folder_lock(path):
         lock.acquire(timeout=0)
     except filelock.Timeout:
         raise SmallBigError(
-            f"Another process is writing this folder. Choose another --output. Received: {path}"
+            f"Another process is writing this folder: wait, or choose another. Received: {path}"
         ) from None
     try:
         yield

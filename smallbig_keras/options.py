@@ -128,13 +128,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def add_flags(parser, cls, recipes=None):
-    """Adds the options of a dataclass to a parser, in groups; what is not given stays out.
-
-    Args:
-        parser: Parser.
-        cls: dataclass of options.
-        recipes: dict of defaults by dataset, for help. Defaults to `None`.
-    """
+    """Adds the options of a dataclass in groups; help shows the defaults of recipes by dataset."""
     hints = typing.get_type_hints(cls)
     for title, fields in fields_by_group(cls).items():
         group = parser.add_argument_group(title)
@@ -214,19 +208,7 @@ def choice_error(value, choices):
 
 
 def read_file(path, cls, facts=()):
-    """Reads options from a JSON file, such as the `config.json` of a run.
-
-    Args:
-        path: str or pathlib.Path. The file.
-        cls: dataclass of options.
-        facts: sequence of str. Keys that are no options and are left out. Defaults to `()`.
-
-    Returns:
-        dict of values by name; `null` stands for an option that is not given.
-
-    Raises:
-        SmallBigError: if the file cannot be read, or a key or a value is none of an option.
-    """
+    """Reads options by name from a JSON file, such as a run's `config.json`."""
     try:
         with open(path, encoding="utf-8") as file:
             given = json.load(file)

@@ -25,18 +25,7 @@ _ADDED = {"sample": False, "weights": None, "weights_dir": None, "index": None, 
 
 
 def read_config(path):
-    """Reads the configuration of a run.
-
-    Args:
-        path: str or pathlib.Path. Folder of the run.
-
-    Returns:
-        dict.
-
-    Raises:
-        FileNotFoundError: if the folder holds no run.
-        ValueError: if the file is damaged.
-    """
+    """Reads the configuration of a run, a dict; a folder that is none is an error."""
     file = pathlib.Path(path) / CONFIG
     if not file.is_file():
         there = "" if pathlib.Path(path).exists() else ", which is not there"
@@ -67,29 +56,14 @@ def _updated(config):
 
 
 def write_config(path, config):
-    """Writes the configuration of a run, creating its folder.
-
-    Args:
-        path: str or pathlib.Path. Folder of the run.
-        config: dict that JSON can hold.
-    """
+    """Writes the configuration of a run, creating its folder."""
     path = pathlib.Path(path)
     path.mkdir(parents=True, exist_ok=True)
     replace_file(path / CONFIG, lambda file: file.write_text(json.dumps(config, indent=2) + "\n"))
 
 
 def open_checkpoint(file):
-    """Opens a checkpoint.
-
-    Args:
-        file: pathlib.Path. A `.keras` file.
-
-    Returns:
-        `keras.Model`.
-
-    Raises:
-        ValueError: if the file is not whole.
-    """
+    """Opens a `.keras` file; one that is not whole is an error."""
     if not zipfile.is_zipfile(file):
         raise SmallBigError(
             f"A checkpoint must be a whole .keras file; this one is cut short or of another "
@@ -114,15 +88,7 @@ def find_checkpoint(path, checkpoint=BEST):
 
 
 def save_checkpoint(model, file, keep=None, include_optimizer=True):
-    """Writes a checkpoint so that a reader sees the old one or the new one, never a part.
-
-    Args:
-        model: `keras.Model`.
-        file: pathlib.Path. The `.keras` file to write.
-        keep: pathlib.Path. Where the present `file` is moved first. Defaults to `None`.
-        include_optimizer: bool. Whether the state of the optimiser is kept. Defaults to
-            `True`.
-    """
+    """Writes a checkpoint, the old one kept as `keep`; a reader sees the old or the new one."""
     if not include_optimizer:
         import keras
 
@@ -131,17 +97,7 @@ def save_checkpoint(model, file, keep=None, include_optimizer=True):
 
 
 def find_last_checkpoint(path):
-    """Finds the newest whole checkpoint of a run.
-
-    Args:
-        path: str or pathlib.Path. Folder of the run.
-
-    Returns:
-        pathlib.Path, or `None` if the run was stopped before its first checkpoint.
-
-    Raises:
-        ValueError: if there are checkpoints but none is whole.
-    """
+    """Finds the newest whole checkpoint of a run; `None` before the first one."""
     files = [file for name in (LAST, PREVIOUS) if (file := pathlib.Path(path) / name).is_file()]
     for file in files:
         if zipfile.is_zipfile(file):
@@ -153,25 +109,13 @@ def find_last_checkpoint(path):
 
 
 def restore_checkpoint(model, file):
-    """Sets weights and the state of the optimiser to those of a checkpoint.
-
-    Args:
-        model: compiled `keras.Model`, built as the one in the checkpoint.
-        file: pathlib.Path. A `.keras` file.
-    """
+    """Sets weights and the optimiser's state of a compiled model to those of a checkpoint."""
     model.optimizer.build(model.trainable_variables)
     model.load_weights(file)
 
 
 def read_log(path):
-    """Reads the log of a run.
-
-    Args:
-        path: str or pathlib.Path. Folder of the run.
-
-    Returns:
-        list of dicts, one an epoch, with numbers by name.
-    """
+    """Reads the log of a run: a list of dicts, one an epoch."""
     file = pathlib.Path(path) / LOG
     if not file.is_file():
         return []
@@ -180,12 +124,7 @@ def read_log(path):
 
 
 def write_log(path, rows):
-    """Writes the log of a run.
-
-    Args:
-        path: str or pathlib.Path. Folder of the run.
-        rows: list of dicts, one an epoch, with numbers by name.
-    """
+    """Writes the log of a run."""
 
     def write(temporary):
         with temporary.open("w", newline="") as lines:

@@ -1,6 +1,6 @@
-from smallbig_keras.machine import set_environment
+from smallbig_keras.machine import quiet_tensorflow
 
-set_environment()
+quiet_tensorflow()
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402

@@ -64,7 +64,12 @@ def main(arguments=None):
         args = command.check(given)
         if getattr(command, "NEEDS_TENSORFLOW", True):
             quiet_tensorflow()
-        return command.run(args)
+        try:
+            return command.run(args)
+        except KeyboardInterrupt as error:
+            if error.args or not getattr(command, "CONTINUES", False):
+                raise
+            raise KeyboardInterrupt("The same command continues where it stopped.") from None
 
 
 def console(arguments=None):

@@ -24,9 +24,10 @@ from smallbig_keras.data.options import (
     update_dataset,
 )
 from smallbig_keras.errors import OptionError, SmallBigError
-from smallbig_keras.files import make_folder, sha256
+from smallbig_keras.files import check_writable, sha256
 from smallbig_keras.options import flag, option
 
+CONTINUES = True
 _HINT = "--skip-bad leaves unreadable videos out; smallbig prepare index finds all of them."
 
 
@@ -88,8 +89,6 @@ def run(args):
     config = runs.read_config(args.weights)
     dataset = update_dataset(dataset_options(config), args)
     output = None if args.ensemble else args.output
-    if args.output:
-        make_folder(args.output)
     scores, folder = _evaluate_run(args.weights, config, dataset, args, output)
     results = evaluation.write_report(folder, scores)
     members = [scores]
@@ -125,6 +124,7 @@ def check(given):
     if args.save_every is not None:
         warnings.warn("--save-every has no effect any more: every batch is saved.", stacklevel=2)
     config = runs.read_config(args.weights)
+    check_writable(args.output or pathlib.Path(args.weights, "evaluation"))
     check_dataset(update_dataset(dataset_options(config), args))
     if args.stride and (args.sampling or config["sampling"]) == "segment":
         raise OptionError(

@@ -22,6 +22,7 @@ from smallbig_keras.cli.source import (
     load_source,
 )
 from smallbig_keras.errors import OptionError
+from smallbig_keras.files import check_writable
 from smallbig_keras.options import flag, option
 
 # The formats, and the options that each has beside the common ones.
@@ -124,4 +125,5 @@ def check(given):
                     f"Received: {given[name]}"
                 )
     check_source(args)
+    check_writable(args.output)
     return dataclasses.replace(args, format=kind)

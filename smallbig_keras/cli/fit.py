@@ -13,6 +13,7 @@ import json
 
 from smallbig_keras import runs
 from smallbig_keras.errors import OptionError
+from smallbig_keras.files import check_writable
 from smallbig_keras.options import flag, option, read_file
 from smallbig_keras.training.options import FACTS, FitOptions, resolve
 from smallbig_keras.training.recipes import PAPER
@@ -63,7 +64,9 @@ def check(given):
             read.pop("data_root", None)
             read.pop("dataset", None)
         given = read | given
-    return resolve(given)
+    options = resolve(given)
+    check_writable(options.output or "runs")
+    return options
 
 
 def run(options):

@@ -29,7 +29,7 @@ from smallbig_keras.data.options import (
 )
 from smallbig_keras.data.shards.options import ShardOptions
 from smallbig_keras.errors import OptionError, ResourceError, SmallBigError
-from smallbig_keras.files import make_folder, replace_file
+from smallbig_keras.files import check_writable, replace_file
 from smallbig_keras.options import flag, option
 
 SPLITS = ("train", "validation", "test")
@@ -160,7 +160,6 @@ def make_sample(args):
     """Makes the sample set; returns its folder."""
     from smallbig_keras.data import sample_set
 
-    make_folder(pathlib.Path(args.out).absolute().parent)
     folder = sample_set.make_sample(
         args.out, seed=args.seed, workers=args.workers, progress=progress_bar("clip")
     )
@@ -228,6 +227,9 @@ def _check(options, given):
                 f"dataset={args.dataset}, data_root={args.data_root}, shards={args.shards}"
             )
         check_dataset(dataset_options(args))
+    target = args.out if "out" in given else given.get("index") or given.get("data_root")
+    if target:
+        check_writable(target)
     if given.get("content") == "video":
         for name in {"short_side", "quality"} & set(given):
             raise OptionError(
@@ -243,6 +245,7 @@ def _command(documentation, options, function):
         __doc__=documentation,
         Options=options,
         check=functools.partial(_check, options),
+        CONTINUES=function in (make_index, make_shards),
         run=function,
     )
 

@@ -6,6 +6,7 @@ smallbig publish runs/RUN --name k400 --out published
 import dataclasses
 
 from smallbig_keras import runs
+from smallbig_keras.files import check_writable
 from smallbig_keras.options import option
 
 
@@ -26,6 +27,7 @@ def check(given):
     """Returns the options."""
     args = Options(**given)
     runs.read_config(args.run)
+    check_writable(args.out)
     return args
 
 

@@ -19,7 +19,7 @@ from smallbig_keras.cli.source import (
     load_source,
 )
 from smallbig_keras.errors import ResourceError, SmallBigError
-from smallbig_keras.files import replace_file
+from smallbig_keras.files import check_writable, make_folder, replace_file
 from smallbig_keras.options import option
 
 
@@ -46,6 +46,8 @@ def check(given):
     if args.rounds < 1:
         raise SmallBigError(f"--rounds must be at least 1. Received: {args.rounds}")
     check_source(args)
+    if args.output:
+        check_writable(args.output)
     return args
 
 
@@ -60,10 +62,9 @@ def run(args):
     table = export.format_table(latency, comparisons)
     print(f"{len(clips)} clips\n\n{table}")
     if args.output:
-        text = table + "\n"
-        replace_file(
-            pathlib.Path(args.output), lambda file: file.write_text(text, encoding="utf-8")
-        )
+        path, text = pathlib.Path(args.output), table + "\n"
+        make_folder(path.parent)
+        replace_file(path, lambda file: file.write_text(text, encoding="utf-8"))
     failed = [c.name for c in comparisons if not c.passed]
     if failed:
         raise ResourceError(f"Artifacts are out of tolerance. Received: {', '.join(failed)}")

@@ -81,7 +81,5 @@ class UnreadableVideos:
     def summary(self):
         """Returns the first line of the report and counts the others, a str for errors."""
         first, *others = self.report()
-        more = (
-            f"\nand {len(others)} more. `smallbig prepare index`, or `check` of shards, lists them."
-        )
+        more = f"\nand {len(others)} more. Find all: smallbig prepare index, for shards check."
         return first + (more if others else "")

@@ -9,7 +9,7 @@ import numpy as np
 
 from smallbig_keras.errors import NotFoundError, SmallBigError, optional_import
 from smallbig_keras.labels import preprocess_input
-from smallbig_keras.machine import num_processors
+from smallbig_keras.machine import hidden_stderr, num_processors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,8 +102,9 @@ def _open_tflite(path, threads):
 
     info = read_metadata(path)
     try:
-        interpreter = litert.Interpreter(model_path=str(path), num_threads=threads)
-        runner = interpreter.get_signature_runner()
+        with hidden_stderr():
+            interpreter = litert.Interpreter(model_path=str(path), num_threads=threads)
+            runner = interpreter.get_signature_runner()
     except (ValueError, RuntimeError) as error:
         raise SmallBigError(f"{path} must be a whole TFLite file. Received: {error}") from None
     dtype = runner.get_input_details()["clips"]["dtype"]

@@ -12,6 +12,7 @@ import numpy as np
 from smallbig_keras.errors import NotFoundError, SmallBigError, optional_import
 from smallbig_keras.export import artifacts
 from smallbig_keras.export.inference_form import inference_form
+from smallbig_keras.machine import hidden_stderr
 
 PRECISIONS = ("float32", "float16", "dynamic", "int8")
 MIN_REPRESENTATIVE = 16
@@ -98,7 +99,8 @@ def to_tflite(
             archive.writestr(LABELS, "\n".join(info["labels"]) + "\n")
             archive.writestr(METADATA, json.dumps(info, indent=2) + "\n")
         # Some graphs are refused only here, when memory and kernels are chosen.
-        litert.Interpreter(model_path=str(temporary), num_threads=1).allocate_tensors()
+        with hidden_stderr():
+            litert.Interpreter(model_path=str(temporary), num_threads=1).allocate_tensors()
     return path
 
 

@@ -4,17 +4,7 @@ from smallbig_keras.errors import SmallBigError
 
 
 def check_pool_size(pool_size):
-    """Returns `pool_size` as a tuple.
-
-    Args:
-        pool_size: sequence `(frames, height, width)`.
-
-    Returns:
-        tuple of three.
-
-    Raises:
-        ValueError: if it is not three odd ints of at least 1, the first of which may be `None`.
-    """
+    """Returns `(frames, height, width)` of odd ints as a tuple; frames may be `None` for all."""
     sizes = tuple(pool_size) if isinstance(pool_size, tuple | list) else ()
     checked = sizes[1:] if sizes[:1] == (None,) else sizes
     if len(sizes) != 3 or not all(isinstance(n, int) and n > 0 and n % 2 for n in checked):

@@ -19,20 +19,7 @@ EXPANSION = 4
 
 
 def apply_convolution(x, filters, kernel_size, name, strides=1, temporal=False, activation=None):
-    """Applies convolution, normalisation and activation to a clip.
-
-    Args:
-        x: tensor `(batch, frames, height, width, channels)`.
-        filters: int. Channels of the output.
-        kernel_size: int. Pixels, or frames if `temporal`.
-        name: str. Prefix of the layers' names.
-        strides: int. Step over height and width. Defaults to `1`.
-        temporal: bool. Whether the convolution is over time. Defaults to `False`.
-        activation: name of an activation or `None`. Defaults to `None`.
-
-    Returns:
-        tensor `(batch, frames, height / strides, width / strides, filters)`.
-    """
+    """Applies convolution, over space or over time, then normalisation and activation to a clip."""
     conv = TemporalConv if temporal else FrameConv
     x = conv(filters, kernel_size, strides, name=f"{name}_conv")(x)
     x = FusedBatchNormalization(name=f"{name}_norm")(x)
@@ -40,35 +27,14 @@ def apply_convolution(x, filters, kernel_size, name, strides=1, temporal=False, 
 
 
 def apply_extra(x, spec, name):
-    """Applies the extra unit of `spec` to a clip.
-
-    Args:
-        x: tensor `(batch, frames, height, width, channels)`.
-        spec: VideoResNetSpec. Its `extra` is not `None`.
-        name: str. Name of the layer.
-
-    Returns:
-        tensor of the same shape.
-    """
+    """Applies the extra unit of `spec` to a clip."""
     if spec.extra == "squeeze_excite":
         return SqueezeExciteUnit(spec.extra_ratio, spec.pool, name=name)(x)
     return SmallBigExtraUnit(spec.extra_ratio, spec.pool, spec.share_weights, name=name)(x)
 
 
 def apply_block(x, spec, stage, width, strides, name):
-    """Applies a bottleneck block (paper, Fig. 2): 1x1x1, 1x3x3, 1x1x1 and the shortcut.
-
-    Args:
-        x: tensor `(batch, frames, height, width, channels)`.
-        spec: VideoResNetSpec.
-        stage: int. The block's stage, 2 to 5.
-        width: int. Channels inside; four times as many at the end.
-        strides: int. Step over height and width, taken by the 1x3x3 convolution.
-        name: str. Prefix of the layers' names.
-
-    Returns:
-        tensor `(batch, frames, height / strides, width / strides, 4 * width)`.
-    """
+    """Applies a bottleneck block (paper, Fig. 2): 1x1x1, 1x3x3, 1x1x1 and the shortcut."""
     smallbig = stage in spec.smallbig_stages
     extra = spec.extra_position if smallbig and spec.extra else None
     if extra == "input":
@@ -112,15 +78,7 @@ def apply_block(x, spec, stage, width, strides, name):
 
 
 def apply_trunk(x, spec):
-    """Applies stem and stages (paper, Table 1).
-
-    Args:
-        x: tensor `(batch, frames, height, width, channels)`.
-        spec: VideoResNetSpec.
-
-    Returns:
-        tensor `(batch, frames, height / 32, width / 32, 32 * spec.width)`.
-    """
+    """Applies stem and stages (paper, Table 1): height and width / 32, 32 * spec.width channels."""
     x = apply_convolution(x, spec.width, 7, "stem", strides=2, activation="relu")
     x = ClipPooling((1, 3, 3), strides=2, name="stem_pool")(x)
     for index, (stage, blocks) in enumerate(zip(STAGES, spec.blocks, strict=True)):

@@ -125,8 +125,8 @@ class Progress(keras.callbacks.Callback):
         waiting = min(1, speed["data_s"] / speed["step_s"])
         line = (
             f"epoch {self.epoch + 1}/{self.params['epochs']}{step}"
-            + "".join(f" {name} {value:.3f}" for name, value in values.items())
-            + f" {speed['clips_per_s']:.1f} clips/s waiting {waiting:.0%} ETA {duration(eta)}"
+            + "".join(f" {name} {_short(value)}" for name, value in values.items())
+            + f" {_short(speed['clips_per_s'])} clips/s waiting {waiting:.0%} ETA {duration(eta)}"
         )
         if not self.stream.isatty():
             print(line[:_COLUMNS], file=self.stream, flush=True)
@@ -136,10 +136,17 @@ class Progress(keras.callbacks.Callback):
         print("\r" + line[:columns].ljust(columns), end=end, file=self.stream, flush=True)
 
 
+def _short(value):
+    """A number in five characters, as long as it is below 100,000."""
+    return f"{value:.3f}"[:5].rstrip(".")
+
+
 def duration(seconds):
-    """Returns a time in words, of hours and minutes or of minutes and seconds."""
+    """Returns a time in words of at most two units."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
+    if hours > 9:
+        return f"{hours} h"
     return f"{hours} h {minutes} min" if hours else f"{minutes}:{seconds:02d} min"
 
 

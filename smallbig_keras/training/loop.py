@@ -31,17 +31,7 @@ from smallbig_keras.weights.resolution import find_weights
 
 
 def start(options):
-    """Begins a run in a folder of its own and trains it.
-
-    Args:
-        options: FitOptions.
-
-    Returns:
-        dict, the row of the log with the best validation.
-
-    Raises:
-        SmallBigError: if the folder, the data or the weights cannot be used.
-    """
+    """Begins the run of FitOptions in a folder of its own; returns the best row of its log."""
     _check_layers(options)
     with _new_folder(options) as run:
         config = dataclasses.asdict(options)
@@ -112,8 +102,12 @@ def _free_folder(options):
 def _train(run, config, resumed=False):
     """Trains, and ends every interruption with the command that continues."""
     command = f"smallbig fit --resume {run}"
+    policy = keras.config.dtype_policy()
     try:
-        return _fit(run, config, resumed)
+        with warnings.catch_warnings():
+            # The number of readable videos is known after the first validation.
+            warnings.filterwarnings("ignore", "Your input ran out of data", UserWarning)
+            return _fit(run, config, resumed)
     except KeyboardInterrupt:
         if (run / runs.CONFIG).exists():
             raise KeyboardInterrupt(f"Resume with: {command}") from None
@@ -124,6 +118,9 @@ def _train(run, config, resumed=False):
             raise
         message = error if isinstance(error, ResourceError) else f"{run}: {reason}."
         raise ResourceError(f"{message}\nFree the disk, then resume with: {command}") from error
+    finally:
+        # A notebook goes on as it was.
+        keras.config.set_dtype_policy(policy)
 
 
 def _fit(run, config, resumed):
@@ -156,6 +153,7 @@ def _fit(run, config, resumed):
         runs.write_config(run, config)
     epoch = int(model.optimizer.iterations.numpy()) // steps
     size = complexity(model)
+    print(f"run: {run}")
     print(
         f"{config['model']}: {size.parameters:,} parameters, "
         f"{size.macs / 1e9:.2f} GMAC a clip, {len(videos)} videos, "
@@ -165,8 +163,6 @@ def _fit(run, config, resumed):
     train_clips, validation_clips = _clips(
         config, videos, validation, epoch, unreadable, unreadable_validation
     )
-    # The number of readable videos is known after the first validation.
-    warnings.filterwarnings("ignore", "Your input ran out of data", UserWarning)
     meter = WaitMeter()
     times = EpochTimes(config["batch_size"], meter)
     recorder = RunRecorder(run, epoch)

@@ -10,8 +10,8 @@ import warnings
 
 import pytest
 
-from smallbig_keras import cli, errors
-from smallbig_keras.cli import COMMANDS, main, make_parser
+from smallbig_keras import cli, errors, runs
+from smallbig_keras.cli import COMMANDS, main, make_parser, prepare
 from smallbig_keras.options import fields_by_group
 from smallbig_keras.training.options import FitOptions
 
@@ -86,6 +86,34 @@ def test_help_shows_every_option_with_its_default(name, capsys):
     )
     total = len(vars(module.Options)["__dataclass_fields__"])
     assert text.count("(default: ") == total - required
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["fit", "--sample", "--output"],
+        ["evaluate", "--weights", "run", "--output"],
+        ["export", "--weights", "run", "--output"],
+        ["verify", "artifact", "--weights", "run", "--output"],
+        ["publish", "run", "--name", "k400", "--out"],
+        ["prepare", "sample", "--out"],
+        ["prepare", "shards", "--dataset", "csv", "--data-root", "run", "--out"],
+        ["prepare", "index", "--dataset", "csv", "--data-root", "run", "--index"],
+    ],
+)
+def test_an_output_that_cannot_be_written_is_one_line(words, tmp_path, monkeypatch, capsys):
+    """Before any work, whatever the command; nothing is made."""
+    monkeypatch.chdir(tmp_path)
+    config = dict.fromkeys(runs._NEEDED, 1) | {"dataset": "csv", "sampling": "segment"}
+    runs.write_config("run", config | {"data_root": "run"})
+    pathlib.Path("file").write_text("")
+    for place in ("file/out", "/proc/out/x", "n" * 300):
+        with pytest.raises(SystemExit) as end:
+            main([*words, place])
+        assert end.value.code == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "cannot be written" in line and place in line, line
+    assert sorted(os.listdir()) == ["file", "run"] and os.listdir("run") == [runs.CONFIG]
 
 
 def test_help_shows_defaults_by_dataset(capsys):
@@ -169,6 +197,17 @@ def test_exit_codes(error, code, message, raising, capsys):
         raising(error)
     assert end.value.code == code
     assert message in capsys.readouterr().err
+
+
+def test_an_interrupted_command_that_goes_on_says_so(monkeypatch, capsys):
+    def interrupt(args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(prepare.COMMANDS["index"], "run", interrupt)
+    with pytest.raises(SystemExit):
+        main(["prepare", "index", "--dataset", "csv", "--data-root", "."])
+    printed = capsys.readouterr().err.splitlines()[-1]
+    assert printed == "Interrupted. The same command continues where it stopped."
 
 
 def test_faults_of_the_package_keep_their_traceback(raising):

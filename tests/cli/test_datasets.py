@@ -80,7 +80,7 @@ def test_missing_videos_are_counted_and_named(tmp_path, capsys):
     assert "unreadable videos in training" in printed and gone in printed
     with (
         pytest.warns(data.AnnotationWarning),
-        pytest.raises(SystemExit, match="At most 0 bad videos"),
+        pytest.raises(SystemExit, match="At most 0 unreadable videos"),
     ):
         fit([*flags, "--output", str(tmp_path / "strict"), "--max-bad-clips", "0"])
 

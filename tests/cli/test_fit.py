@@ -216,7 +216,7 @@ def test_bad_video_is_replaced_in_training_and_an_error_in_evaluation(sample, tm
     assert "27.webm" in printed
     assert printed.splitlines()[-1].endswith("videos=11")
 
-    with missing, pytest.raises(SystemExit, match="At most 0 bad videos.*Received: 1"):
+    with missing, pytest.raises(SystemExit, match="At most 0 unreadable videos.*Received: 1"):
         fit(arguments(root, tmp_path / "strict", "--epochs", "1", "--max-bad-clips", "0"))
     with pytest.raises(SystemExit, match="Received: .*3.webm"):
         predict([str(videos / name) for name in ("3.webm", "4.webm")] + ["--weights", str(output)])

@@ -7,7 +7,9 @@ import sys
 import textwrap
 import threading
 import time
+import warnings
 
+import keras
 import pytest
 
 from smallbig_keras import files, runs
@@ -87,7 +89,7 @@ def test_output_that_cannot_be_made(place, flags, tmp_path, capsys):
         main([*flags, "--output", str(output)])
     assert end.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "output folder cannot be written" in line and str(output) in line
+    assert "cannot be written" in line and str(output) in line
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
@@ -136,9 +138,11 @@ def test_interrupted_training_names_the_command(flags, tmp_path, monkeypatch, ca
         raise KeyboardInterrupt
 
     monkeypatch.setattr(loop.RunRecorder, "on_epoch_end", interrupt)
+    before = list(warnings.filters), keras.config.dtype_policy()
     with pytest.raises(SystemExit) as end:
-        main([*flags, "--output", str(output), "--epochs", "1"])
+        main([*flags, "--output", str(output), "--epochs", "1", "--dtype", "mixed_bfloat16"])
     assert end.value.code == 130
+    assert (list(warnings.filters), keras.config.dtype_policy()) == before
     last = capsys.readouterr().err.splitlines()[-1]
     assert last == f"Interrupted. Resume with: smallbig fit --resume {output}"
 
