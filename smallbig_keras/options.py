@@ -55,6 +55,15 @@ def option(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+_KINDS = {
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    bool: "true or false",
+    dict: "a JSON object",
+}
+
+
 def flag(name):
     """Returns the flag of a field."""
     return "--" + name.replace("_", "-")
@@ -192,8 +201,7 @@ class _Reader:
         except ValueError:
             value = None
         if not isinstance(value, self.kind):
-            rule = {int: "a whole number", float: "a number", dict: "a JSON object"}[self.kind]
-            raise argparse.ArgumentTypeError(f"must be {rule}. Received: {text}")
+            raise argparse.ArgumentTypeError(f"must be {_KINDS[self.kind]}. Received: {text}")
         if self.choices and value not in self.choices:
             raise argparse.ArgumentTypeError(choice_error(value, self.choices))
         return value
@@ -247,8 +255,10 @@ def check_values(given, cls, path):
             isinstance(one, kinds) and (kind is bool or not isinstance(one, bool)) for one in values
         )
         if not right or (isinstance(length, int) and len(values) != length):
-            rule = f"{length or 'one'} of {kind.__name__}" if length else f"a {kind.__name__}"
-            raise SmallBigError(f"{path}: {name} must be {rule}. Received: {value!r}")
+            many = {None: "", "+": "a list, each "}.get(length, f"a list of {length}, each ")
+            raise SmallBigError(
+                f"{path}: {name} must be {many}{_KINDS[kind]}. Received: {json.dumps(value)}"
+            )
         wrong = [one for one in values if choices and one not in choices]
         if wrong:
             raise SmallBigError(f"{path}: {name} {choice_error(wrong[0], choices)}")

@@ -13,6 +13,7 @@ import json
 import pathlib
 
 from smallbig_keras import runs
+from smallbig_keras.cli.progress import progress_bar
 from smallbig_keras.data.options import dataset_options, read_split
 from smallbig_keras.errors import OptionError
 from smallbig_keras.files import check_writable
@@ -87,7 +88,6 @@ def run(options):
 
 
 def _make_sample(options):
-    from smallbig_keras.cli.prepare import progress_bar
     from smallbig_keras.data.sample_set import make_sample, sample_folder
 
     root = sample_folder()

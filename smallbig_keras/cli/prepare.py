@@ -12,12 +12,11 @@ import functools
 import os
 import pathlib
 import statistics
-import sys
-import time
 import types
 import typing
 
 from smallbig_keras.cli import publish
+from smallbig_keras.cli.progress import progress_bar
 from smallbig_keras.data.annotations.video import DatasetNotFoundError
 from smallbig_keras.data.options import (
     INDEX,
@@ -34,8 +33,6 @@ from smallbig_keras.options import flag, option
 
 SPLITS = ("train", "validation", "test")
 _SHOWN = 10
-# Seconds.
-_LINE_EVERY = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,26 +192,6 @@ def _read_splits(args):
     if not found:
         raise absent[0]
     return found
-
-
-def progress_bar(unit):
-    """Returns a function of `(done, total)` that draws a bar, or where none can be prints lines."""
-    import keras
-
-    bars, start, printed = [], time.monotonic(), [time.monotonic()]
-
-    def show(done, total):
-        now = time.monotonic()
-        if sys.stdout.isatty():
-            if not bars:
-                bars.append(keras.utils.Progbar(total, unit_name=unit))
-            bars[0].update(done)
-        elif done == total or now - printed[0] > _LINE_EVERY:
-            printed[0] = now
-            left = (now - start) / done * (total - done)
-            print(f"{done}/{total} {unit}s, {left:.0f} s left", flush=True)
-
-    return show
 
 
 def _check(options, given):

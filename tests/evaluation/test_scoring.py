@@ -240,7 +240,7 @@ def test_full_disk(videos, interrupted, tmp_path):
 def test_folder_that_cannot_be_used(videos, tmp_path):
     (tmp_path / "file").touch()
     model = Model()
-    with pytest.raises(SmallBigError, match="folder cannot be written.*Received: .*file/new"):
+    with pytest.raises(SmallBigError, match="cannot be written.*Received: .*file/new"):
         score(model, videos, tmp_path / "file" / "new")
     with folder_lock(tmp_path), pytest.raises(SmallBigError, match="Another process"):
         score(model, videos, tmp_path)

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from smallbig_keras import export, runs
+from smallbig_keras import C2DR23, export, runs
 from smallbig_keras.cli import main
 from tests.export.conftest import NAMES, SHAPE, make_model
 
@@ -114,12 +114,12 @@ def test_bare_weights(small_model, paths, tmp_path, capsys, small_run):
 
 
 def test_weights_files(tmp_path):
-    import smallbig_keras
-
-    model = smallbig_keras.C2DR23(input_shape=(2, 32, 32, 3), classes=3)
+    options = {"width": 8, "blocks": [1, 1, 1, 1]}
+    model = C2DR23(input_shape=(2, 32, 32, 3), classes=3, **options)
     weights = tmp_path / "c2d.weights.h5"
     model.save_weights(weights)
-    flags = ["--weights", str(weights), "--frames", "2", "--size", "32", "--classes"]
+    flags = ["--weights", str(weights), "--options", json.dumps(options)]
+    flags += ["--frames", "2", "--size", "32", "--classes"]
     output = ["--output", str(tmp_path / "out" / "model")]
     with pytest.raises(SystemExit, match="of weights alone needs --model"):
         main(["export", *flags, "3", *output])

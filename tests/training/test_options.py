@@ -122,12 +122,12 @@ def test_configuration_gives_the_same_options(given, tmp_path):
         ("{", "must be a JSON file"),
         ("[1]", "must hold a JSON object"),
         ('{"epoch": 3}', "Did you mean 'epochs'"),
-        ('{"epochs": "3"}', "epochs must be a int"),
-        ('{"epochs": true}', "epochs must be a int"),
+        ('{"epochs": "3"}', "epochs must be a whole number"),
+        ('{"epochs": true}', "epochs must be a whole number"),
         ('{"dataset": "sthv3"}', "dataset must be one of .*Did you mean 'sthv2'"),
-        ('{"short_side": [256]}', "short_side must be 2 of int"),
+        ('{"short_side": [256]}', "short_side must be a list of 2, each a whole number"),
         ('{"freeze": ["stem", "neck"]}', "freeze must be one of"),
-        ('{"lr": "fast"}', "lr must be a float"),
+        ('{"lr": "fast"}', "lr must be a number"),
     ],
 )
 def test_bad_configuration_files(text, rule, tmp_path):
