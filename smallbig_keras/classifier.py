@@ -72,7 +72,7 @@ class Run:
 
 
 def load_run(path, checkpoint=runs.BEST):
-    """Opens the folder that `training/fit.py` wrote.
+    """Opens the folder that `smallbig fit` wrote.
 
     Args:
         path: str. The folder.

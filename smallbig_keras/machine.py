@@ -43,6 +43,7 @@ def set_environment():
     # of SmallBigR50 (4 clips of 8 x 112 x 112, 2 cores) took 3.6 s with it and 7.2 s without.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
     library = c_library()
     if hasattr(library, "mallopt"):
         library.mallopt(_MMAP_THRESHOLD, 256 << 20)

@@ -215,8 +215,11 @@ def choice_error(value, choices):
     )
 
 
-def read_file(path, cls, facts=()):
-    """Reads options by name from a JSON file, such as a run's `config.json`."""
+def read_file(path, cls, facts=(), update=dict):
+    """Reads options by name from a JSON file, such as a run's `config.json`.
+
+    `facts` are keys that are no options; `update` turns the keys of older files into today's.
+    """
     try:
         with open(path, encoding="utf-8") as file:
             given = json.load(file)
@@ -230,7 +233,7 @@ def read_file(path, cls, facts=()):
         ) from None
     if not isinstance(given, dict):
         raise SmallBigError(f"--config must hold a JSON object of options. Received: {path}")
-    given = {key: value for key, value in given.items() if key not in facts and value is not None}
+    given = {k: v for k, v in update(given).items() if k not in facts and v is not None}
     check_values(given, cls, path)
     return {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
 

@@ -38,7 +38,7 @@ def read_config(path):
         config = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise SmallBigError(f"{file} must be a whole JSON file. Received: {error}") from None
-    config = _updated(config) if "data_options" in config else config
+    config = updated(config)
     missing = sorted(_NEEDED - set(config))
     if missing:
         raise SmallBigError(
@@ -48,8 +48,10 @@ def read_config(path):
     return config
 
 
-def _updated(config):
-    """The configuration of a run of version 0.1.0 in today's names."""
+def updated(config):
+    """Returns a configuration in today's names, also one of version 0.1.0."""
+    if "data_options" not in config:
+        return config
     config = {_RENAMED.get(name, name): value for name, value in config.items()}
     config = {**_ADDED, **config.pop("data_options"), **config}
     return {**config, "weights": config["weights"] or "none"}

@@ -67,22 +67,25 @@ def main(arguments=None):
         try:
             return command.run(args)
         except KeyboardInterrupt as error:
-            if error.args or not getattr(command, "CONTINUES", False):
-                raise
-            raise KeyboardInterrupt("The same command continues where it stopped.") from None
+            raise KeyboardInterrupt(*error.args or [getattr(command, "CONTINUE", "")]) from None
 
 
 def console(arguments=None):
     """Runs a command as the whole of this process."""
+    code = 0
     try:
         main(arguments)
     except CommandExit as end:
-        if end.code == INTERRUPTED:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            # Threads that decode would abort a process that ends in any other way.
-            os._exit(INTERRUPTED)
-        raise
+        code = end.code
+    except BrokenPipeError:
+        # Nobody reads the output any more, as in `smallbig models | head -1`.
+        code = 1
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.flush()
+    sys.stderr.flush()
+    if code:
+        # Threads that decode would abort a process that ends in any other way.
+        os._exit(code)
 
 
 def script(*prefix):

@@ -27,7 +27,7 @@ from smallbig_keras.errors import OptionError, SmallBigError
 from smallbig_keras.files import check_writable, sha256
 from smallbig_keras.options import flag, option
 
-CONTINUES = True
+CONTINUE = "The same command, without --restart, continues where it stopped."
 _HINT = "--skip-bad leaves unreadable videos out; smallbig prepare index finds all of them."
 
 

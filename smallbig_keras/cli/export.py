@@ -12,6 +12,7 @@ of --data-root or --videos. Validation videos would flatter the figures measured
 """
 
 import dataclasses
+import pathlib
 import typing
 
 from smallbig_keras.cli.source import (
@@ -70,7 +71,8 @@ def run(args):
     from smallbig_keras.models import complexity
 
     kind = args.format
-    artifacts.check_new(args.output, args.overwrite)
+    place = args.output if args.version is None else pathlib.Path(args.output, str(args.version))
+    artifacts.check_new(place, args.overwrite)
     source = load_source(args)
     common = source.class_names, source.short_side
     if kind == "saved_model":

@@ -60,7 +60,7 @@ def check(given):
         return folder
     file = given.pop("config", None)
     if file is not None:
-        read = read_file(file, FitOptions, FACTS)
+        read = read_file(file, FitOptions, FACTS, runs.updated)
         # The folder of that run is taken, and so is the place where it trained its sample set.
         read.pop("output", None)
         if read.get("sample"):

@@ -222,7 +222,7 @@ def _command(documentation, options, function):
         __doc__=documentation,
         Options=options,
         check=functools.partial(_check, options),
-        CONTINUES=function in (make_index, make_shards),
+        CONTINUE="The same command continues." if function in (make_index, make_shards) else "",
         run=function,
     )
 

@@ -54,6 +54,11 @@ class UnreadableVideos:
             files = len(self._clips)
         if self.policy == "raise":
             raise BadVideoError(f"{reason}\n{self.hint}" if self.hint else reason)
+        self.check_limit(files)
+
+    def check_limit(self, files=None):
+        """Stops with `BadVideoError` if more than `limit` files are unreadable."""
+        files = self.num_files if files is None else files
         if self.limit is not None and files > self.limit:
             raise BadVideoError(
                 f"At most {self.limit} unreadable videos are allowed. "

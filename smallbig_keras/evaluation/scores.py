@@ -18,7 +18,7 @@ class Scores:
     """The scores that a model gave to videos.
 
     Args:
-        ids: list of str. Names of the videos in their data set.
+        ids: list of str. Names of the videos in their dataset.
         labels: int array of shape `(videos,)`. Class ids, -1 where there is no label.
         scores: float32 array of shape `(videos, classes)`. Probabilities.
         class_names: list of str, in label order.

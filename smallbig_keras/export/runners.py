@@ -104,6 +104,7 @@ def _open_tflite(path, threads):
     try:
         with hidden_stderr():
             interpreter = litert.Interpreter(model_path=str(path), num_threads=threads)
+            interpreter.allocate_tensors()
             runner = interpreter.get_signature_runner()
     except (ValueError, RuntimeError) as error:
         raise SmallBigError(f"{path} must be a whole TFLite file. Received: {error}") from None

@@ -195,6 +195,7 @@ def _convert(scores, precision, representative, input_dtype, include_preprocessi
     with (
         tempfile.TemporaryDirectory() as folder,
         artifacts.quiet_conversion(),
+        hidden_stderr(),
         warnings.catch_warnings(),
     ):
         # The converter's own calibration runs in an interpreter that it warns users about.

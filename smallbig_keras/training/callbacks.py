@@ -121,19 +121,23 @@ class Progress(keras.callbacks.Callback):
 
     def _draw(self, logs, speed, eta, step="", last=False):
         self.drawn = time.perf_counter()
-        values = {k: float(logs[k]) for k in ("loss", "top1", "val_loss", SCORE) if k in logs}
+        terminal = self.stream.isatty()
+        columns = min(_COLUMNS, shutil.get_terminal_size().columns - 1) if terminal else _COLUMNS
+        names = [name for name in ("loss", "top1", "val_loss", SCORE) if name in logs]
         waiting = min(1, speed["data_s"] / speed["step_s"])
-        line = (
-            f"epoch {self.epoch + 1}/{self.params['epochs']}{step}"
-            + "".join(f" {name} {_short(value)}" for name, value in values.items())
-            + f" {_short(speed['clips_per_s'])} clips/s waiting {waiting:.0%} ETA {duration(eta)}"
-        )
-        if not self.stream.isatty():
-            print(line[:_COLUMNS], file=self.stream, flush=True)
-            return
-        columns = min(_COLUMNS, shutil.get_terminal_size().columns - 1)
-        end = "\n" if last else ""
-        print("\r" + line[:columns].ljust(columns), end=end, file=self.stream, flush=True)
+        # Where the line is too narrow, losses are left out first.
+        for left_out in ((), ("val_loss",), ("val_loss", "loss")):
+            line = (
+                f"epoch {self.epoch + 1}/{self.params['epochs']}{step}"
+                + "".join(f" {n} {_short(float(logs[n]))}" for n in names if n not in left_out)
+                + f" {_short(speed['clips_per_s'])} clips/s waiting {waiting:.0%}"
+                + f" ETA {duration(eta)}"
+            )
+            if len(line) <= columns:
+                break
+        line = line[:columns].ljust(columns) if terminal else line[:columns]
+        end = "\n" if last or not terminal else ""
+        print(("\r" if terminal else "") + line, end=end, file=self.stream, flush=True)
 
 
 def _short(value):

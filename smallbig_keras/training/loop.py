@@ -182,6 +182,8 @@ def _fit(run, config, resumed):
         shuffle=False,
         verbose=0,
     )
+    # The loader may have met the last one after the last step.
+    unreadable.check_limit()
     best = recorder.best
     print(f"best val_top1={best['val_top1']:.3f} val_top5={best['val_top5']:.3f} run={run}")
     return best

@@ -6,7 +6,7 @@ import re
 from smallbig_keras import runs
 from smallbig_keras.classifier import load_run
 from smallbig_keras.errors import AlreadyThereError, SmallBigError
-from smallbig_keras.files import replace_file, sha256
+from smallbig_keras.files import make_folder, replace_file, sha256
 from smallbig_keras.labels.predictions import DATASETS, class_names
 from smallbig_keras.labels.preprocessing import MEAN, STD
 from smallbig_keras.weights.records import WeightsRecord, record_stem, write_record
@@ -46,8 +46,8 @@ def publish(run, name, folder, licence=None, overwrite=False):
     config = run.config
     if len(log) < config["epochs"]:
         raise SmallBigError(
-            f"A run must be finished, {config['epochs']} epochs; fit.py --resume continues it. "
-            f"Received: {run.path} after {len(log)}"
+            f"A run must be finished, {config['epochs']} epochs; smallbig fit --resume RUN "
+            f"continues it. Received: {run.path} after {len(log)}"
         )
     folder, stem = pathlib.Path(folder), record_stem(config["model"], name)
     target, notes = folder / f"{stem}.weights.h5", folder / f"{stem}.json"
@@ -55,7 +55,7 @@ def publish(run, name, folder, licence=None, overwrite=False):
         raise AlreadyThereError(
             f"Published files are not replaced without --overwrite. Received: {target}"
         )
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     replace_file(target, run.model.save_weights)
     size = complexity(run.model)
     best = max(log, key=lambda row: row["val_top1"])
@@ -86,11 +86,11 @@ def publish(run, name, folder, licence=None, overwrite=False):
             "top5": best["val_top5"],
             "protocol": f"{config['frames']}x1x1",
             "dataset": dataset,
-            "data_root": pathlib.PurePath(config["data_root"]).name,
+            "data_root": pathlib.PurePath(config["data_root"] or config["shards"]).name,
             "run": run.path.name,
         },
         licence=licence,
-        source=f"trained by training/fit.py, run {run.path.name}",
+        source=f"trained by smallbig fit, run {run.path.name}",
     )
     # The record comes last: a reader that sees it finds its file.
     replace_file(notes, lambda file: write_record(record, file))

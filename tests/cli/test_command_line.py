@@ -215,7 +215,7 @@ def test_an_interrupted_command_that_goes_on_says_so(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         main(["prepare", "index", "--dataset", "csv", "--data-root", "."])
     printed = capsys.readouterr().err.splitlines()[-1]
-    assert printed == "Interrupted. The same command continues where it stopped."
+    assert printed == "Interrupted. The same command continues."
 
 
 def test_faults_of_the_package_keep_their_traceback(raising):
@@ -253,6 +253,14 @@ def test_ctrl_c_ends_with_130():
     process.send_signal(signal.SIGINT)
     _, printed = process.communicate(timeout=30)
     assert process.returncode == 130 and printed.split() == ["Interrupted."]
+
+
+def test_a_reader_that_has_enough_leaves_no_traceback():
+    command = f"{sys.executable} -c 'from smallbig_keras.cli import console; console()'"
+    result = subprocess.run(
+        f"{command} models --markdown | head -c 1", shell=True, capture_output=True, text=True
+    )
+    assert result.stdout == "|" and result.stderr == ""
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from tests.data.miniatures import MINIATURES, clips
 
 fit = script("fit")
 prepare = script("prepare")
+publish = script("publish")
 
 SCRIPT = pathlib.Path(__file__).parents[2] / "training" / "prepare.py"
 
@@ -88,6 +89,8 @@ def test_shards_are_trained_on(root, tmp_path, capsys):
         ]
     )
     assert len(runs.read_log(run)) == 1
+    record = publish([str(run), "--name", "mine", "--out", str(tmp_path / "published")])
+    assert record.accuracy["data_root"] == "shards"
     (path,) = out.glob("train*.tfrecord")
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(SystemExit, match="shards are not whole.* Received: "):

@@ -35,6 +35,14 @@ def test_artifacts_of_the_run_pass(small_run, paths, capsys, tmp_path):
     assert all(row[7] == "100.0%" and float(row[8]) > 0 and float(row[9]) > 0 for row in rows[3:])
 
 
+def test_another_version_is_added(small_run, tmp_path):
+    (tmp_path / "models" / "1").mkdir(parents=True)
+    flags = ["export", "--weights", str(small_run), "--output", str(tmp_path / "models")]
+    assert main([*flags, "--version", "2"]) == tmp_path / "models" / "2"
+    with pytest.raises(SystemExit, match="replaces nothing without --overwrite.*models/1"):
+        main([*flags, "--version", "1"])
+
+
 def test_another_model_fails(small_run, paths, capsys, tmp_path, randomize):
     other = make_model("SmallBigR23", {"blocks": (1, 1, 1, 1), "extra": "smallbig"}, randomize)
     kernel = other.get_layer("classifier").kernel

@@ -55,7 +55,7 @@ def test_a_long_epoch_prints_a_line_now_and_then(monkeypatch):
     assert all(len(line) <= 100 for line in lines)
 
 
-@pytest.mark.parametrize("columns", [60, 120, 200])
+@pytest.mark.parametrize("columns", [40, 80, 120, 200])
 def test_a_terminal_redraws_one_line(columns, monkeypatch):
     monkeypatch.setenv("COLUMNS", str(columns))
     printed = train(True, monkeypatch)
@@ -63,6 +63,7 @@ def test_a_terminal_redraws_one_line(columns, monkeypatch):
     drawn = printed.replace("\n", "").split("\r")[1:]
     # All of one width, so that each covers the one before; a full line would wrap.
     assert {len(line) for line in drawn} == {min(100, columns - 1)} and len(drawn) == 8
+    assert columns < 80 or all("ETA 100 h" in line for line in drawn if "val_top1" in line)
 
 
 def test_a_terminal_is_not_redrawn_at_every_step(monkeypatch):

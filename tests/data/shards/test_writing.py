@@ -216,7 +216,7 @@ def test_folders_that_hold_no_shards(tmp_path, videos):
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match=f"folder of their own. Received: {tmp_path}"):
         make_shards({"test": videos}, NAMES, tmp_path, FRAMES)
-    with pytest.raises(ValueError, match="folder cannot be written: .*Received: .*file"):
+    with pytest.raises(ValueError, match="cannot be written: .*Received: .*file"):
         make_shards({"test": videos}, NAMES, tmp_path / "file", FRAMES)
     assert os.listdir(tmp_path) == ["file"]
     for content in ("{", "[]", '{"options": {}}'):
