@@ -38,9 +38,13 @@ class ResourceError(SmallBigError, OSError):
 
 def did_you_mean(word, allowed):
     """Returns the sentence that offers the nearest of the allowed words, or an empty string."""
-    # Case and dashes are what people get wrong most often.
-    folded = {str(name).casefold().replace("-", "_"): name for name in allowed}
-    close = difflib.get_close_matches(str(word).casefold().replace("-", "_"), folded, 1, 0.6)
+
+    def fold(name):
+        # Case and dashes are what people get wrong most often.
+        return str(name).casefold().replace("-", "_").strip("_")
+
+    folded = {fold(name): name for name in allowed}
+    close = difflib.get_close_matches(fold(word), folded, 1, 0.6)
     return f" Did you mean {folded[close[0]]!r}?" if close else ""
 
 

@@ -86,7 +86,9 @@ def check_writable(path):
     path = pathlib.Path(path).absolute()
     try:
         there = next(folder for folder in (path, *path.parents) if folder.exists())
-        there = there.parent if there == path and there.is_file() else there
+        if there.is_file() and there != path:
+            raise NotADirectoryError(errno.ENOTDIR, f"{there} is no folder")
+        there = there.parent if there.is_file() else there
         with tempfile.TemporaryFile(dir=there) as file:
             file.write(b"0")
     except OSError as error:

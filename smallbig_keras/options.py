@@ -84,7 +84,7 @@ def fields_by_group(cls):
     return groups
 
 
-def default_text(field, recipes=None):
+def defaultvalue_text(field, recipes=None):
     """Returns what help and documentation say of a default; recipes may give others by dataset."""
     if field.metadata["shown"] is not None:
         return field.metadata["shown"]
@@ -93,15 +93,16 @@ def default_text(field, recipes=None):
         default = field.default_factory()
     values = {}
     for dataset, recipe in (recipes or {}).items():
-        values.setdefault(_text(recipe.get(field.name, default)), []).append(dataset)
+        values.setdefault(value_text(recipe.get(field.name, default)), []).append(dataset)
     if not values:
-        return _text(default)
+        return value_text(default)
     # The commonest first, and by name the datasets that have another one.
     (common, _), *others = sorted(values.items(), key=lambda item: -len(item[1]))
     return "; ".join([common, *(f"{text} for {', '.join(names)}" for text, names in others)])
 
 
-def _text(value):
+def value_text(value):
+    """Returns a value as a user writes it."""
     if isinstance(value, tuple | list):
         return " ".join(map(str, value)) or "none"
     if isinstance(value, dict):
@@ -146,7 +147,7 @@ def add_flags(parser, cls, recipes=None):
             text = field.metadata["help"]
             required = field.metadata["required"]
             if not required:
-                text += f" (default: {default_text(field, recipes)})"
+                text += f" (default: {defaultvalue_text(field, recipes)})"
             # argparse formats help with `%`.
             settings |= {"default": argparse.SUPPRESS, "help": text.replace("%", "%%")}
             if field.metadata["positional"]:

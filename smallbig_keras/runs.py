@@ -30,6 +30,7 @@ def read_config(path):
     if not file.is_file():
         there = "" if pathlib.Path(path).exists() else ", which is not there"
         there = ", a file: name its folder" if pathlib.Path(path).is_file() else there
+        there = there or f", which has no {CONFIG}"
         raise NotFoundError(
             f"A run is a folder that smallbig fit wrote, with a file {CONFIG}. "
             f"Received: {path}{there}"

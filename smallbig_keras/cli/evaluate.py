@@ -128,7 +128,8 @@ def check(given):
     check_dataset(update_dataset(dataset_options(config), args))
     if args.stride and (args.sampling or config["sampling"]) == "segment":
         raise OptionError(
-            f"--stride has no effect on segments: add --sampling dense. Received: {args.stride}"
+            "--stride has no effect with --sampling segment: add --sampling dense. "
+            f"Received: {args.stride}"
         )
     return args
 

@@ -22,7 +22,7 @@ from smallbig_keras.cli.source import (
     load_clips,
     load_source,
 )
-from smallbig_keras.errors import OptionError
+from smallbig_keras.errors import OptionError, did_you_mean
 from smallbig_keras.files import check_writable
 from smallbig_keras.options import flag, option
 
@@ -110,6 +110,12 @@ def check(given):
     args = Options(**given)
     suffixes = {".tflite": "tflite", ".onnx": "onnx"}
     suffix = next((s for s in suffixes if args.output.endswith(s)), None)
+    ending = pathlib.Path(args.output).suffix
+    if args.format is None and suffix is None and ending and not ending[1:].isdigit():
+        raise OptionError(
+            f"No format has the suffix {ending}.{did_you_mean(ending, suffixes)} Add --format. "
+            f"Received: {args.output}"
+        )
     kind = args.format or suffixes.get(suffix, "saved_model")
     for name in {name for names in FORMATS.values() for name in names} - set(FORMATS[kind]):
         if name in given:

@@ -9,7 +9,6 @@ A run is a folder: `config.json`, `log.csv`, `tensorboard/`, `best.keras`, `last
 """
 
 import dataclasses
-import json
 import pathlib
 
 from smallbig_keras import runs
@@ -93,6 +92,4 @@ def _make_sample(options):
     root = sample_folder()
     print(f"sample set: {root}")
     make_sample(root, progress=progress_bar("clip"))
-    chosen = {k: v for k, v in vars(options).items() if v != getattr(FitOptions(), k)}
-    print("options:", json.dumps(chosen))
     return dataclasses.replace(options, data_root=str(root.resolve()))

@@ -63,7 +63,7 @@ def compare(model, runners, clips, batch_sizes=(1, 4), rounds=11):
         clip, and a list of `Comparison`.
 
     Raises:
-        SmallBigError: there are no clips or they are not of the model's shape.
+        SmallBigError: there are no clips, or they or an artifact are not of the model's shape.
     """
     import tensorflow as tf
 
@@ -87,6 +87,13 @@ def compare(model, runners, clips, batch_sizes=(1, 4), rounds=11):
         ]
         for runner in runners
     ]
+    for runner, (found, *_) in zip(runners, outputs, strict=True):
+        classes, ours = (values["probabilities"].shape[1] for values in (found, expected))
+        if classes != ours:
+            raise SmallBigError(
+                f"An artifact must be of the same model, with {ours} classes. "
+                f"Received: {runner.name} with {classes} classes"
+            )
     latencies = median_latencies([reference, *(r.predict for r in runners)], clips[:1], rounds)
     comparisons = [
         _compare(runner, found, expected, latency)

@@ -146,12 +146,13 @@ def _short(value):
 
 
 def duration(seconds):
-    """Returns a time in words of at most two units."""
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
+    """Returns a time in words: seconds, minutes, or hours and minutes."""
+    if seconds < 59.5:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
     if hours > 9:
         return f"{hours} h"
-    return f"{hours} h {minutes} min" if hours else f"{minutes}:{seconds:02d} min"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
 class RunRecorder(keras.callbacks.Callback):

@@ -65,9 +65,8 @@ def _check_layers(options):
 @contextlib.contextmanager
 def _new_folder(options):
     """Makes the folder of a run, kept to this process; removes it if nothing was begun."""
-    run = _free_folder(options) if options.output is None else pathlib.Path(options.output)
-    there = run.exists()
-    make_folder(run)
+    there = options.output is not None and pathlib.Path(options.output).exists()
+    run = _free_folder(options) if options.output is None else make_folder(options.output)
     try:
         with folder_lock(run):
             if (run / runs.CONFIG).exists():
@@ -248,13 +247,7 @@ def _clips(config, videos, validation, epoch, unreadable, unreadable_validation)
 
 def _find_weights(config):
     """Returns the path of the weights that a run starts from."""
-    try:
-        path, _ = find_weights(config["weights"], config["model"], config["weights_dir"])
-    except SmallBigError as error:
-        hint = (
-            "--weights none starts from random weights, --weights-dir DIR takes files from there."
-        )
-        raise type(error)(f"{error}\n{hint}") from error
+    path, _ = find_weights(config["weights"], config["model"], config["weights_dir"])
     return str(pathlib.Path(path).resolve())
 
 

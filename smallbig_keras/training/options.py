@@ -6,7 +6,7 @@ import typing
 from smallbig_keras.data.options import DatasetOptions, check_dataset, dataset_options
 from smallbig_keras.errors import OptionError, SmallBigError
 from smallbig_keras.models.registry import list_models, list_variants, model_spec
-from smallbig_keras.options import flag, option
+from smallbig_keras.options import flag, option, value_text
 from smallbig_keras.training.recipes import SAMPLE, find_recipe
 
 # Beside the options, a run's `config.json` holds what the training found.
@@ -159,20 +159,25 @@ def resolve(given):
     idle = _without_effect(options)
     for name in idle:
         if given.get(name) not in (None, (), False):
-            raise OptionError(f"{flag(name)} has no effect {idle[name]} Received: {given[name]}")
+            raise OptionError(
+                f"{flag(name)} has no effect {idle[name]} Received: {value_text(given[name])}"
+            )
     return dataclasses.replace(options, **dict.fromkeys(idle))
 
 
 def _check_source(given):
     if given.get("sample"):
         (layout,) = SAMPLE
-        if given.get("data_root") or given.get("shards"):
-            raise OptionError("--sample makes its own data: leave out --data-root and --shards.")
         if given.get("dataset", layout) != layout:
             raise OptionError(
                 f"--sample is laid out as {layout}: leave out --dataset. "
                 f"Received: --dataset {given['dataset']}"
             )
+        for name in ("data_root", "shards"):
+            if given.get(name):
+                raise OptionError(
+                    f"--sample makes its own data: leave out {flag(name)}. Received: {given[name]}"
+                )
     elif given.get("dataset") is None:
         raise OptionError("A training needs --dataset, --sample or --resume.")
 
@@ -196,17 +201,19 @@ def _without_effect(options):
     if options.sample:
         idle["recipe"] = "with --sample, which has a recipe of its own."
     if options.sampling == "segment":
-        idle["stride"] = "on segments: add --sampling dense."
+        idle["stride"] = "with --sampling segment: add --sampling dense."
     if options.augmentation == "multi_scale":
-        idle["short_side"] = "on multi_scale crops: add --augmentation short_side."
+        idle["short_side"] = "with --augmentation multi_scale: add --augmentation short_side."
     if options.schedule == "cosine":
-        idle["milestones"] = "on a cosine: add --schedule step."
+        idle["milestones"] = "with --schedule cosine: add --schedule step."
     if options.weights == "none":
-        idle["weights_dir"] = "without weights: add --weights NAME."
+        idle["weights_dir"] = "with --weights none: add --weights NAME."
         if "norm" in options.freeze:
-            raise OptionError("--freeze norm has no effect without weights: add --weights.")
+            raise OptionError(
+                "--freeze norm has no effect with --weights none: add --weights NAME."
+            )
     if options.strategy == "one":
-        idle["sync_bn"] = "on one device: add --strategy mirrored."
+        idle["sync_bn"] = "with --strategy one: add --strategy mirrored."
     return idle
 
 

@@ -162,9 +162,9 @@ def _complete(url, part, hashed):
                 return _receive(url, part, blocks)
         except _Failed as error:
             failure = error
+    hint = f"\nRun the command again to resume {part}." if part.exists() else ""
     raise DownloadError(
-        f"{url} could not be downloaded in {_ATTEMPTS} attempts. Received: {failure}\n"
-        f"Run the command again to resume {part}."
+        f"{url} could not be downloaded in {_ATTEMPTS} attempts. Received: {failure}{hint}"
     ) from failure
 
 

@@ -110,9 +110,10 @@ def _find_record(name, model, weights_dir):
         raise WeightsNotFoundError(
             f"No {name!r} weights of {model} are published. Received: weights={name!r}, and no "
             f"{stem}.json in {looked}; {MIRROR_VARIABLE} is not set\n"
-            f"Train them: smallbig fit, then smallbig publish RUN --name {name} --out DIR, and set "
+            f"Train them (smallbig fit, smallbig publish RUN --name {name} --out DIR) and set "
             f"{FOLDER_VARIABLE}=DIR.\n"
-            f"Or give a checkpoint of the authors' code: {model}(weights='FILE.pth')."
+            "Or give a checkpoint of the authors' code, FILE.pth, or start from random weights: "
+            "weights=None, --weights none."
         )
     return fetching.fetch(record.url, cache / record.file, record.sha256), record
 
@@ -153,7 +154,7 @@ def _find_imagenet(model, weights_dir):
     except (WeightsError, WeightsNotFoundError) as error:
         raise type(error)(
             f"{error}\nWithout a network: put {record.file} into a folder and set "
-            f"{FOLDER_VARIABLE} to it, or take weights=None."
+            f"{FOLDER_VARIABLE} to it, or start from random weights: weights=None, --weights none."
         ) from error
     target = cache / f"{record.stem}.npz"
     with fetching.locked(target):

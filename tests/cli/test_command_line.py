@@ -33,6 +33,7 @@ def smallbig(*words, **options):
     [
         (["fti"], "Did you mean 'fit'? Received: fti"),
         (["prepare", "shard"], "Did you mean 'shards'? Received: shard"),
+        (["fit", "--network", "x"], "has no option --network."),
         (["fit", "--epoch", "3"], "has no option --epoch. Did you mean '--epochs'?"),
         (["fit", "--dataset", "k401"], "Did you mean 'k400'? Received: k401"),
         (["fit", "--dataset", "STHv2"], "Did you mean 'sthv2'? Received: STHv2"),
@@ -54,6 +55,7 @@ def smallbig(*words, **options):
         (["evaluate", "--weights", "x", "--crops", "2"], "--crops must be 1 or 3. Received: 2"),
         (["export", "--weights", "x", "--output", "x.onnx", "--precision", "int8"], "it is for"),
         (["export", "--weights", "x", "--output", "x.tflite", "--clips", "3"], "no effect here"),
+        (["export", "--weights", "x", "--output", "x.tfilte"], "Did you mean '.tflite'?"),
         (["verify", "--weights", "x"], "required: ARTIFACT"),
         (["client", "a.mp4", "--model", "m"], "by --url or by --grpc"),
         (["client", "a.mp4", "--model", "m", "--url", "localhost"], "like http://host:8501"),

@@ -85,6 +85,17 @@ def test_tolerance_of_each_precision(small_model, clips, paths, precision, chang
         assert row.agreement == 1
 
 
+def test_an_artifact_of_other_classes(small_model, clips, paths):
+    runner = export.open_artifact(paths[1])
+
+    def predict(batch):
+        return {name: values[:, 1:] for name, values in runner.predict(batch).items()}
+
+    other = dataclasses.replace(runner, predict=predict)
+    with pytest.raises(ValueError, match="same model, with .* classes. Received: model.onnx with"):
+        export.compare(small_model, [other], clips, rounds=1)
+
+
 @pytest.mark.parametrize("precision, needed", [("dynamic", 0.97), ("int8", 0.95)])
 def test_agreement_of_quantised_artifacts(small_model, paths, precision, needed):
     clips = np.random.default_rng(0).integers(0, 256, (40, *SHAPE), np.uint8)

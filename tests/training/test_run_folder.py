@@ -93,11 +93,15 @@ def test_output_that_cannot_be_made(place, flags, tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_nothing_is_left_of_a_run_that_could_not_begin(tmp_path, capsys):
+def test_nothing_is_left_of_a_run_that_could_not_begin(tmp_path, monkeypatch):
     output = tmp_path / "new" / "run"
     with pytest.raises(SystemExit, match="expected in this layout"):
         main(["fit", "--dataset", "folder", "--data-root", "nowhere", "--output", str(output)])
     assert not output.exists()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="expected in this layout"):
+        main(["fit", "--dataset", "csv", "--data-root", str(tmp_path)])
+    assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").iterdir())
     output.mkdir(parents=True)
     (output / "notes.txt").write_text("mine")
     with pytest.raises(SystemExit):
