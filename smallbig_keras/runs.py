@@ -17,11 +17,19 @@ PREVIOUS = "previous.keras"
 
 # Names of options in runs of version 0.1.0.
 _RENAMED = {"l2": "weight_decay", "mix": "mixup_mode", "sync_norm": "sync_bn", "run": "output"}
+_WITHOUT_EFFECT = {"stride": "segment", "milestones": "cosine", "short_side": "multi_scale"}
 _NEEDED = {
     *("model", "variant", "options", "class_names", "frames", "size", "test_short_side"),
     *("sampling", "stride", "dataset", "data_root"),
 }
-_ADDED = {"sample": False, "weights": None, "weights_dir": None, "index": None, "shards": None}
+_ADDED = {
+    "sample": False,
+    "recipe": None,
+    "weights": None,
+    "weights_dir": None,
+    "index": None,
+    "shards": None,
+}
 
 
 def read_config(path):
@@ -55,7 +63,13 @@ def updated(config):
         return config
     config = {_RENAMED.get(name, name): value for name, value in config.items()}
     config = {**_ADDED, **config.pop("data_options"), **config}
-    return {**config, "weights": config["weights"] or "none"}
+    config["weights"] = config["weights"] or "none"
+    if config["recipe"] == "sample":
+        config |= {"sample": True, "recipe": None}
+    for name, value in _WITHOUT_EFFECT.items():
+        if value in (config.get("sampling"), config.get("schedule"), config.get("augmentation")):
+            config[name] = None
+    return config
 
 
 def write_config(path, config):

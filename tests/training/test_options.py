@@ -6,7 +6,9 @@ import json
 import numpy as np
 import pytest
 
+from smallbig_keras import runs
 from smallbig_keras.data.options import (
+    READER_OPTIONS,
     DatasetOptions,
     check_dataset,
     dataset_options,
@@ -111,6 +113,28 @@ def test_configuration_gives_the_same_options(given, tmp_path):
     file = tmp_path / "config.json"
     file.write_text(json.dumps(config))
     read = read_file(file, FitOptions, FACTS)
+    if options.sample:
+        del read["dataset"]
+    assert resolve(read) == options
+
+
+@pytest.mark.parametrize("given", [{"sample": True}, {"dataset": "ucf101", "split_number": 2}])
+def test_configuration_of_version_0_1_0(given, tmp_path):
+    """Names of options and of the sample's recipe were others; nothing was `null`."""
+    options = resolve(given)
+    config = {**dataclasses.asdict(options), "stride": 8, "milestones": [], "run": "runs/x"}
+    for old, new in (("l2", "weight_decay"), ("mix", "mixup_mode"), ("sync_norm", "sync_bn")):
+        config[old] = config.pop(new)
+    if options.sample:
+        config |= {"recipe": "sample", "weights": None}
+    for name in ("sample", "output"):
+        del config[name]
+    names = [name for name in READER_OPTIONS if config.pop(name) is not None]
+    config["data_options"] = {name: getattr(options, name) for name in names}
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps({**config, "class_names": ["a"]}))
+    read = read_file(file, FitOptions, FACTS, runs.updated)
+    assert read.pop("output") == "runs/x"
     if options.sample:
         del read["dataset"]
     assert resolve(read) == options
