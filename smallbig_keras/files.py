@@ -60,12 +60,7 @@ def disk_error(error):
 
 
 def make_folder(path):
-    """Makes a folder, or checks that one is there, in which files can be written.
-
-    Raises:
-        SmallBigError: if it cannot be made or written.
-        ResourceError: if the disk is full.
-    """
+    """Makes a folder in which files can be written, or checks that one is there."""
     path = pathlib.Path(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -77,12 +72,7 @@ def make_folder(path):
 
 
 def check_writable(path):
-    """Checks that a file or folder can be made, and makes nothing.
-
-    Raises:
-        SmallBigError: if it cannot be made or written.
-        ResourceError: if the disk is full.
-    """
+    """Checks that a file or folder can be made, and makes nothing."""
     path = pathlib.Path(path).absolute()
     try:
         there = next(folder for folder in (path, *path.parents) if folder.exists())
@@ -101,11 +91,7 @@ def _unwritable(error, path):
 
 @contextlib.contextmanager
 def folder_lock(path):
-    """Keeps a folder to this process; the kernel releases the lock of a killed one.
-
-    Raises:
-        SmallBigError: if another process holds it.
-    """
+    """Keeps a folder to this process; the kernel releases the lock of a killed one."""
     lock = filelock.FileLock(pathlib.Path(path, _LOCK))
     try:
         lock.acquire(timeout=0)

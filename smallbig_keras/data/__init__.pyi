@@ -14,13 +14,7 @@ from .dataset import (
 )
 from .decoding import (
     BadVideoError as BadVideoError,
-    check_video_file as check_video_file,
     read_frames as read_frames,
-)
-from .frame_folders import (
-    count_frames as count_frames,
-    decode_images as decode_images,
-    read_frame_folder as read_frame_folder,
 )
 from .index import (
     VideoInfo as VideoInfo,
@@ -30,14 +24,12 @@ from .index import (
 )
 from .sample_set import (
     make_sample as make_sample,
-    sample_folder as sample_folder,
 )
 from .sampling import (
     Sampler as Sampler,
     dense_centre as dense_centre,
     dense_clips as dense_clips,
     dense_train as dense_train,
-    frames_to_read as frames_to_read,
     segment_centre as segment_centre,
     segment_clips as segment_clips,
     segment_train as segment_train,

@@ -40,20 +40,9 @@ class BadVideoError(SmallBigError):
 
 
 def check_video_file(path):
-    """Checks that a path can be opened as a video without harm.
-
-    OpenCV waits for ever on a FIFO and crashes on a name that is not UTF-8, so neither may
-    reach it.
-
-    Args:
-        path: str or path. The file.
-
-    Returns:
-        The absolute path, a str: OpenCV takes `a:b.mp4`, but not `/c/a:b.mp4`, for a protocol.
-
-    Raises:
-        BadVideoError: the path is missing, not a regular file, empty or not named in UTF-8.
-    """
+    """Returns the absolute path of a file that can be opened as a video without harm."""
+    # OpenCV waits for ever on a FIFO and crashes on a name that is not UTF-8. It takes `a:b.mp4`,
+    # but not `/c/a:b.mp4`, for a protocol.
     try:
         path = os.path.abspath(os.fspath(path))
         path.encode("utf-8")

@@ -13,19 +13,7 @@ _PICTURE = tf.TensorSpec((None, None, 3), tf.uint8)
 
 
 def count_frames(folder, template):
-    """Counts the frames of a folder; other files in it do not matter.
-
-    Args:
-        folder: str or path. The folder.
-        template: str. Name of a frame by its number, a `str.format` template like
-            `img_{:05d}.jpg`.
-
-    Returns:
-        int. At least 1.
-
-    Raises:
-        BadVideoError: the folder or a frame in between is missing, or it holds no frame.
-    """
+    """Counts the frames of a folder, at least 1; a missing one is a `BadVideoError`."""
     try:
         files = set(os.listdir(folder))
     except (OSError, ValueError) as error:
@@ -50,24 +38,8 @@ def frame_file(folder, template, index):
 
 
 def read_frame_folder(folder, template, sampler, num_frames=None):
-    """Reads the frames a sampler chooses from a folder.
-
-    Args:
-        folder: str or path. The folder.
-        template: str. Name of a frame by its number, a `str.format` template like
-            `img_{:05d}.jpg`.
-        sampler: callable. `sampler(num_frames)` returns the indices, ints within
-            `0 .. num_frames - 1` in any order.
-        num_frames: int. Frames of the video; 0 is what lists say where the frames were not
-            extracted. Defaults to `None`; they are counted then, as at 0.
-
-    Returns:
-        uint8 array of shape `(len(indices), height, width, 3)`, RGB.
-
-    Raises:
-        BadVideoError: a frame is missing, cannot be decoded, or has another size than the first
-            one read; the message names the file.
-    """
+    """Reads the frames `sampler(num_frames)` chooses: uint8 `(indices, height, width, 3)`, RGB."""
+    # Lists say 0 frames where they were not extracted: they are counted then.
     num_frames = num_frames or count_frames(folder, template)
     frames = []
     for index in sampler(num_frames):
@@ -89,14 +61,7 @@ def read_frame_folder(folder, template, sampler, num_frames=None):
 
 
 def decode_images(contents):
-    """Decodes pictures in the graph.
-
-    Args:
-        contents: string tensor of shape `(frames,)`. JPEG or PNG files of one size.
-
-    Returns:
-        uint8 tensor of shape `(frames, height, width, 3)`, RGB.
-    """
+    """Decodes JPEG or PNG files of one size in the graph: `(frames, height, width, 3)`, RGB."""
     return tf.map_fn(_decode, contents, fn_output_signature=_PICTURE)
 
 

@@ -53,14 +53,7 @@ class _Scene:
 
 
 def sample_folder(seed=0):
-    """Returns the folder in Keras' cache where `smallbig fit --sample` keeps the set of a seed.
-
-    Args:
-        seed: int. Defaults to `0`.
-
-    Returns:
-        `pathlib.Path` below `KERAS_HOME`, else below `~/.keras`.
-    """
+    """Returns the folder in Keras' cache where `smallbig fit --sample` keeps the set of a seed."""
     home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"
     return Path(home, "datasets", f"smallbig-sample-{seed}")
 

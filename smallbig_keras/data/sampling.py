@@ -240,15 +240,8 @@ class Sampler:
 
 
 def frames_to_read(indices):
-    """Finds the frames that clips have in common, so that each is read once.
-
-    Args:
-        indices: int64 array of shape `(clips, frames)`, from a `Sampler`.
-
-    Returns:
-        `(wanted, frame_positions)`: the frames to read, int64 `(read,)`, and the position in
-        them of each frame of each clip, int64 `(clips, frames)`. A single clip is read as it is.
-    """
+    """Returns the frames that clips have in common, and the position in them of each clip's."""
+    # Each frame is read once; a single clip is read as it is.
     if len(indices) == 1:
         return indices[0], np.arange(indices.size)[None]
     wanted, frame_positions = np.unique(indices, return_inverse=True)
