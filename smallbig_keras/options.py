@@ -84,7 +84,7 @@ def fields_by_group(cls):
     return groups
 
 
-def defaultvalue_text(field, recipes=None):
+def default_text(field, recipes=None):
     """Returns what help and documentation say of a default; recipes may give others by dataset."""
     if field.metadata["shown"] is not None:
         return field.metadata["shown"]
@@ -147,7 +147,7 @@ def add_flags(parser, cls, recipes=None):
             text = field.metadata["help"]
             required = field.metadata["required"]
             if not required:
-                text += f" (default: {defaultvalue_text(field, recipes)})"
+                text += f" (default: {default_text(field, recipes)})"
             # argparse formats help with `%`.
             settings |= {"default": argparse.SUPPRESS, "help": text.replace("%", "%%")}
             if field.metadata["positional"]:
