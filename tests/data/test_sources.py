@@ -11,10 +11,10 @@ from smallbig_keras.data import (
     UnreadableVideos,
     Video,
     VideoSource,
-    frames_to_read,
     probe_video,
     read_frames,
 )
+from smallbig_keras.data.sampling import frames_to_read
 from tests.data.streams import assert_same, stream
 from tests.data.videos import write_frames, write_video
 
