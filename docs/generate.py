@@ -27,11 +27,12 @@ FLOORS = (
     ("version", "errors"),
     ("files", "machine", "options"),
     ("labels", "layers", "optimizers", "runs"),
+    ("data",),
     ("weights",),
     ("models",),
-    ("data",),
+    ("evaluation", "export"),
     ("classifier",),
-    ("training", "evaluation", "export"),
+    ("training",),
     ("cli",),
 )
 

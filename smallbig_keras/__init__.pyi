@@ -9,7 +9,11 @@ from . import (
     training as training,
     weights as weights,
 )
-from .classifier import Run as Run, load_run as load_run
+from .classifier import (
+    VideoClassifier as VideoClassifier,
+    classify as classify,
+    load as load,
+)
 from .errors import SmallBigError as SmallBigError
 from .labels import (
     class_names as class_names,

@@ -1,95 +1,338 @@
-"""A trained model with what its use needs."""
+"""A classifier: a network, the clips that it takes and the names that it gives.
+
+    classifier = smallbig_keras.load("runs/RUN")
+    classifier.predict("video.mp4")
+
+`load` takes every kind of source; whatever it was, `predict` takes the same videos.
+"""
 
 import dataclasses
+import functools
+import os
 import pathlib
 
-import keras
+import numpy as np
 
-from smallbig_keras import runs
+from smallbig_keras.data.clips import ClipConfig, load_clip
+from smallbig_keras.errors import AlreadyThereError, SmallBigError
+from smallbig_keras.files import make_folder, replace_file, sha256
+from smallbig_keras.labels.predictions import decode_predictions
+from smallbig_keras.labels.preprocessing import preprocess_input
+from smallbig_keras.machine import groups, map_parallel
+from smallbig_keras.weights.description import (
+    FILE,
+    WEIGHTS,
+    write_description,
+)
+
+FORMATS = {".tflite": "tflite", ".onnx": "onnx", "": "saved_model"}
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
-    """A trained model with what its use needs.
+class VideoClassifier:
+    """A model with the clips that it takes and the names that it gives.
 
     Args:
-        path: pathlib.Path. Folder of the run.
-        model: `keras.Model` from clips to probabilities.
-        config: dict. Resolved configuration of the training.
-    """
-
-    path: pathlib.Path
-    model: keras.Model
-    config: dict
-
-    @property
-    def class_names(self):
-        """The class names in label order, a list of str."""
-        return self.config["class_names"]
-
-    def load_clip(self, path):
-        """Reads a video the way the run was validated: its middle clip, the centre crop.
-
-        Args:
-            path: str or path. A video file.
-
-        Returns:
-            float32 array `(1, frames, size, size, 3)`, normalised.
-
-        Raises:
-            BadVideoError: if the file is no video that can be decoded.
-        """
-        # A decoder is imported for a video, not for a network.
-        from smallbig_keras.data.dataset import load_clip
-
-        return load_clip(
-            path,
-            frames=self.config["frames"],
-            size=self.config["size"],
-            short_side=self.config["test_short_side"],
-            sampling=self.config["sampling"],
-            stride=self.config["stride"] or 8,
-        )
-
-    def model_for(self, frames, size):
-        """Gives the model for clips of another length or size, with the weights of this one.
-
-        Args:
-            frames: int. Frames in a clip.
-            size: int. Height and width of a clip in pixels.
-
-        Returns:
-            `keras.Model`, that of the run if its clips are of that length and size.
-        """
-        shape = (frames, size, size, 3)
-        if self.model.input_shape[1:] == shape:
-            return self.model
-        # Not the model function: layers of a checkpoint keep their precision.
-        clips = keras.Input(shape, name="clips")
-        model = keras.models.clone_model(self.model, input_tensors=clips)
-        model.set_weights(self.model.get_weights())
-        return model
-
-
-def load_run(path, checkpoint=runs.BEST):
-    """Opens the folder that `smallbig fit` wrote.
-
-    Args:
-        path: str. The folder.
-        checkpoint: str. The checkpoint inside. Defaults to `"best.keras"`.
-
-    Returns:
-        Run.
+        model: `keras.Model` from clips `(batch, frames, size, size, 3)` to `(batch, classes)`,
+            or an exported artifact that `smallbig_keras.export.open_artifact` opened.
+        clips: `smallbig_keras.data.ClipConfig`. The clips, and how they are cut from a video.
+        class_names: sequence of str, in label order.
 
     Raises:
-        FileNotFoundError: if the folder holds no such run.
-        ValueError: if the checkpoint cannot be read.
+        SmallBigError: the clips are not of the model's shape, or a class has no name.
 
     Example:
 
-        run = smallbig_keras.load_run("runs/sample")
-        scores = run.model.predict(run.load_clip("video.webm"))
+        model = smallbig_keras.SmallBigR50(weights="my_weights.h5", classes=2)
+        clips = smallbig_keras.data.ClipConfig(frames=8, sampling="dense", stride=4)
+        classifier = smallbig_keras.VideoClassifier(model, clips, ["left", "right"])
+        classifier.predict("video.mp4")
     """
-    path = pathlib.Path(path)
-    config = runs.read_config(path)
-    return Run(path, runs.open_checkpoint(runs.find_checkpoint(path, checkpoint)), config)
+
+    model: object
+    clips: ClipConfig
+    class_names: list
+
+    def __post_init__(self):
+        if isinstance(self.class_names, str) or not all(
+            isinstance(name, str) for name in self.class_names
+        ):
+            raise SmallBigError(
+                f"`class_names` must be a sequence of str. Received: {self.class_names!r:.80}"
+            )
+        object.__setattr__(self, "class_names", list(self.class_names))
+        shape, outputs = self.model.input_shape, self.model.output_shape
+        if len(shape) != 5 or not all(
+            n in (None, m) for n, m in zip(shape[1:], self.clips.shape, strict=True)
+        ):
+            raise SmallBigError(
+                f"The model must take the clips, {self.clips.shape}. Received: a model of input "
+                f"shape {tuple(shape[1:])}"
+            )
+        if len(outputs) != 2 or outputs[1] != len(self.class_names):
+            raise SmallBigError(
+                f"The model must give a score to each of the {len(self.class_names)} classes. "
+                f"Received: a model of output shape {tuple(outputs[1:])}"
+            )
+
+    def predict(self, videos, top=5, clips=1, crops=1, batch_size=8):
+        """Names what happens in videos.
+
+        Args:
+            videos: one video or many: a path of a video file or of a folder of frames, bytes, a
+                `smallbig_keras.data.Video`, RGB frames `(frames, height, width, 3)` from 0 to
+                255, or an iterable of frames; or an iterable of these.
+            top: int. Classes to name; all if there are fewer. Defaults to `5`.
+            clips: int. Clips of a video, spread over it. Defaults to `1`, the middle.
+            crops: int. Crops of a clip: 1, the centre, or 3 that cover the frame, whose short
+                side is the crop's. Defaults to `1`. Probabilities of all views of a video are
+                averaged (paper, section 6, "Testing").
+            batch_size: int. Clips in one call of the model. Defaults to `8`.
+
+        Returns:
+            A list of `(name, probability)`, best first; of many videos a list of such lists.
+
+        Raises:
+            BadVideoError: a video cannot be decoded.
+            SmallBigError: an argument is outside the values above.
+        """
+        from smallbig_keras.data.inputs import open_videos
+
+        for name, value in (("top", top), ("clips", clips), ("batch_size", batch_size)):
+            if not isinstance(value, int) or value < 1:
+                raise SmallBigError(f"`{name}` must be an int of at least 1. Received: {value!r}")
+        videos, one = open_videos(videos)
+        views = clips * crops
+        rule = self.clips.covering() if crops == 3 else self.clips
+        cut = functools.partial(load_clip, clips=rule, views=(clips, crops), normalize=False)
+        results = []
+        # As many videos at a time as fill a batch: memory does not grow with their number.
+        for group in groups(map_parallel(cut, videos), max(1, batch_size // views)):
+            scores = self.score(np.concatenate(group), batch_size)
+            means = scores.reshape(len(group), views, -1).mean(axis=1)
+            results += decode_predictions(means, top, labels=self.class_names)
+        return results[0] if one else results
+
+    def score(self, clips, batch_size=8):
+        """Returns the probabilities of clips.
+
+        Args:
+            clips: uint8 array `(clips, frames, size, size, 3)` of RGB values.
+            batch_size: int. Clips in one call of the model. Defaults to `8`.
+
+        Returns:
+            float32 array `(clips, classes)`.
+        """
+        parts = [clips[i : i + batch_size] for i in range(0, len(clips), batch_size)]
+        return np.concatenate([self._probabilities(part) for part in parts])
+
+    def preprocess(self, video):
+        """Takes the middle clip of a video, ready for a Keras model.
+
+        Args:
+            video: one video, as in `predict`.
+
+        Returns:
+            float32 array `(views, frames, size, size, 3)`, normalised, of one view.
+
+        Raises:
+            BadVideoError: the video cannot be decoded.
+        """
+        return load_clip(video, self.clips)
+
+    def save(self, folder, overwrite=False):
+        """Writes the classifier as `classifier.json` and `model.weights.h5`.
+
+        Args:
+            folder: str or path. It is made.
+            overwrite: bool. Replaces a classifier that is there. Defaults to `False`.
+
+        Returns:
+            pathlib.Path of the folder.
+
+        Raises:
+            SmallBigError: the model is no network of this package.
+            AlreadyThereError: the folder holds a classifier and `overwrite` is not set.
+        """
+        from smallbig_keras.models.rebuilding import describe
+
+        folder = pathlib.Path(folder)
+        if (folder / FILE).exists() and not overwrite:
+            raise AlreadyThereError(
+                f"A classifier is not replaced without overwrite=True. Received: {folder}"
+            )
+        description = describe(self._keras_model("saved"), self.clips, self.class_names)
+        make_folder(folder)
+        replace_file(folder / WEIGHTS, self.model.save_weights)
+        description = dataclasses.replace(description, sha256=sha256(folder / WEIGHTS))
+        write_description(description, folder)
+        return folder
+
+    def export(self, path, format=None, **options):
+        """Writes the classifier as an artifact that runs without Keras.
+
+        Args:
+            path: str or path. A file `.tflite` or `.onnx`, or the folder of a SavedModel.
+            format: str. `"saved_model"`, `"tflite"` or `"onnx"`. Defaults to `None`, by the
+                suffix of `path`.
+            **options: those of `smallbig_keras.export.to_saved_model`, `to_tflite` or `to_onnx`.
+
+        Returns:
+            pathlib.Path of the artifact.
+
+        Raises:
+            SmallBigError: an option is not allowed, or the model cannot be exported.
+            AlreadyThereError: there is something at `path` and `overwrite=True` is not given.
+            MissingPackageError: a package of the extra `export` is not installed.
+        """
+        from smallbig_keras import export
+
+        format = format or FORMATS.get(pathlib.Path(path).suffix, "saved_model")
+        writers = {name: getattr(export, f"to_{name}") for name in FORMATS.values()}
+        if format not in writers:
+            raise SmallBigError(
+                f"`format` must be one of {', '.join(writers)}. Received: {format!r}"
+            )
+        options = {"clips": self.clips, "class_names": self.class_names, **options}
+        return writers[format](self._keras_model("exported"), path, **options)
+
+    def _keras_model(self, purpose):
+        if not hasattr(self.model, "get_weights"):
+            raise SmallBigError(
+                f"A classifier is {purpose} from a run or its weights, not from an artifact. "
+                f"Received: {self.model.path}"
+            )
+        return self.model
+
+    @functools.cached_property
+    def _probabilities(self):
+        """The function from uint8 clips to probabilities, in the model's own engine."""
+        model, rule = self.model, self.clips
+        if not hasattr(model, "get_weights"):
+            return lambda clips: model.predict(clips)["probabilities"]
+        from smallbig_keras.models.inference import scoring_function
+
+        forward = scoring_function(model)
+
+        def probabilities(clips):
+            return forward(preprocess_input(np.asarray(clips), rule.mean, rule.std))
+
+        return probabilities
+
+
+def load(
+    source,
+    model=None,
+    variant=None,
+    *,
+    clips=None,
+    class_names=None,
+    classes=None,
+    weights_dir=None,
+    **options,
+):
+    """Loads a classifier from any source. Nothing in a file is run.
+
+    Args:
+        source: str or path. The folder of a run or of a saved classifier; the name of published
+            weights, `hf://owner/name` or a URL; a file of weights (`.keras`, `.weights.h5`,
+            `.h5`, `.pth`, `.pt`, `.pyth`, `.safetensors`); or an exported `.tflite`, `.onnx` or
+            SavedModel.
+        model: str. Name of the network, as `"SmallBigR50"`. Files of weights alone need it; of
+            other sources it must be that of the source. Defaults to `None`.
+        variant: str. Variant of the network. Defaults to `None` for that of the source, else
+            `"reference"`.
+        clips: `smallbig_keras.data.ClipConfig`, or a dict of the fields to change, such as
+            `{"size": 256}`. Defaults to `None` for that of the source, else that of the network.
+        class_names: sequence of str, or the name of a dataset. Defaults to `None` for those of
+            the source, else `"class 0"`, ….
+        classes: int. Classes of the network. Defaults to `None` for those of the source.
+        weights_dir: str. Folder with published weights. Defaults to `None`.
+        **options: further options of the network, as `dropout` or `width`.
+
+    Returns:
+        VideoClassifier.
+
+    Raises:
+        NotFoundError: there is no such source; the message has the nearest name.
+        WeightsError: the weights do not fit the description, or their hash differs.
+        SmallBigError: the source is of no known kind, or an option does not fit it.
+
+    Example:
+
+        classifier = smallbig_keras.load("runs/RUN")
+        classifier.predict("video.mp4")
+    """
+    from smallbig_keras.export import open_artifact
+    from smallbig_keras.export.runners import is_artifact
+    from smallbig_keras.weights.resolution import is_name, local_source
+
+    names = _names(class_names)
+    source = local_source(source)
+    if is_artifact(source) and not is_name(source, weights_dir):
+        given = {"model": model, "variant": variant, "classes": classes, **options}
+        given = [name for name, value in given.items() if value is not None]
+        if given:
+            raise SmallBigError(
+                f"An artifact knows its network: leave out {', '.join(given)}. Received: {source}"
+            )
+        runner = open_artifact(source)
+        return VideoClassifier(runner, _changed(runner.clips, clips), names or runner.class_names)
+    from smallbig_keras.models.rebuilding import build_network, find_network
+
+    path, found = find_network(
+        source, model, variant, classes=classes, weights_dir=weights_dir, **options
+    )
+    found = dataclasses.replace(found, clips=_changed(found.clips, clips))
+    network = build_network(path, found, source)
+    names = names or found.class_names or [f"class {i}" for i in range(found.classes)]
+    return VideoClassifier(network, found.clips, names)
+
+
+def _changed(clips, given):
+    """Returns the ClipConfig that is given, or one with the fields that are given."""
+    return clips.replace(**(given or {})) if isinstance(given, dict | None) else given
+
+
+def classify(video, model, top=5):
+    """Names what happens in a video, in one call.
+
+    Args:
+        video: one video or many, as in `VideoClassifier.predict`.
+        model: str, path or VideoClassifier. What `load` takes. One that was loaded before is
+            kept for the next call.
+        top: int. Classes to name. Defaults to `5`.
+
+    Returns:
+        A list of `(name, probability)`, best first; of many videos a list of such lists.
+
+    Raises:
+        SmallBigError: the model or a video cannot be used.
+
+    Example:
+
+        smallbig_keras.classify("video.mp4", "runs/RUN")
+    """
+    if not isinstance(model, VideoClassifier):
+        path = pathlib.Path(model)
+        # A training may have written better weights since.
+        stamp = path.stat().st_mtime_ns if path.exists() else None
+        model = _loaded(model, stamp)
+    return model.predict(video, top)
+
+
+@functools.lru_cache(maxsize=1)
+def _loaded(source, _stamp):
+    return load(source)
+
+
+def _names(class_names):
+    """Returns class names of a sequence, a dataset or a file of lines; `None` if none are given."""
+    from smallbig_keras.labels.predictions import DATASETS, class_names as names_of
+
+    if not isinstance(class_names, str | os.PathLike):
+        return class_names
+    file = pathlib.Path(class_names)
+    if class_names not in DATASETS and file.is_file():
+        return file.read_text(encoding="utf-8").splitlines()
+    return names_of(os.fspath(class_names))

@@ -25,19 +25,30 @@ _LOCK = ".lock"
 
 def replace_file(file, write, keep=None):
     """Writes a file by `write(path)`: a reader sees the old one or the new one, never a part."""
+    with write_aside(file, write):
+        if keep is not None and file.exists():
+            os.replace(file, keep)
+
+
+@contextlib.contextmanager
+def write_aside(file, write):
+    """Writes a file by `write(path)` under another name, gives that, and renames it at the end.
+
+    It may have been renamed by then.
+    """
     temporary = file.with_name(f".writing-{file.name}")
     try:
         write(temporary)
         with temporary.open("rb+") as written:
             os.fsync(written.fileno())
-        if keep is not None and file.exists():
-            os.replace(file, keep)
-        os.replace(temporary, file)
+        yield temporary
+        if temporary.exists():
+            os.replace(temporary, file)
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         reason = disk_error(error)
-        if reason is None:
+        if reason is None or isinstance(error, SmallBigError):
             raise
         raise _kind(error)(f"{file} could not be written: {reason}.") from error
 

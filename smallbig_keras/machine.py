@@ -3,8 +3,11 @@
 Nothing here imports TensorFlow before `quiet_tensorflow` does.
 """
 
+import collections
+import concurrent.futures
 import contextlib
 import ctypes
+import itertools
 import os
 import sys
 import tempfile
@@ -94,3 +97,27 @@ def quiet_tensorflow():
 
         tf.config.list_logical_devices()
     return tf
+
+
+def map_parallel(function, items):
+    """Yields `function(item)` of each item in order; a few are computed ahead, in threads."""
+    workers = num_processors()
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        waiting = collections.deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > 2 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def groups(items, size):
+    """Yields lists of `size` items, the last one of those that are left."""
+    items = iter(items)
+    while group := list(itertools.islice(items, size)):
+        yield group

@@ -1,19 +1,22 @@
 """The folder of a training run: its configuration, checkpoints and log."""
 
+import contextlib
 import csv
 import json
 import pathlib
-import zipfile
-import zlib
 
 from smallbig_keras.errors import NotFoundError, SmallBigError
 from smallbig_keras.files import replace_file
 
 CONFIG = "config.json"
 LOG = "log.csv"
-BEST = "best.keras"
-LAST = "last.keras"
-PREVIOUS = "previous.keras"
+# The network of the best epoch; network and optimiser of the last epoch and of the one before.
+BEST = "model.weights.h5"
+LAST = "last.weights.h5"
+PREVIOUS = "previous.weights.h5"
+# Their names in runs of version 0.1.0.
+_OLD = {BEST: "best.keras", LAST: "last.keras", PREVIOUS: "previous.keras"}
+CHECKPOINTS = (*_OLD, *_OLD.values())
 
 # Names of options in runs of version 0.1.0.
 _RENAMED = {"l2": "weight_decay", "mix": "mixup_mode", "sync_norm": "sync_bn", "run": "output"}
@@ -79,29 +82,14 @@ def write_config(path, config):
     replace_file(path / CONFIG, lambda file: file.write_text(json.dumps(config, indent=2) + "\n"))
 
 
-def open_checkpoint(file):
-    """Opens a `.keras` file; one that is not whole is an error."""
-    if not zipfile.is_zipfile(file):
-        raise SmallBigError(
-            f"A checkpoint must be a whole .keras file; this one is cut short or of another "
-            f"kind. Received: {file}"
-        )
-    import keras
-
-    try:
-        return keras.saving.load_model(file, compile=False)
-    except (zipfile.BadZipFile, zlib.error, OSError, KeyError) as error:
-        raise SmallBigError(f"A checkpoint must be whole ({error}). Received: {file}") from None
-
-
 def find_checkpoint(path, checkpoint=BEST):
     """Returns the file of a checkpoint of a run; raises `NotFoundError` if it is not there."""
-    file = pathlib.Path(path) / checkpoint
-    if not file.is_file():
-        raise NotFoundError(
-            f"A run has a checkpoint {checkpoint} after its first epoch. Received: {path}"
-        )
-    return file
+    for name in (checkpoint, _OLD[checkpoint]):
+        if (file := pathlib.Path(path) / name).is_file():
+            return file
+    raise NotFoundError(
+        f"A run has its checkpoint {checkpoint} after the first epoch. Received: {path}"
+    )
 
 
 def save_checkpoint(model, file, keep=None, include_optimizer=True):
@@ -110,25 +98,16 @@ def save_checkpoint(model, file, keep=None, include_optimizer=True):
         import keras
 
         model = keras.Model(model.input, model.output, name=model.name)
-    replace_file(file, model.save, keep)
+    replace_file(file, model.save_weights, keep)
 
 
-def find_last_checkpoint(path):
-    """Finds the newest whole checkpoint of a run; `None` before the first one."""
-    files = [file for name in (LAST, PREVIOUS) if (file := pathlib.Path(path) / name).is_file()]
-    for file in files:
-        if zipfile.is_zipfile(file):
-            return file
-        print(f"{file} is not whole, the checkpoint before it is taken")
-    if files:
-        raise SmallBigError(f"A run continues from a whole checkpoint. Received: {files[0]}")
-    return None
-
-
-def restore_checkpoint(model, file):
-    """Sets weights and the optimiser's state of a compiled model to those of a checkpoint."""
-    model.optimizer.build(model.trainable_variables)
-    model.load_weights(file)
+def last_checkpoints(path):
+    """Returns the files from which a run can continue, the newest first."""
+    files = []
+    for name in (LAST, PREVIOUS):
+        with contextlib.suppress(NotFoundError):
+            files.append(find_checkpoint(path, name))
+    return files
 
 
 def read_log(path):

@@ -14,8 +14,8 @@ from smallbig_keras.export.client import (
     GrpcClient,
     RestClient,
     best_classes,
-    clip_frames,
     encode_clip,
+    server_clips,
 )
 from smallbig_keras.options import option
 
@@ -52,10 +52,10 @@ def check(given):
 def run(checked):
     """Prints the best classes of each video; returns them by video."""
     client, args = checked
-    frames = clip_frames(client.signatures())
+    clips = server_clips(client)
     results = {}
     for video in args.videos:
-        clip = encode_clip(video, frames, args.quality)
+        clip = encode_clip(video, clips, args.quality)
         (results[video],) = best_classes(client.predict("jpeg", {"frames": clip}))
         print(video)
         for name, score in results[video]:

@@ -1,4 +1,4 @@
-"""Measures runs on the videos of a dataset, by the test protocols of the paper.
+"""Measures classifiers on the videos of a dataset, by the test protocols of the paper.
 
     smallbig evaluate --weights RUN                                  # one clip, centre crop
     smallbig evaluate --weights RUN --clips 10 --crops 3 --size 256  # Kinetics-400
@@ -9,66 +9,53 @@ The same command goes on where it was stopped. Results are in RUN/evaluation.
 """
 
 import dataclasses
+import hashlib
 import itertools
 import pathlib
-import platform
 import typing
 import warnings
 
 from smallbig_keras import runs
-from smallbig_keras.data.options import (
-    DatasetOptions,
-    check_dataset,
-    dataset_options,
-    open_source,
-    update_dataset,
+from smallbig_keras.cli.source import (
+    ClipOptions,
+    SourceOptions,
+    check_source,
+    load_classifier,
+    run_dataset,
 )
+from smallbig_keras.data.options import DatasetOptions, check_dataset, open_source
 from smallbig_keras.errors import OptionError, SmallBigError
 from smallbig_keras.files import check_writable, sha256
 from smallbig_keras.options import flag, option
+from smallbig_keras.weights.resolution import find_weights, is_name, local_source
 
 CONTINUE = "The same command, without --restart, continues where it stopped."
+_CHECKPOINTS = {"best": runs.BEST, "last": runs.LAST}
 _HINT = "--skip-bad leaves unreadable videos out; smallbig prepare index finds all of them."
 
 
 @dataclasses.dataclass(frozen=True)
-class RunsOptions:
-    """Runs"""
+class EvaluationOptions:
+    """Evaluation"""
 
-    weights: str | None = option(None, "folder of the run to measure", metavar="RUN", required=True)
-    checkpoint: str = option(runs.BEST, f"{runs.BEST} or {runs.LAST}", metavar="FILE")
+    checkpoint: typing.Literal["best", "last"] = option("best", "epoch of a run to measure")
     ensemble: tuple[str, ...] = option(
-        (), "other runs, or their scores.npz, whose scores are averaged", metavar="RUN_OR_SCORES"
+        (),
+        "other classifiers, or their scores.npz, whose scores are averaged",
+        metavar="SOURCE_OR_SCORES",
     )
     output: str | None = option(
-        None, "folder of the results", metavar="DIR", shown="a folder in RUN/evaluation"
+        None,
+        "folder of the results",
+        metavar="DIR",
+        shown="a folder in RUN/evaluation, else in ./evaluation",
     )
     restart: bool = option(False, "score anew where there are scores")
     split: typing.Literal["validation", "test"] = option("validation", "videos to measure")
     skip_bad: bool = option(False, "leave unreadable videos out and list them")
-
-
-@dataclasses.dataclass(frozen=True)
-class ViewOptions:
-    """Views"""
-
     clips: int = option(1, "clips of a video")
-    crops: int = option(1, "crops of a clip, 1 or 3")
-    frames: int | None = option(None, "frames of a clip", shown="the run's")
-    size: int | None = option(
-        None, "height and width of a crop", metavar="PIXELS", shown="the run's"
-    )
-    short_side: int | None = option(
-        None,
-        "short side before the crop",
-        metavar="PIXELS",
-        shown="--size for 3 crops, the run's ratio for 1",
-    )
-    sampling: typing.Literal["segment", "dense"] | None = option(
-        None, "a frame from each part of the video, or frames --stride apart", shown="the run's"
-    )
-    stride: int | None = option(
-        None, "from one frame to the next in dense sampling", metavar="FRAMES", shown="the run's"
+    crops: int = option(
+        1, "crops of a clip, 1 or 3; 3 cover the frame, with --size as its short side"
     )
     batch_size: int = option(8, "clips at once")
     workers: int | None = option(None, "videos decoded at once", shown="one a processor")
@@ -78,27 +65,26 @@ class ViewOptions:
 
 
 @dataclasses.dataclass(frozen=True)
-class Options(ViewOptions, DatasetOptions, RunsOptions):
+class Options(ClipOptions, DatasetOptions, EvaluationOptions, SourceOptions):
     """The options of `smallbig evaluate`; a dataset that is not given is the run's."""
 
 
 def run(args):
-    """Measures a run or an ensemble; returns the accuracies."""
+    """Measures a classifier or an ensemble; returns the accuracies."""
     from smallbig_keras import evaluation
 
-    config = runs.read_config(args.weights)
-    dataset = update_dataset(dataset_options(config), args)
+    dataset = run_dataset(args.weights, args)
     output = None if args.ensemble else args.output
-    scores, folder = _evaluate_run(args.weights, config, dataset, args, output)
+    scores, folder = _evaluate(args.weights, dataset, args, output)
     results = evaluation.write_report(folder, scores)
     members = [scores]
     for member in args.ensemble:
         _show(results, folder)
-        if pathlib.Path(member).is_file():
+        if pathlib.Path(member).suffix == ".npz":
             scores, folder = evaluation.load_scores(member), member
             results = evaluation.measure(scores)
         else:
-            scores, folder = _evaluate_run(member, config, dataset, args)
+            scores, folder = _evaluate(member, dataset, args)
             results = evaluation.write_report(folder, scores)
         members.append(scores)
     if args.ensemble:
@@ -115,7 +101,7 @@ def run(args):
 def check(given):
     """Returns the checked options."""
     args = Options(**given)
-    for name in ("clips", "frames", "size", "short_side", "stride", "batch_size", "workers"):
+    for name in ("clips", "batch_size", "workers"):
         value = getattr(args, name)
         if value is not None and value < 1:
             raise SmallBigError(f"{flag(name)} must be at least 1. Received: {value}")
@@ -123,69 +109,65 @@ def check(given):
         raise SmallBigError(f"--crops must be 1 or 3. Received: {args.crops}")
     if args.save_every is not None:
         warnings.warn("--save-every has no effect any more: every batch is saved.", stacklevel=2)
-    config = runs.read_config(args.weights)
-    check_writable(args.output or pathlib.Path(args.weights, "evaluation"))
-    check_dataset(update_dataset(dataset_options(config), args))
-    if args.stride and (args.sampling or config["sampling"]) == "segment":
+    check_source(args)
+    dataset = run_dataset(args.weights, args)
+    if not (dataset.dataset or dataset.shards):
         raise OptionError(
-            "--stride has no effect with --sampling segment: add --sampling dense. "
-            f"Received: {args.stride}"
+            "The videos are those of a run's dataset, of --dataset and --data-root, or of "
+            f"--shards. Received: --weights {args.weights}, which is no run"
         )
+    check_dataset(dataset)
+    check_writable(args.output or _results(args.weights))
     return args
 
 
-def _evaluate_run(path, config, dataset, args, output=None):
+def _evaluate(source, dataset, args, output=None):
     """Scores the videos of a dataset; returns the scores and the folder of their files."""
-    import keras
-    import tensorflow as tf
-
     from smallbig_keras import evaluation
-    from smallbig_keras.classifier import load_run
     from smallbig_keras.data.unreadable import UnreadableVideos
-    from smallbig_keras.version import __version__
+    from smallbig_keras.weights.description import is_classifier, versions
 
-    opened = load_run(path, args.checkpoint)
-    views = _make_views(opened.config, args)
+    weights = source
+    if is_classifier(source) and not is_name(source, args.weights_dir):
+        weights = runs.find_checkpoint(source, _CHECKPOINTS[args.checkpoint])
+    elif args.checkpoint != "best":
+        raise OptionError(
+            f"--checkpoint {args.checkpoint} is for a run. Received: --weights {source}"
+        )
+    classifier = load_classifier(args, weights)
+    clips = classifier.clips
+    if args.crops == 3 and args.short_side is None:
+        clips = clips.covering()
     unreadable = UnreadableVideos("skip" if args.skip_bad else "raise", hint=_HINT)
-    source, class_names = open_source(dataset, args.split, unreadable)
-    if class_names != opened.class_names:
-        pairs = enumerate(itertools.zip_longest(opened.class_names, class_names))
+    videos, class_names = open_source(dataset, args.split, unreadable)
+    if class_names != classifier.class_names:
+        pairs = enumerate(itertools.zip_longest(classifier.class_names, class_names))
         position, (known, there) = next((i, pair) for i, pair in pairs if pair[0] != pair[1])
         raise SmallBigError(
-            f"The run knows {len(opened.class_names)} classes and the dataset has "
-            f"{len(class_names)} of other names or order; --dataset and --data-root name another. "
-            f"Received: {path}, {dataset.shards or dataset.data_root}: class {position} is "
-            f"{known!r} and {there!r}"
+            f"The classifier knows {len(classifier.class_names)} classes and the dataset has "
+            f"{len(class_names)} of other names or order; --dataset and --data-root name another, "
+            f"--labels other names. Received: {source}, {dataset.shards or dataset.data_root}: "
+            f"class {position} is {known!r} and {there!r}"
         )
     print(
-        f"{path}/{args.checkpoint}: {len(source)} videos, {views.clips} clips x {views.crops} "
-        f"crops of {views.frames} x {views.size} x {views.size}, {views.sampling} sampling, short "
-        f"side {views.short_side}"
+        f"{weights}: {len(videos)} videos, {args.clips} clips x {args.crops} crops of "
+        f"{clips.frames} x {clips.size} x {clips.size}, {clips.sampling} sampling, short side "
+        f"{clips.short_side}"
     )
-    model = opened.model_for(views.frames, views.size)
-    # One trace for batches of any number: the last one rounds like the others.
-    clips = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)
-    predict = tf.function(lambda clips: model(clips, training=False), input_signature=[clips])
-    checkpoint = opened.path / args.checkpoint
-    name = _folder_name(dataset, views, args)
-    folder = pathlib.Path(output or opened.path / "evaluation" / name)
+    folder = pathlib.Path(output or _results(source) / _folder_name(dataset, clips, args))
     scores = evaluation.score_videos(
-        predict,
-        source,
-        views,
+        lambda batch: classifier.score(batch, len(batch)),
+        videos,
+        clips,
         class_names,
         folder,
-        protocol={"weights_sha256": sha256(checkpoint), "split": args.split, **vars(dataset)},
+        views=(args.clips, args.crops),
+        protocol={"weights_sha256": _digest(weights, args), "split": args.split, **vars(dataset)},
         details={
-            "run": str(opened.path),
-            "weights": str(checkpoint),
-            "model": opened.config["model"],
-            "versions": {
-                "smallbig_keras": __version__,
-                "keras": keras.__version__,
-                "tensorflow": tf.__version__,
-                "python": platform.python_version(),
-            },
+            "run": str(source),
+            "weights": str(weights),
+            "model": getattr(classifier.model, "name", None),
+            "versions": versions(),
         },
         batch_size=args.batch_size,
         unreadable=unreadable,
@@ -198,34 +180,35 @@ def _evaluate_run(path, config, dataset, args, output=None):
     return scores, folder
 
 
-def _make_views(config, args):
-    """The views that are asked for, by default those of the run's validation."""
-    from smallbig_keras.evaluation import Views
+def _results(source):
+    """The folder of the results: in that of a run or a saved classifier, else in this one."""
+    from smallbig_keras.weights.description import is_classifier
 
-    size = args.size or config["size"]
-    short_side = args.short_side
-    if short_side is None and args.crops == 1:
-        short_side = round(size * config["test_short_side"] / config["size"])
-    return Views(
-        frames=args.frames or config["frames"],
-        size=size,
-        short_side=short_side or size,
-        clips=args.clips,
-        crops=args.crops,
-        sampling=args.sampling or config["sampling"],
-        stride=args.stride or config["stride"] or Views.stride,
+    if is_classifier(source):
+        return pathlib.Path(source, "evaluation")
+    return pathlib.Path("evaluation", pathlib.PurePath(str(source).replace("://", "/")).name)
+
+
+def _digest(weights, args):
+    """A SHA-256 of the weights; of a SavedModel, of all its files."""
+    path = pathlib.Path(local_source(weights))
+    if is_name(weights, args.weights_dir):
+        path = find_weights(weights, args.model, args.weights_dir).path
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    digests = [sha256(file) for file in files]
+    return (
+        digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
     )
 
 
-def _folder_name(dataset, views, args):
+def _folder_name(dataset, clips, args):
     """A name for the results; options that are seldom given are in it where they were."""
-    name = f"{dataset.dataset}-{args.split}-{views.frames}x{views.clips}x{views.crops}"
-    name += f"-{views.size}"
+    name = f"{dataset.dataset}-{args.split}-{clips.frames}x{args.clips}x{args.crops}"
+    name += f"-{clips.size}"
     name += f"-short{args.short_side}" if args.short_side else ""
     name += f"-{args.sampling}" if args.sampling else ""
     name += f"-stride{args.stride}" if args.stride else ""
-    stem = pathlib.Path(args.checkpoint).stem
-    return name if args.checkpoint == runs.BEST else f"{name}-{stem}"
+    return name if args.checkpoint == "best" else f"{name}-{args.checkpoint}"
 
 
 def _ensemble_folder(run, members):
@@ -236,7 +219,7 @@ def _ensemble_folder(run, members):
         for scores in members[1:]
     ]
     name = f"{first['dataset']}-{first['split']}-{views}-{first['size']}-with-{'-'.join(names)}"
-    return pathlib.Path(run) / "evaluation" / name
+    return _results(run) / name
 
 
 def _show(results, folder):

@@ -17,12 +17,13 @@ import typing
 
 from smallbig_keras.cli.source import (
     ClipOptions,
-    ModelOptions,
+    SourceOptions,
+    VideoOptions,
     check_source,
+    load_classifier,
     load_clips,
-    load_source,
 )
-from smallbig_keras.errors import OptionError, did_you_mean
+from smallbig_keras.errors import OptionError, SmallBigError, did_you_mean
 from smallbig_keras.files import check_writable
 from smallbig_keras.options import flag, option
 
@@ -60,47 +61,27 @@ class ArtifactOptions:
 
 
 @dataclasses.dataclass(frozen=True)
-class Options(ClipOptions, ArtifactOptions, ModelOptions):
+class Options(VideoOptions, ClipOptions, ArtifactOptions, SourceOptions):
     """The options of `smallbig export`."""
 
 
 def run(args):
     """Writes the artifact; returns its path."""
-    from smallbig_keras import export
     from smallbig_keras.export import artifacts
     from smallbig_keras.models import complexity
 
     kind = args.format
     place = args.output if args.version is None else pathlib.Path(args.output, str(args.version))
     artifacts.check_new(place, args.overwrite)
-    source = load_source(args)
-    common = source.class_names, source.short_side
-    if kind == "saved_model":
-        path = export.to_saved_model(
-            source.model,
-            args.output,
-            *common,
-            input_dtype=args.input_dtype or "uint8",
-            version=args.version,
-            overwrite=args.overwrite,
-        )
-    elif kind == "onnx":
-        path = export.to_onnx(
-            source.model, args.output, *common, naive=args.naive, overwrite=args.overwrite
-        )
-    else:
-        path = export.to_tflite(
-            source.model,
-            args.output,
-            args.precision,
-            load_clips(args, source, "train") if args.precision == "int8" else None,
-            args.input_dtype or "float32",
-            *common,
-            overwrite=args.overwrite,
-        )
+    classifier = load_classifier(args)
+    options = {name: getattr(args, name) for name in FORMATS[kind]}
+    options = {name: value for name, value in options.items() if value is not None}
+    if kind == "tflite" and args.precision == "int8":
+        options["representative"] = load_clips(args, classifier.clips, "train")
+    path = classifier.export(args.output, kind, overwrite=args.overwrite, **options)
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     size = sum(file.stat().st_size for file in files)
-    parameters = complexity(source.model).parameters
+    parameters = complexity(classifier.model).parameters
     print(f"{path} ({size / 1e6:.1f} MB, {size / parameters:.2f} bytes a parameter)")
     return path
 
@@ -133,5 +114,7 @@ def check(given):
                     f"Received: {given[name]}"
                 )
     check_source(args)
+    if args.clips < 1:
+        raise SmallBigError(f"--clips must be at least 1. Received: {args.clips}")
     check_writable(args.output)
     return dataclasses.replace(args, format=kind)

@@ -1,54 +1,75 @@
 """Names what happens in videos.
 
-smallbig predict video.webm --weights runs/RUN
+    smallbig predict video.webm --weights runs/RUN
+    smallbig predict FOLDER --weights model.tflite --clips 10 --crops 3
+
+A video is a file, or a folder of frames as numbered pictures; of another folder, all its videos.
 """
 
 import dataclasses
 
-from smallbig_keras import runs
-from smallbig_keras.errors import SmallBigError
-from smallbig_keras.options import option
+from smallbig_keras.cli.source import (
+    ClipOptions,
+    SourceOptions,
+    check_source,
+    load_classifier,
+    video_files,
+)
+from smallbig_keras.errors import OptionError, SmallBigError
+from smallbig_keras.options import flag, option
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class PredictionOptions:
     """Prediction"""
 
     videos: tuple[str, ...] = option(
-        (), "video files", metavar="VIDEO", positional=True, required=True
+        (), "videos", metavar="VIDEO_OR_FOLDER", positional=True, required=True
     )
-    weights: str | None = option(None, "folder of a run", metavar="RUN", required=True)
     top: int = option(5, "classes to print")
+    clips: int = option(1, "clips of a video")
+    crops: int = option(1, "crops of a clip, 1 or 3; 3 cover the frame, with --size as short side")
+    batch_size: int = option(8, "clips at once")
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(ClipOptions, SourceOptions, PredictionOptions):
+    """The options of `smallbig predict`."""
 
 
 def check(given):
     """Returns the checked options."""
     args = Options(**given)
-    if args.top < 1:
-        raise SmallBigError(f"--top must be at least 1. Received: {args.top}")
-    runs.read_config(args.weights)
+    for name in ("top", "clips", "batch_size"):
+        if getattr(args, name) < 1:
+            raise SmallBigError(f"{flag(name)} must be at least 1. Received: {getattr(args, name)}")
+    if args.crops not in (1, 3):
+        raise SmallBigError(f"--crops must be 1 or 3. Received: {args.crops}")
+    if args.crops == 3 and args.short_side is not None:
+        raise OptionError(
+            "--short-side has no effect with --crops 3, which cover the frame. "
+            f"Received: {args.short_side}"
+        )
+    check_source(args)
     return args
 
 
 def run(args):
     """Prints the best classes of each video; returns them by video."""
-    from smallbig_keras.classifier import load_run
     from smallbig_keras.data.decoding import BadVideoError
-    from smallbig_keras.labels import decode_predictions
 
-    opened = load_run(args.weights)
+    classifier = load_classifier(args)
     results, errors = {}, []
-    for video in args.videos:
+    for video in (str(path) for name in args.videos for path in video_files(name)):
         try:
-            clip = opened.load_clip(video)
+            found = classifier.predict(video, args.top, args.clips, args.crops, args.batch_size)
         except BadVideoError as error:
             errors.append(str(error))
             continue
-        scores = opened.model.predict(clip, verbose=0)
-        (results[video],) = decode_predictions(scores, args.top, labels=opened.class_names)
+        results[video] = found
         print(video)
-        for name, score in results[video]:
-            print(f"  {score:6.1%}  {name}")
+        for name, probability in found:
+            print(f"  {probability:6.1%}  {name}")
     if errors:
         raise BadVideoError("\n".join(errors))
     return results

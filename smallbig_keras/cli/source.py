@@ -1,10 +1,10 @@
-"""The model that `export` and `verify` are given, and real clips for it."""
+"""The classifier that a command is given, and real clips for it."""
 
 import dataclasses
 import pathlib
-import typing
 
 from smallbig_keras import runs
+from smallbig_keras.data.clips import SAMPLINGS
 from smallbig_keras.data.options import (
     DatasetOptions,
     check_dataset,
@@ -15,34 +15,53 @@ from smallbig_keras.data.options import (
 from smallbig_keras.errors import NotFoundError, OptionError, SmallBigError
 from smallbig_keras.models.registry import list_models
 from smallbig_keras.options import flag, option
-from smallbig_keras.weights.state_dicts import SUFFIXES
+from smallbig_keras.weights.resolution import is_name, local_source
+
+_SOURCES = "a run, a saved classifier, a record's name, a URL, .keras, .weights.h5, .pth"
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelOptions:
-    """Model"""
+class SourceOptions:
+    """Classifier"""
 
     weights: str | None = option(
-        None, "a run, .keras, .weights.h5 or .pth", metavar="RUN_OR_FILE", required=True
+        None, f"{_SOURCES}, .tflite, .onnx or a SavedModel", metavar="SOURCE", required=True
     )
     model: str | None = option(
-        None, "network whose weights .weights.h5 or .pth holds", choices=tuple(list_models())
+        None, "network of a file of weights alone, such as .pth", choices=tuple(list_models())
     )
     variant: str | None = option(None, "variant of --model", shown="reference")
-    options: dict | None = option(None, "further options of --model", metavar="JSON")
-    classes: int | None = option(None, "classes of --model", shown="the network's")
-    frames: int | None = option(None, "frames of a clip of --model", shown="8")
-    size: int | None = option(None, "crop of --model", metavar="PIXELS", shown="224")
+    options: dict | None = option(None, "further options of the network", metavar="JSON")
     labels: str | None = option(
-        None, "class names, a file or a dataset", metavar="FILE_OR_DATASET", shown="the run's"
+        None, "class names, a file or a dataset", metavar="FILE_OR_DATASET", shown="the source's"
+    )
+    weights_dir: str | None = option(None, "folder with published weights", metavar="DIR")
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipOptions:
+    """Clips"""
+
+    frames: int | None = option(None, "frames of a clip", shown="the source's")
+    size: int | None = option(
+        None, "height and width of the crop", metavar="PIXELS", shown="the source's"
     )
     short_side: int | None = option(
-        None, "short side before the crop", metavar="PIXELS", shown="the run's"
+        None, "short side before the crop", metavar="PIXELS", shown="the source's ratio to --size"
+    )
+    sampling: str | None = option(
+        None,
+        "a frame from each part of the video, or frames --stride apart",
+        choices=SAMPLINGS,
+        shown="the source's",
+    )
+    stride: int | None = option(
+        None, "from one frame to the next in dense sampling", metavar="FRAMES", shown="the source's"
     )
 
 
 @dataclasses.dataclass(frozen=True)
-class ClipOptions(DatasetOptions):
+class VideoOptions(DatasetOptions):
     """Real clips"""
 
     videos: tuple[str, ...] = option(
@@ -51,141 +70,92 @@ class ClipOptions(DatasetOptions):
     clips: int = option(64, "number of clips")
 
 
-class Source(typing.NamedTuple):
-    """A model with what travels beside it; `config` is that of a run, else empty."""
-
-    model: object
-    class_names: list | None
-    short_side: int | None
-    config: dict
-
-
 def check_source(args):
-    """Refuses options that do not go with the file that `--weights` names."""
-    path = pathlib.Path(args.weights)
-    names = ("variant", "options", "classes", "frames", "size")
-    given = [flag(name) for name in names if getattr(args, name) is not None]
-    if _holds_weights_alone(path):
-        if args.model is None:
-            raise OptionError(f"A file of weights alone needs --model. Received: {path}")
-    elif given:
+    """Finds the weights, and refuses options that have no effect on them."""
+    from smallbig_keras.export.runners import is_artifact
+    from smallbig_keras.models.rebuilding import find_network
+
+    source = local_source(args.weights)
+    if is_artifact(source) and not is_name(source, args.weights_dir):
+        if not pathlib.Path(source).exists():
+            raise NotFoundError(f"An artifact must be there. Received: {source}")
+        given = [flag(n) for n in ("model", "variant", "options") if getattr(args, n) is not None]
+        if given:
+            raise OptionError(
+                f"{' '.join(given)} has no effect: an artifact knows its network. "
+                f"Received: {args.weights}"
+            )
+        return
+    _, found = find_network(
+        source, args.model, args.variant, weights_dir=args.weights_dir, **(args.options or {})
+    )
+    clips = found.clips.replace(**_clip_changes(args))
+    if args.stride and clips.sampling == "segment":
         raise OptionError(
-            f"{' '.join(given)} has no effect: {path} names its network itself. "
-            f"Received: {' '.join(given)}"
+            "--stride has no effect with --sampling segment: add --sampling dense. "
+            f"Received: {args.stride}"
         )
-    elif path.suffix != ".keras":
-        runs.read_config(path)
-    elif not path.is_file():
-        raise NotFoundError(f"--weights must be a file that is there. Received: {path}")
-    if args.clips < 1:
-        raise SmallBigError(f"--clips must be at least 1. Received: {args.clips}")
 
 
-def _holds_weights_alone(path):
-    return path.name.endswith((".weights.h5", *SUFFIXES))
+def load_classifier(args, weights=None):
+    """Loads the classifier that the options name, or another with the same options of clips."""
+    from smallbig_keras.classifier import load
 
-
-def load_source(args):
-    """Loads the model that the options name."""
-    from smallbig_keras.classifier import load_run
-
-    path = pathlib.Path(args.weights)
-    if _holds_weights_alone(path):
-        return Source(_build(args, path), _labels(args.labels), args.short_side, {})
-    if path.suffix == ".keras":
-        model = runs.open_checkpoint(path)
-        source = Source(model, _labels(args.labels), args.short_side, {})
-    else:
-        opened = load_run(path)
-        labels = _labels(args.labels) or opened.class_names
-        short_side = args.short_side or opened.config["test_short_side"]
-        source = Source(opened.model, labels, short_side, opened.config)
-    if args.model not in (None, source.model.name):
-        raise SmallBigError(
-            f"These weights are of {source.model.name}: leave out --model. "
-            f"Received: --model {args.model}"
-        )
-    return source
-
-
-def _build(args, path):
-    from smallbig_keras.models import get_model_function
-    from smallbig_keras.weights import WeightsError, load_weights
-
-    size, frames = args.size or 224, args.frames or 8
-    model = get_model_function(args.model)(
-        input_shape=(frames, size, size, 3),
-        classes=args.classes,
-        variant=args.variant or "reference",
+    return load(
+        weights or args.weights,
+        args.model,
+        args.variant,
+        clips=_clip_changes(args),
+        class_names=args.labels,
+        weights_dir=args.weights_dir,
         **(args.options or {}),
     )
-    report = load_weights(model, path)
-    if report.new:
-        raise WeightsError(
-            f"An export needs all weights of {args.model}; --classes must be that of the file. "
-            f"Received: {path}\n{report}"
-        )
-    return model
 
 
-def _labels(name):
-    from smallbig_keras.labels import class_names
-
-    if name is None:
-        return None
-    path = pathlib.Path(name)
-    return path.read_text(encoding="utf-8").splitlines() if path.is_file() else class_names(name)
+def _clip_changes(args):
+    names = [field.name for field in dataclasses.fields(ClipOptions)]
+    return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
 
 
-def load_clips(args, source, split):
+def run_dataset(source, args):
+    """Returns the DatasetOptions of a run with those that are given; those alone without a run."""
+    folder = pathlib.Path(source)
+    folder = folder.parent if folder.name in runs.CHECKPOINTS else folder
+    if not (folder / runs.CONFIG).is_file():
+        return dataset_options(args)
+    return update_dataset(dataset_options(runs.read_config(folder)), args)
+
+
+def load_clips(args, config, split):
     """Loads the middle clips of videos, spread over the list of those that the options name.
 
-    Returns a uint8 array `(clips, frames, height, width, 3)` of RGB values.
+    Returns a uint8 array `(clips, frames, size, size, 3)` of RGB values, by a ClipConfig.
     """
     import numpy as np
 
     from smallbig_keras.data.dataset import clip_dataset
     from smallbig_keras.data.sources import VideoSource
 
-    videos = _open_videos(args, source, split)
+    videos = _open_videos(args, split)
     count = min(args.clips, len(videos))
     if isinstance(videos, VideoSource):
         videos = videos.select(i * len(videos) // count for i in range(count))
-    _, frames, height, width, _ = source.model.input_shape
-    config = source.config
-    clips = clip_dataset(
-        videos,
-        frames=frames,
-        sampling=config.get("sampling", "segment"),
-        stride=config.get("stride") or 8,
-        size=height,
-        short_side=source.short_side,
-        batch_size=1,
-        training=False,
-        normalize=False,
-    )
+    clips = clip_dataset(videos, config, batch_size=1, training=False, normalize=False)
     # Shards cannot be picked from: all are read, and every so many-th clip kept.
     clips = clips.shard(len(videos) // count, 0).take(count)
-    return np.concatenate([np.rint(clip).astype(np.uint8) for clip, _ in clips.as_numpy_iterator()])
+    return np.concatenate([clip for clip, _ in clips.as_numpy_iterator()])
 
 
-def _open_videos(args, source, split):
+def _open_videos(args, split):
     from smallbig_keras.data.annotations.video import Video
     from smallbig_keras.data.sources import VideoSource
     from smallbig_keras.data.unreadable import UnreadableVideos
 
     if args.videos:
-        paths = [p for name in args.videos for p in _video_files(pathlib.Path(name))]
-        if not paths:
-            raise SmallBigError(
-                f"--videos must name at least one video. Received: {' '.join(args.videos)}"
-            )
+        paths = [path for name in args.videos for path in video_files(name)]
         return VideoSource([Video(str(path), None, path.stem) for path in paths])
-    if source.config:
-        options = update_dataset(dataset_options(source.config), args)
-    elif args.dataset:
-        options = dataset_options(args)
-    else:
+    options = run_dataset(args.weights, args)
+    if not (options.dataset or options.shards):
         raise OptionError(
             "Real clips come from the dataset of a run, from --dataset or --videos. "
             f"Received: --weights {args.weights}, which is no run"
@@ -194,11 +164,18 @@ def _open_videos(args, source, split):
     return open_source(options, split, UnreadableVideos())[0]
 
 
-def _video_files(path):
-    """The videos of a folder, at any depth; hidden files and other kinds are passed over."""
+def video_files(path):
+    """Lists the videos below a folder, without hidden files; a folder of frames is one video."""
     from smallbig_keras.data.annotations.listing import is_video
+    from smallbig_keras.data.frame_folders import holds_pictures
 
-    if not path.is_dir():
+    path = pathlib.Path(path)
+    if not path.is_dir() or holds_pictures(path):
         return [path]
     files = (file for file in path.rglob("*") if file.is_file())
-    return sorted(file for file in files if is_video(file.name) and file.name[0] != ".")
+    found = sorted(file for file in files if is_video(file.name) and file.name[0] != ".")
+    if not found:
+        raise SmallBigError(
+            f"A folder must hold videos, or one video as pictures. Received: {path} without any"
+        )
+    return found

@@ -5,7 +5,8 @@
 
 Prints a table and ends with an error when an artifact is out of tolerance: a float32 one by more
 than 1e-4 of a probability, float16 1e-2, dynamic with fewer than 97 % of the clips the same best
-class, int8 95 %. The clips are the validation videos of the run, its dataset or --videos.
+class, int8 95 %. The clips are the validation videos of the run, its dataset or --videos. An
+artifact that states other clips than the classifier's is an error, too.
 """
 
 import dataclasses
@@ -13,10 +14,11 @@ import pathlib
 
 from smallbig_keras.cli.source import (
     ClipOptions,
-    ModelOptions,
+    SourceOptions,
+    VideoOptions,
     check_source,
+    load_classifier,
     load_clips,
-    load_source,
 )
 from smallbig_keras.errors import ResourceError, SmallBigError
 from smallbig_keras.files import check_writable, make_folder, replace_file
@@ -36,7 +38,7 @@ class ComparisonOptions:
 
 
 @dataclasses.dataclass(frozen=True)
-class Options(ClipOptions, ModelOptions, ComparisonOptions):
+class Options(VideoOptions, ClipOptions, SourceOptions, ComparisonOptions):
     """The options of `smallbig verify`."""
 
 
@@ -46,6 +48,8 @@ def check(given):
     if args.rounds < 1:
         raise SmallBigError(f"--rounds must be at least 1. Received: {args.rounds}")
     check_source(args)
+    if args.clips < 1:
+        raise SmallBigError(f"--clips must be at least 1. Received: {args.clips}")
     if args.output:
         check_writable(args.output)
     return args
@@ -55,16 +59,24 @@ def run(args):
     """Prints the table; returns the comparisons."""
     from smallbig_keras import export
 
-    source = load_source(args)
+    classifier = load_classifier(args)
     runners = [export.open_artifact(path, args.threads) for path in args.artifacts]
-    clips = load_clips(args, source, "validation")
-    latency, comparisons = export.compare(source.model, runners, clips, rounds=args.rounds)
+    clips = load_clips(args, classifier.clips, "validation")
+    latency, comparisons = export.compare(
+        classifier.model, runners, clips, rounds=args.rounds, config=classifier.clips
+    )
     table = export.format_table(latency, comparisons)
     print(f"{len(clips)} clips\n\n{table}")
     if args.output:
         path, text = pathlib.Path(args.output), table + "\n"
         make_folder(path.parent)
         replace_file(path, lambda file: file.write_text(text, encoding="utf-8"))
+    for runner in runners:
+        if runner.clips != classifier.clips:
+            raise SmallBigError(
+                f"An artifact must state the clips of its classifier, {classifier.clips}. "
+                f"Received: {runner.name}, {runner.clips}"
+            )
     failed = [c.name for c in comparisons if not c.passed]
     if failed:
         raise ResourceError(f"Artifacts are out of tolerance. Received: {', '.join(failed)}")

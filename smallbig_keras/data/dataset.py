@@ -2,15 +2,14 @@
 
 import tensorflow as tf
 
-from smallbig_keras.data.annotations.video import Video
 from smallbig_keras.data.batch_augmentation import Mix, RandAugment
-from smallbig_keras.data.decoding import read_frames
-from smallbig_keras.data.sampling import Sampler
-from smallbig_keras.data.sources import VideoSource, read_video
+from smallbig_keras.data.clips import ClipConfig
+from smallbig_keras.data.sources import VideoSource
 from smallbig_keras.data.transforms import (
     EvaluationTransform,
     TrainTransform,
     left_right_label_map,
+    to_uint8,
 )
 from smallbig_keras.data.unreadable import UnreadableVideos
 from smallbig_keras.errors import SmallBigError
@@ -19,15 +18,16 @@ from smallbig_keras.machine import num_processors
 
 def clip_dataset(
     videos,
+    clips=None,
     *,
-    frames,
-    size,
     batch_size,
     training,
-    sampling="segment",
-    stride=8,
-    views=(1, 1),
+    frames=None,
+    size=None,
+    sampling=None,
+    stride=None,
     short_side=None,
+    views=(1, 1),
     augmentation="short_side",
     flip=None,
     randaugment=None,
@@ -50,20 +50,22 @@ def clip_dataset(
     parallel calls.
 
     Args:
-        videos: list of `Video`, or a source of clips like `VideoSource`.
-        frames: int. Frames in a clip.
-        size: int. Height and width of a clip in pixels.
+        videos: list of `Video` or of paths, or a source of clips like `VideoSource`.
+        clips: ClipConfig. The rule of the clips. Defaults to `None` for `ClipConfig()`.
         batch_size: int. Videos in a batch.
         training: bool. True for random order, frames and crops.
+        frames: int. Frames in a clip. Defaults to `None` for those of `clips`.
+        size: int. Height and width of a clip in pixels. Defaults to `None` for that of `clips`.
         sampling: str. `"segment"` takes a frame from each of `frames` parts of the video,
-            `"dense"` frames `stride` apart. Defaults to `"segment"`.
-        stride: int. From one frame to the next in dense sampling. Defaults to `8`.
+            `"dense"` frames `stride` apart. Defaults to `None` for that of `clips`.
+        stride: int. From one frame to the next in dense sampling. Defaults to `None` for that
+            of `clips`.
+        short_side: int or `(low, high)`. Short side in pixels before the crop; training draws
+            from `low` to `high`, evaluation takes one. Defaults to `None`: that of `clips` in
+            evaluation, in training the paper's ratio, 256 to 320 for 224.
         views: pair of ints. Clips of a video and crops of a clip in evaluation, 1 or 3 crops.
             The paper's 10 x 3 views of 8 x 256 x 256 pixels take 189 MB a video. Defaults to
             `(1, 1)`.
-        short_side: int or `(low, high)`. Short side in pixels before the crop; training draws
-            from `low` to `high`, evaluation takes one. Defaults to `None`, the paper's ratio:
-            256 to 320 for 224 in training, 256 for 224 in evaluation.
         augmentation: str. Training crop: `"short_side"` of the paper, or `"multi_scale"` of the
             authors' code, which has no use for `short_side`. Defaults to `"short_side"`.
         flip: str. `"plain"` mirrors half of the training clips, `"swap"` also swaps labels of
@@ -84,11 +86,11 @@ def clip_dataset(
         unreadable: `UnreadableVideos`. Defaults to `None`, which replaces in training and raises
             in evaluation.
         num_parallel_calls: int. Videos decoded at once. Defaults to `None`, one a processor.
-        normalize: bool. True for clips through `preprocess_input`, else they are 0..255.
-            Defaults to `True`.
+        normalize: bool. True for float32 clips, normalised by mean and std of `clips`, else they
+            are uint8 RGB values. Defaults to `True`.
 
     Returns:
-        `tf.data.Dataset` of `(clips, labels)`: float32 `(batch, frames, size, size, 3)`, or
+        `tf.data.Dataset` of `(clips, labels)`: `(batch, frames, size, size, 3)`, or
         `(batch, views, frames, size, size, 3)` of more than one view, clip by clip and in it
         crop by crop; int32 `(batch,)`, -1 where a video has no label, or mixed float32
         `(batch, classes)`. Its cardinality is known unless unreadable videos are skipped.
@@ -102,8 +104,10 @@ def clip_dataset(
     num_parallel_calls = num_parallel_calls or num_processors()
     unreadable = unreadable or UnreadableVideos("replace" if training else "raise")
     num_clips, num_crops = _pair(views)
-    low, high = _short_sides(short_side, size, training)
-    _check(source, training, frames, batch_size, drop_remainder, seed, epochs, initial_epoch)
+    clips = clips or ClipConfig()
+    changes = {"frames": frames, "size": size, "sampling": sampling, "stride": stride}
+    clips, short_sides = _short_sides(clips.replace(**changes), short_side, training)
+    _check(source, training, batch_size, drop_remainder, seed, epochs, initial_epoch)
     if unreadable.policy == "replace" and not training:
         raise SmallBigError('Evaluation must not replace videos. Received: policy="replace"')
     _check_training_only(training, views, augmentation, flip, randaugment, mix)
@@ -111,11 +115,11 @@ def clip_dataset(
         raise SmallBigError(
             "`flip='swap'` and `mix` need `class_names`. Received: class_names=None"
         )
-    sampler = Sampler(sampling, frames, stride, num_clips, training, seed)
+    sampler = clips.sampler(num_clips, training, seed)
     if training:
         transform = TrainTransform(
-            size=size,
-            short_side=(low, high),
+            clips,
+            short_sides,
             augmentation=augmentation,
             flip=flip is not None,
             label_map=left_right_label_map(class_names) if flip == "swap" else None,
@@ -123,7 +127,7 @@ def clip_dataset(
             normalize=normalize,
         )
     else:
-        transform = EvaluationTransform(size, low, num_crops, normalize)
+        transform = EvaluationTransform(clips, num_crops, normalize)
     mixer = Mix(mix, len(class_names)) if mix else None
 
     def key(stream, epoch, index):
@@ -134,11 +138,12 @@ def clip_dataset(
             return transform(read, frame_positions, label, key(1, epoch, index))
 
         def blend(index, batch):
-            return mixer(*batch, key(2, epoch, index))
+            mixed, labels = mixer(tf.cast(batch[0], tf.float32), batch[1], key(2, epoch, index))
+            return mixed if normalize else to_uint8(mixed), labels
 
-        clips = source.clips(epoch, sampler, unreadable, num_parallel_calls)
-        clips = clips.map(cut, num_parallel_calls, deterministic=True)
-        batches = clips.batch(batch_size, drop_remainder)
+        read = source.clips(epoch, sampler, unreadable, num_parallel_calls)
+        batches = read.map(cut, num_parallel_calls, deterministic=True)
+        batches = batches.batch(batch_size, drop_remainder)
         if mixer:
             batches = batches.enumerate().map(blend, num_parallel_calls, deterministic=True)
         return batches
@@ -155,34 +160,6 @@ def clip_dataset(
     return dataset.prefetch(2).with_options(options)
 
 
-def load_clip(video, frames=8, size=224, short_side=None, sampling="segment", stride=8):
-    """Loads the middle clip of one video, ready for a model.
-
-    Args:
-        video: str, path, bytes or `Video`. A file, its content, or a folder of frames.
-        frames: int. Frames in the clip. Defaults to `8`.
-        size: int. Height and width of the clip in pixels. Defaults to `224`.
-        short_side: int. Short side in pixels before the crop. Defaults to `None`, 256 for 224.
-        sampling: str. `"segment"` takes the middle frame of each of `frames` parts of the video,
-            `"dense"` frames `stride` apart in its middle. Defaults to `"segment"`.
-        stride: int. From one frame to the next in dense sampling. Defaults to `8`.
-
-    Returns:
-        float32 array of shape `(1, frames, size, size, 3)`.
-
-    Raises:
-        BadVideoError: the file is not a video that can be decoded.
-        SmallBigError: `short_side` is below `size`, or another argument outside the values above.
-    """
-    short_side, _ = _short_sides(short_side, size, training=False)
-    sampler = Sampler(sampling, frames, stride)
-    read = read_video if isinstance(video, Video) else read_frames
-    clip = read(video, lambda count: sampler(count)[0])
-    frame_positions = tf.range(frames)[None]
-    clip, _ = EvaluationTransform(size, short_side)(tf.constant(clip), frame_positions, label=None)
-    return clip.numpy()[None]
-
-
 def _pair(value):
     try:
         first, second = value
@@ -194,26 +171,27 @@ def _pair(value):
     return first, second
 
 
-def _short_sides(short_side, size, training):
+def _short_sides(clips, short_side, training):
+    """Returns the config, and the range `(low, high)` of the short side in training."""
+    if not training and not isinstance(short_side, tuple | list):
+        return clips.replace(short_side=short_side), None
     if short_side is None:
-        short_side = round(size * 256 / 224)
-        short_side = (short_side, round(size * 320 / 224)) if training else short_side
+        return clips, clips.training_short_sides()
     low, high = short_side if isinstance(short_side, tuple | list) else (short_side,) * 2
-    if not 1 <= size <= low <= high or (low < high and not training):
+    if not training or not clips.size <= low <= high:
         raise SmallBigError(
             "`short_side` must be at least `size`: an int, or in training (low, high). "
-            f"Received: short_side={short_side}, size={size}, training={training}"
+            f"Received: short_side={short_side}, size={clips.size}, training={training}"
         )
-    return low, high
+    return clips, (low, high)
 
 
-def _check(source, training, frames, batch_size, drop_remainder, seed, epochs, initial_epoch):
+def _check(source, training, batch_size, drop_remainder, seed, epochs, initial_epoch):
     count = len(source)
-    if not count or frames < 1 or batch_size < 1 or seed < 0:
+    if not count or batch_size < 1 or seed < 0:
         raise SmallBigError(
-            "A dataset needs at least one video, one frame and one clip a batch, and a seed of "
-            f"at least 0. Received: {count} videos, frames={frames}, "
-            f"batch_size={batch_size}, seed={seed}"
+            "A dataset needs at least one video, one clip a batch, and a seed of at least 0. "
+            f"Received: {count} videos, batch_size={batch_size}, seed={seed}"
         )
     if not 0 <= initial_epoch <= epochs:
         raise SmallBigError(

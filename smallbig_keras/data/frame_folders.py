@@ -9,6 +9,8 @@ import tensorflow as tf
 
 from smallbig_keras.data.decoding import BadVideoError, check_video_file
 
+_PICTURE_NAME = re.compile(r"(.*?)([0-9]+)(\.(?:jpg|jpeg|png|webp|bmp))", re.IGNORECASE)
+_NUMBERED = "NUMBER.jpg"
 _PICTURE = tf.TensorSpec((None, None, 3), tf.uint8)
 
 
@@ -41,9 +43,44 @@ def read_frame_folder(folder, template, sampler, num_frames=None):
     """Reads the frames `sampler(num_frames)` chooses: uint8 `(indices, height, width, 3)`, RGB."""
     # Lists say 0 frames where they were not extracted: they are counted then.
     num_frames = num_frames or count_frames(folder, template)
+    files = [frame_file(folder, template, index) for index in sampler(num_frames)]
+    return _read_pictures(files, template)
+
+
+def read_picture_folder(folder, sampler):
+    """Does the same for a folder whose pictures have numbers in their names, from any number on."""
+    files = _list_pictures(folder)
+    return _read_pictures([files[index] for index in sampler(len(files))], _NUMBERED)
+
+
+def holds_pictures(folder):
+    """Tells whether a folder holds numbered pictures."""
+    return any(_PICTURE_NAME.fullmatch(name) for name in os.listdir(folder))
+
+
+def _list_pictures(folder):
+    """Returns the pictures of a folder in the order of their numbers."""
+    series = {}
+    for name in os.listdir(folder):
+        match = _PICTURE_NAME.fullmatch(name)
+        if match and not name.startswith("."):
+            numbers = series.setdefault((match[1], match[3].lower()), {})
+            other = numbers.setdefault(int(match[2]), name)
+            if other != name:
+                raise _bad(folder, _NUMBERED, f"{other} and {name}, which have one number")
+    if len(series) != 1:
+        names = " and ".join(sorted(f"{a}NUMBER{b}" for a, b in series))
+        raise _bad(folder, _NUMBERED, f"pictures {names}" if names else "no frame")
+    ((_, numbers),) = series.items()
+    for number in range(min(numbers), max(numbers)):
+        if number not in numbers:
+            raise _bad(folder, _NUMBERED, f"no frame {number}, a missing frame")
+    return [os.path.join(folder, numbers[number]) for number in sorted(numbers)]
+
+
+def _read_pictures(files, template):
     frames = []
-    for index in sampler(num_frames):
-        file = frame_file(folder, template, index)
+    for file in files:
         try:
             with open(check_video_file(file), "rb") as content:
                 frame = _decode(content.read()).numpy()
@@ -97,6 +134,7 @@ def _decode(content):
 
 def _bad(file, template, received):
     return BadVideoError(
-        f"A frame folder must hold its frames as pictures {template!r}, from 1 on and of one "
-        f"size. Received: {os.fspath(file)!r}: {received}"
+        f"A frame folder must hold its frames as pictures {template!r}"
+        f"{'' if template == _NUMBERED else ', from 1 on'} and of one size. "
+        f"Received: {os.fspath(file)!r}: {received}"
     )

@@ -1,6 +1,8 @@
 """The frames of clips from a list of videos."""
 
 import copy
+import hashlib
+import json
 import os
 
 import numpy as np
@@ -13,6 +15,7 @@ from smallbig_keras.data.frame_folders import (
     frame_file,
     read_frame_folder,
     read_images,
+    read_picture_folder,
 )
 from smallbig_keras.data.index import VideoInfo, file_bytes
 from smallbig_keras.data.sampling import frames_to_read
@@ -144,12 +147,24 @@ class VideoSource:
         )
 
 
+def list_digest(source):
+    """Returns a SHA-256 of the names, labels and order of the videos of a source, a str."""
+    labels = [-1 if label is None else int(label) for label in source.labels]
+    return hashlib.sha256(json.dumps([list(source.ids), labels]).encode()).hexdigest()
+
+
 def read_video(video, sampler, info=None):
-    """Reads the frames that a sampler chooses from a `Video`, a file or a folder."""
+    """Reads the frames that a sampler chooses from a `Video`, bytes, or an array of frames."""
+    if isinstance(video, np.ndarray):
+        return video[sampler(len(video))]
+    if isinstance(video, bytes):
+        return read_frames(video, sampler)
     # The number of frames in annotations counts for folders only: that of a file is the one that
     # decoding gives.
     if video.template is not None:
         return read_frame_folder(video.path, video.template, sampler, video.num_frames)
+    if os.path.isdir(video.path):
+        return read_picture_folder(video.path, sampler)
     if info is None:
         return read_frames(video.path, sampler)
     if info.error is not None:

@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from smallbig_keras.data.batch_augmentation import RandAugment
+from smallbig_keras.data.clips import ClipConfig
 from smallbig_keras.errors import SmallBigError, did_you_mean
-from smallbig_keras.labels.preprocessing import MEAN, STD
 
 AUGMENTATIONS = ("short_side", "multi_scale")
 # Fixed points of a multi-scale crop, (y, x) in quarters of the room: the corners and the centre,
@@ -27,7 +27,8 @@ _CORNERS = (
 class TrainTransform:
     """Cuts a random clip out of the frames of a video; for the fields see `clip_dataset`."""
 
-    size: int
+    clips: ClipConfig
+    # Range of the short side in pixels.
     short_side: tuple
     augmentation: str = "short_side"
     flip: bool = False
@@ -46,27 +47,27 @@ class TrainTransform:
 
     def __call__(self, frames, frame_positions, label, key):
         """Returns `(clip, label)`, the clip `(frames, size, size, 3)`; `key` is for the chance."""
-        count = frame_positions.shape[1]
-        clip = tf.ensure_shape(frames, (count, None, None, 3))
+        size = self.clips.size
+        clip = tf.ensure_shape(frames, (self.clips.frames, None, None, 3))
         keys = tf.random.split(key, 2)
         if self.augmentation == "short_side":
-            clip = random_crop(clip, self.size, keys[0], *self.short_side)
+            clip = random_crop(clip, size, keys[0], *self.short_side)
         else:
-            clip = multi_scale_crop(clip, self.size, keys[0])
+            clip = multi_scale_crop(clip, size, keys[0])
         if self.flip:
             clip, label = horizontal_flip(clip, label, keys[1], self.label_map)
-        clip = tf.ensure_shape(clip, (count, self.size, self.size, 3))
+        clip = tf.ensure_shape(clip, self.clips.shape)
         if self.randaugment:
             clip = self.randaugment(clip, tf.random.fold_in(key, 2))
-        return normalize(clip) if self.normalize else clip, label
+        clip = to_uint8(clip)
+        return normalize(clip, self.clips) if self.normalize else clip, label
 
 
 @dataclass(frozen=True)
 class EvaluationTransform:
     """Cuts the same views of a video every time (paper, section 6, "Testing")."""
 
-    size: int
-    short_side: int
+    clips: ClipConfig
     crops: int = 1
     normalize: bool = True
 
@@ -76,20 +77,20 @@ class EvaluationTransform:
 
     def __call__(self, frames, frame_positions, label, key=None):
         """Returns `(clips, label)`; several views are an axis, clip by clip and crop by crop."""
-        clips, count = frame_positions.shape
+        clips = frame_positions.shape[0]
         # Each frame is resized and cropped once, however many clips have it.
-        frames = short_side_resize(frames, self.short_side)
+        frames = short_side_resize(frames, self.clips.short_side)
         if self.crops == 1:
-            crops = centre_crop(frames, self.size)[None]
+            crops = centre_crop(frames, self.clips.size)[None]
         else:
-            crops = three_crops(frames, self.size)
-        crops = normalize(crops) if self.normalize else crops
-        shape = (count, self.size, self.size, 3)
+            crops = three_crops(frames, self.clips.size)
+        crops = to_uint8(crops)
+        crops = normalize(crops, self.clips) if self.normalize else crops
         if clips * self.crops == 1:
-            return tf.ensure_shape(crops[0], shape), label
+            return tf.ensure_shape(crops[0], self.clips.shape), label
         crops = tf.unstack(crops, self.crops)
         views = tf.stack([tf.gather(crop, frame_positions) for crop in crops], 1)
-        return tf.reshape(views, (clips * self.crops, *shape)), label
+        return tf.reshape(views, (clips * self.crops, *self.clips.shape)), label
 
 
 def short_side_resize(clip, size, antialias=False):
@@ -176,12 +177,18 @@ def horizontal_flip(clip, label, seed, label_map=None):
     return clip, label
 
 
-def normalize(clip):
-    """Does `smallbig_keras.preprocess_input` of a clip of known width, five times as fast."""
+def to_uint8(clip):
+    """Rounds resized values to those of pictures, as Pillow does: every engine takes the same."""
+    return tf.cast(tf.round(clip), tf.uint8)
+
+
+def normalize(clip, clips):
+    """Does `preprocess_input` with mean and std of a ClipConfig, five times as fast."""
     # TensorFlow broadcasts along rows of pixels, not along an axis of three, at full speed.
     width = clip.shape[-2]
-    mean, std = (np.tile(np.array(value, np.float32) * 255, width) for value in (MEAN, STD))
-    rows = tf.reshape(clip, (-1, width * 3))
+    values = (clips.mean, clips.std)
+    mean, std = (np.tile(np.array(value, np.float32) * 255, width) for value in values)
+    rows = tf.reshape(tf.cast(clip, tf.float32), (-1, width * 3))
     return tf.ensure_shape(tf.reshape((rows - mean) / std, tf.shape(clip)), clip.shape)
 
 

@@ -11,4 +11,4 @@ from .reports import (
     write_report as write_report,
 )
 from .scores import Scores as Scores, fuse_scores as fuse_scores, load_scores as load_scores
-from .scoring import SCORES as SCORES, Views as Views, score_videos as score_videos
+from .scoring import SCORES as SCORES, score_videos as score_videos

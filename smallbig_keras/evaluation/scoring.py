@@ -3,7 +3,6 @@
 import base64
 import contextlib
 import dataclasses
-import hashlib
 import json
 import pathlib
 import re
@@ -14,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from smallbig_keras.data import UnreadableVideos, VideoSource, clip_dataset
+from smallbig_keras.data.sources import list_digest
 from smallbig_keras.errors import ResourceError, SmallBigError
 from smallbig_keras.evaluation.scores import Scores, load_scores
 from smallbig_keras.files import folder_lock, make_folder
@@ -24,38 +24,14 @@ _SECONDS_BETWEEN_LINES = 30
 _COUNT = re.compile(r" \(\d+x\): ")
 
 
-@dataclasses.dataclass(frozen=True)
-class Views:
-    """Clips and crops of a video that a model scores, the arguments of `clip_dataset`.
-
-    The paper's protocols are in its section 6.
-
-    Args:
-        frames: int. Frames in a clip.
-        size: int. Height and width of a clip in pixels.
-        short_side: int. Short side in pixels before the crop.
-        clips: int. Clips of a video. Defaults to `1`.
-        crops: int. Crops of a clip, 1 or 3. Defaults to `1`.
-        sampling: str. `"segment"` or `"dense"`. Defaults to `"segment"`.
-        stride: int. From one frame to the next in dense sampling. Defaults to `8`.
-    """
-
-    frames: int
-    size: int
-    short_side: int
-    clips: int = 1
-    crops: int = 1
-    sampling: str = "segment"
-    stride: int = 8
-
-
 def score_videos(
     predict,
     source,
-    views,
+    clips,
     class_names,
     folder,
     *,
+    views=(1, 1),
     protocol,
     details=None,
     batch_size=8,
@@ -71,12 +47,14 @@ def score_videos(
     bit by bit. Scores of another protocol, other views or another list of videos are not resumed.
 
     Args:
-        predict: callable. From clips, float32 `(batch, frames, size, size, 3)`, to
-            probabilities `(batch, classes)`.
+        predict: callable. From clips, uint8 `(batch, frames, size, size, 3)`, to
+            probabilities `(batch, classes)`, as `VideoClassifier.score`.
         source: `VideoSource`, or what `clip_dataset` takes, with `ids` and `labels`.
-        views: `Views`.
+        clips: ClipConfig. The rule of the clips.
         class_names: list of str, in label order.
         folder: path. Folder of the two files. It is made.
+        views: pair of ints. Clips of a video and crops of a clip, 1 or 3; the paper's protocols
+            are in its section 6. Defaults to `(1, 1)`.
         protocol: dict that JSON can hold. Everything else that the scores depend on: the
             weights, the data.
         details: dict that JSON can hold. Further facts to keep with the scores. Defaults to
@@ -104,8 +82,12 @@ def score_videos(
     progress = progress or print
     file, journal_file = (pathlib.Path(folder, name) for name in (SCORES, JOURNAL))
     labels = [-1 if label is None else int(label) for label in source.labels]
-    videos = hashlib.sha256(json.dumps([list(source.ids), labels]).encode()).hexdigest()
-    protocol = {**protocol, **dataclasses.asdict(views), "videos": videos}
+    num_clips, crops = views
+    protocol = {
+        **protocol,
+        **dataclasses.asdict(clips),
+        **{"clips": num_clips, "crops": crops, "videos": list_digest(source)},
+    }
     protocol = json.loads(json.dumps(protocol))
     # A journal beside finished scores is of a restart that was stopped.
     if not restart and file.is_file() and _read_journal(journal_file)[0][:1] != [protocol]:
@@ -124,20 +106,17 @@ def score_videos(
                 if journal.next:
                     progress(f"continued after {journal.next} of {len(source)} videos")
                 model = _halving(predict, batch_size, progress)
-                clips = clip_dataset(
+                batches = clip_dataset(
                     _Rest(source, journal.next),
-                    frames=views.frames,
-                    size=views.size,
-                    short_side=views.short_side,
-                    sampling=views.sampling,
-                    stride=views.stride,
-                    views=(views.clips, views.crops),
-                    batch_size=max(1, batch_size // (views.clips * views.crops)),
+                    clips,
+                    views=views,
+                    batch_size=max(1, batch_size // (num_clips * crops)),
                     training=False,
                     unreadable=unreadable,
                     num_parallel_calls=num_parallel_calls,
+                    normalize=False,
                 )
-                _score(model, clips, journal, len(source), unreadable, progress)
+                _score(model, batches, journal, len(source), unreadable, progress)
         skipped = _merge(journal.skipped, unreadable.report())
         if not journal.indices:
             raise SmallBigError(

@@ -3,9 +3,9 @@ from .client import (
     RestClient as RestClient,
     ServerError as ServerError,
     best_classes as best_classes,
-    clip_frames as clip_frames,
     encode_clip as encode_clip,
     rest_request as rest_request,
+    server_clips as server_clips,
 )
 from .comparison import Comparison as Comparison, compare as compare, format_table as format_table
 from .onnx_export import to_onnx as to_onnx

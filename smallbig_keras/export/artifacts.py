@@ -1,12 +1,14 @@
 """The common part of all exports: the model in two-output form, metadata, atomic writing."""
 
 import contextlib
+import dataclasses
 import os
 import pathlib
 import shutil
 
 import keras
 
+from smallbig_keras.data.clips import ClipConfig
 from smallbig_keras.errors import (
     AlreadyThereError,
     ResourceError,
@@ -14,16 +16,16 @@ from smallbig_keras.errors import (
     did_you_mean,
 )
 from smallbig_keras.files import disk_error, make_folder
-from smallbig_keras.labels.preprocessing import MEAN, STD
 
 # Formats that are one file.
 FILE_SUFFIXES = (".tflite", ".onnx")
 
 
-def scoring_model(model, include_preprocessing=True):
+def scoring_model(model, clips):
     """Returns a model that shares all weights and gives float32 probabilities and logits by name.
 
-    Scores that `model` gives without an activation become probabilities by softmax.
+    Its input is normalised by mean and std of the ClipConfig, or with `None` for it as `model`
+    takes it. Scores that `model` gives without an activation become probabilities by softmax.
     """
     check_exportable(model)
     predictions = model.get_layer("predictions")
@@ -34,16 +36,29 @@ def scoring_model(model, include_preprocessing=True):
         probabilities = keras.ops.cast(probabilities, "float32")
     logits = keras.ops.cast(model.get_layer("classifier").output, "float32")
     scores = keras.Model(model.input, {"probabilities": probabilities, "logits": logits})
-    if not include_preprocessing:
+    if clips is None:
         return scores
-    clips = keras.Input(model.input_shape[1:], name="clips", dtype="float32")
+    pixels = keras.Input(model.input_shape[1:], name="clips", dtype="float32")
     normalise = keras.layers.Rescaling(
-        [1 / (255 * s) for s in STD],
-        [-m / s for m, s in zip(MEAN, STD, strict=True)],
+        [1 / (255 * s) for s in clips.std],
+        [-m / s for m, s in zip(clips.mean, clips.std, strict=True)],
         dtype="float32",
         name="preprocessing",
     )
-    return keras.Model(clips, scores(normalise(clips)), name=model.name)
+    return keras.Model(pixels, scores(normalise(pixels)), name=model.name)
+
+
+def in_float32(model):
+    """Returns a model of the same weights that computes in float32, itself if it does."""
+    if all(layer.compute_dtype == "float32" for layer in model.layers):
+        return model
+
+    def copy(layer):
+        return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
+
+    clone = keras.models.clone_model(model, clone_function=copy)
+    clone.set_weights(model.get_weights())
+    return clone
 
 
 def check_exportable(model):
@@ -70,7 +85,21 @@ def check_exportable(model):
         )
 
 
-def metadata(model, class_names=None, short_side=None, include_preprocessing=True):
+def clips_of(model, clips=None, short_side=None):
+    """Returns the ClipConfig of a model with fixed sizes, checked against it if it is given."""
+    _, frames, height, width, _ = model.input_shape
+    size = max(height, width)
+    if clips is None:
+        clips = ClipConfig(frames=frames, size=size)
+    elif (clips.frames, clips.size) != (frames, size):
+        raise SmallBigError(
+            f"`clips` must be of the model's {frames} frames of {height} x {width} pixels. "
+            f"Received: {clips.frames} frames of {clips.size} x {clips.size}"
+        )
+    return clips.replace(short_side=short_side)
+
+
+def metadata(model, clips, class_names=None, include_preprocessing=True):
     """Describes input and labels of an artifact for its users; JSON can hold the dict."""
     _, frames, height, width, _ = model.input_shape
     classes = model.output_shape[-1]
@@ -80,26 +109,24 @@ def metadata(model, class_names=None, short_side=None, include_preprocessing=Tru
             f"`class_names` must name the {classes} classes of the model. "
             f"Received: {len(names)} names"
         )
-    crop = max(height, width)
-    short_side = round(crop * 256 / 224) if short_side is None else short_side
-    if short_side < crop:
-        raise SmallBigError(
-            f"`short_side` must be at least the crop of {crop} pixels. Received: {short_side=}"
-        )
     return {
         "model": model.name,
+        # For this package; `input` is the same for people and other programs.
+        "clips": dataclasses.asdict(clips),
         "input": {
             "frames": frames,
             "height": height,
             "width": width,
             "layout": "batch, frames, height, width, RGB",
             "range": [0, 255],
-            "mean": [round(255 * m, 3) for m in MEAN],
-            "std": [round(255 * s, 3) for s in STD],
+            "mean": [round(255 * m, 3) for m in clips.mean],
+            "std": [round(255 * s, 3) for s in clips.std],
             "normalized_inside": include_preprocessing,
-            "frames_from": "the middle of equal segments of the video",
-            "interpolation": "bilinear, the long side rounded down",
-            "short_side": short_side,
+            "sampling": clips.sampling,
+            "stride": clips.stride if clips.sampling == "dense" else None,
+            "frames_from": str(clips),
+            "interpolation": f"{clips.interpolation}, the long side rounded down",
+            "short_side": clips.short_side,
             "crop": "centre",
         },
         "labels": names,

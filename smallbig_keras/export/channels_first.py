@@ -17,7 +17,6 @@ from keras import activations
 from smallbig_keras import layers
 from smallbig_keras.errors import SmallBigError
 from smallbig_keras.export.folded_clips import Clips, fold
-from smallbig_keras.labels.preprocessing import MEAN, STD
 
 _FORMAT = "NCHW"
 # Activations that look at one number at a time; softmax, for one, depends on the last axis.
@@ -37,12 +36,16 @@ def handles(layer_type):
     return decorate
 
 
-def compute_scores(model, clips, include_preprocessing=True):
-    """Computes probabilities and logits from `(batch, frames, height, width, channels)`."""
+def compute_scores(model, clips, config=None):
+    """Computes probabilities and logits from `(batch, frames, height, width, channels)`.
+
+    Clips are normalised by mean and std of the ClipConfig `config`, if it is given.
+    """
     check_layers(model)
     clips = fold(tf.transpose(clips, (0, 1, 4, 2, 3)))
-    if include_preprocessing:
-        mean, std = (255 * np.reshape(values, (1, 3, 1, 1)) for values in (MEAN, STD))
+    if config is not None:
+        values = (config.mean, config.std)
+        mean, std = (255 * np.reshape(value, (1, 3, 1, 1)) for value in values)
         scale, offset = (1 / std).astype("float32"), (-mean / std).astype("float32")
         clips = clips.map(lambda images: images * scale + offset)
 

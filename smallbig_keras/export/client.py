@@ -10,8 +10,10 @@ import urllib.request
 
 import numpy as np
 
-from smallbig_keras import data
+from smallbig_keras.data.inputs import as_video
+from smallbig_keras.data.sources import read_video
 from smallbig_keras.errors import ResourceError, SmallBigError, optional_import
+from smallbig_keras.export.runners import clips_in
 
 OUTPUTS = {"probabilities", "logits", "classes", "labels"}
 MAX_TIMEOUT = 86400
@@ -189,36 +191,37 @@ def rest_request(signature, inputs):
     return {"signature_name": signature, "inputs": tensors}
 
 
-def clip_frames(signatures):
-    """Reads from the signatures of a model how many frames its clips have.
+def server_clips(client):
+    """Asks a model on a server for the clips that it was made for.
 
     Args:
-        signatures: dict that a client's `signatures` returned.
+        client: RestClient or GrpcClient.
 
     Returns:
-        int.
+        ClipConfig.
 
     Raises:
-        SmallBigError: the model is no export of this package.
+        ServerError: the server does not answer or refuses.
+        SmallBigError: the model is no export of this package, or of an older version.
     """
-    try:
-        _, frames = signatures["jpeg"]["inputs"]["frames"]["tensor_shape"]["dim"]
-        if OUTPUTS <= set(signatures["jpeg"]["outputs"]) and int(frames["size"]) > 0:
-            return int(frames["size"])
-    except (KeyError, ValueError):
-        pass
-    raise SmallBigError(
-        "The model must be a SavedModel that this package exported, with a signature 'jpeg'. "
-        f"Received: signatures {', '.join(sorted(signatures))}"
-    )
+    signatures = client.signatures()
+    outputs = {name: set(signature["outputs"]) for name, signature in signatures.items()}
+    if not OUTPUTS <= outputs.get("jpeg", set()) or "metadata" not in outputs:
+        raise SmallBigError(
+            "The model must be a SavedModel that this package exported, with the signatures "
+            "'jpeg' and 'metadata'. Export it again if it is of an older version. "
+            f"Received: signatures {', '.join(sorted(signatures))}"
+        )
+    answer = client.predict("metadata", {"request": np.array([""], object)})
+    return clips_in(json.loads(str(answer["metadata"][0])))
 
 
-def encode_clip(video, frames, quality=95):
+def encode_clip(video, clips, quality=95):
     """Reads the middle clip of a video as JPEG files.
 
     Args:
-        video: str. A video file.
-        frames: int. Frames of the clip.
+        video: str, path, bytes, `Video`, array or iterable of frames.
+        clips: ClipConfig. Its rule chooses the frames; the server resizes and crops them.
         quality: int. Quality of the files, 1 to 100. Defaults to `95`.
 
     Returns:
@@ -232,8 +235,9 @@ def encode_clip(video, frames, quality=95):
 
     if not 1 <= quality <= 100:
         raise SmallBigError(f"`quality` must be from 1 to 100. Received: {quality=}")
-    clip = data.read_frames(video, lambda count: data.segment_centre(count, frames))
-    files = np.empty((1, frames), object)
+    sampler = clips.sampler()
+    clip = read_video(as_video(video), lambda count: sampler(count)[0])
+    files = np.empty((1, len(clip)), object)
     for i, frame in enumerate(clip):
         options = [cv2.IMWRITE_JPEG_QUALITY, quality]
         _, file = cv2.imencode(".jpg", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), options)

@@ -46,7 +46,7 @@ class Comparison:
     passed: bool
 
 
-def compare(model, runners, clips, batch_sizes=(1, 4), rounds=11):
+def compare(model, runners, clips, batch_sizes=(1, 4), rounds=11, config=None):
     """Runs artifacts and the model they came from on the same clips.
 
     Args:
@@ -57,6 +57,7 @@ def compare(model, runners, clips, batch_sizes=(1, 4), rounds=11):
             differences are the largest of all. Defaults to `(1, 4)`.
         rounds: int. Timed calls of each with one clip, one after the other by turns. Defaults
             to `11`.
+        config: ClipConfig. Mean and std of the model's clips. Defaults to `None`, ImageNet's.
 
     Returns:
         `(latency, comparisons)`: median seconds of the model's own TensorFlow graph on one
@@ -73,7 +74,9 @@ def compare(model, runners, clips, batch_sizes=(1, 4), rounds=11):
             f"`clips` must be uint8 of shape {('clips', *model.input_shape[1:])}. "
             f"Received: {clips.dtype} {clips.shape}"
         )
-    scores = artifacts.scoring_model(model)
+    # Artifacts are measured against float32, also those of a mixed-precision model.
+    model = artifacts.in_float32(model)
+    scores = artifacts.scoring_model(model, artifacts.clips_of(model, config))
     graph = tf.function(lambda x: scores(tf.cast(x, tf.float32), training=False))
 
     def reference(batch):

@@ -18,13 +18,14 @@ def to_onnx(
     include_preprocessing=True,
     naive=False,
     overwrite=False,
+    clips=None,
 ):
     """Writes a model as an ONNX file.
 
     Its input is `clips`, float32 RGB values from 0 to 255 `(batch, frames, height, width, 3)`,
     its outputs are `probabilities` and `logits`, float32 `(batch, classes)`, for any batch size.
-    The properties `model`, `input` and `labels` hold the name, the preprocessing and the class
-    names as JSON.
+    The properties `model`, `clips`, `input` and `labels` hold the name, the preprocessing and the
+    class names as JSON.
 
     Inside, the channels come before the pixels, as ONNX has them, and a kernel that both views
     of a SmallBig unit share is stored once.
@@ -34,12 +35,14 @@ def to_onnx(
         path: str or pathlib.Path. The file.
         class_names: sequence of str in label order. Defaults to `None` for `"class 0"`, ….
         short_side: int. Pixels of a video's short side before the centre crop. Defaults to
-            `None` for 256 at a crop of 224, in proportion for others.
+            `None` for that of `clips`.
         include_preprocessing: bool. If True, mean and standard deviation are applied inside;
             else `clips` are those of `smallbig_keras.preprocess_input`. Defaults to `True`.
         naive: bool. Converts the Keras model as it is, with the channels last and transpositions
             around every operation: slower, and here to compare with. Defaults to `False`.
         overwrite: bool. Replaces a file that is there. Defaults to `False`.
+        clips: ClipConfig. The clips of the model, as training or a `VideoClassifier` knows them;
+            the artifact states them. Defaults to `None` for the middle frames of equal segments.
 
     Returns:
         pathlib.Path of the file.
@@ -62,10 +65,11 @@ def to_onnx(
         _check_float32(model)
     else:
         channels_first.check_layers(model)
-    info = artifacts.metadata(model, class_names, short_side, include_preprocessing)
+    clips = artifacts.clips_of(model, clips, short_side)
+    info = artifacts.metadata(model, clips, class_names, include_preprocessing)
     path = pathlib.Path(path)
     with artifacts.new_artifact(path, overwrite) as file:
-        graph = _convert(model, include_preprocessing, naive)
+        graph = _convert(model, clips if include_preprocessing else None, naive)
         _name_batch(onnx, graph, inner=not naive)
         onnx.helper.set_model_props(graph, {key: json.dumps(value) for key, value in info.items()})
         onnx.save(graph, str(file))
@@ -82,7 +86,7 @@ def _check_float32(model):
             )
 
 
-def _convert(model, include_preprocessing, naive):
+def _convert(model, config, naive):
     """Returns the `onnx.ModelProto` of a model."""
     import tensorflow as tf
     from tf2onnx import optimizer, tf_loader, tfonnx
@@ -90,7 +94,7 @@ def _convert(model, include_preprocessing, naive):
     from smallbig_keras.export import channels_first
 
     if naive:
-        scores = artifacts.scoring_model(model, include_preprocessing)
+        scores = artifacts.scoring_model(model, config)
         function, optimizers = lambda clips: scores(clips, training=False), None
     else:
         # Without the one that joins normalisations with convolutions, so that the kernel of
@@ -103,7 +107,7 @@ def _convert(model, include_preprocessing, naive):
         }
 
         def function(clips):
-            return channels_first.compute_scores(model, clips, include_preprocessing)
+            return channels_first.compute_scores(model, clips, config)
 
     spec = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)
     traced = tf.function(function, autograph=False).get_concrete_function(spec)

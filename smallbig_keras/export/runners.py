@@ -7,7 +7,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from smallbig_keras.data.clips import ClipConfig
 from smallbig_keras.errors import NotFoundError, SmallBigError, optional_import
+from smallbig_keras.export.artifacts import FILE_SUFFIXES
 from smallbig_keras.labels import preprocess_input
 from smallbig_keras.machine import hidden_stderr, num_processors
 
@@ -40,6 +42,50 @@ class Runner:
         """str. The name to print."""
         return f"{self.path.parent.name}/{self.path.name}" if self.path.is_dir() else self.path.name
 
+    @property
+    def clips(self):
+        """ClipConfig. The clips that it was made for."""
+        return clips_in(self.metadata)
+
+    @property
+    def class_names(self):
+        """list of str. The class names in label order."""
+        return self.metadata["labels"]
+
+    @property
+    def input_shape(self):
+        """tuple. `(None, frames, height, width, 3)`, as of a Keras model."""
+        form = self.metadata["input"]
+        return (None, form["frames"], form["height"], form["width"], 3)
+
+    @property
+    def output_shape(self):
+        """tuple. `(None, classes)`, as of a Keras model."""
+        return (None, len(self.metadata["labels"]))
+
+
+def is_artifact(path):
+    """Tells whether a path is that of an artifact, by its name or what the folder holds."""
+    path = pathlib.Path(path)
+    if path.is_dir():
+        return (_newest_version(path) / "saved_model.pb").is_file()
+    return path.suffix in FILE_SUFFIXES
+
+
+def clips_in(metadata):
+    """Returns the ClipConfig that the metadata of an artifact states."""
+    if "clips" in metadata:
+        return ClipConfig.from_dict(metadata["clips"])
+    # Version 0.1.0 had no other rule and no other mean.
+    form = metadata["input"]
+    size = max(form["height"], form["width"])
+    return ClipConfig(form["frames"], short_side=form["short_side"], size=size)
+
+
+def _newest_version(path):
+    versions = [p for p in path.iterdir() if p.name.isdigit() and p.is_dir()]
+    return max(versions, key=lambda p: int(p.name)) if versions else path
+
 
 def open_artifact(path, threads=None):
     """Opens an exported artifact in its own runtime: TensorFlow, LiteRT or ONNX Runtime.
@@ -60,9 +106,7 @@ def open_artifact(path, threads=None):
     path = pathlib.Path(path)
     if not path.exists():
         raise NotFoundError(f"An artifact must be there. Received: {path}")
-    if path.is_dir():
-        versions = [p for p in path.iterdir() if p.name.isdigit() and p.is_dir()]
-        path = max(versions, key=lambda p: int(p.name)) if versions else path
+    path = _newest_version(path) if path.is_dir() else path
     kinds = {".tflite": _open_tflite, ".onnx": _open_onnx}
     opener = _open_saved_model if (path / "saved_model.pb").is_file() else kinds.get(path.suffix)
     if opener is None:
@@ -145,4 +189,5 @@ def _open_onnx(path, threads):
 def _prepare(clips, info, dtype):
     if info["input"]["normalized_inside"]:
         return clips.astype(dtype)
-    return preprocess_input(clips).astype(dtype)
+    rule = clips_in(info)
+    return preprocess_input(clips, rule.mean, rule.std).astype(dtype)

@@ -4,6 +4,7 @@ import json
 import pathlib
 import tempfile
 
+from smallbig_keras.data.clips import ClipConfig
 from smallbig_keras.errors import SmallBigError, optional_import
 from smallbig_keras.export import artifacts
 
@@ -18,10 +19,11 @@ def to_saved_model(
     input_dtype="uint8",
     version=None,
     overwrite=False,
+    clips=None,
 ):
-    """Writes a model as TensorFlow Serving takes it: `path/1/` with three signatures.
+    """Writes a model as TensorFlow Serving takes it: `path/1/` with four signatures.
 
-    All signatures return a dict of `probabilities` and `logits`, float32 `(batch, classes)`, and
+    Three of them return a dict of `probabilities` and `logits`, float32 `(batch, classes)`, and
     of the best five, `classes`, int32 ids, and `labels`, their names, `(batch, 5)`:
 
     - `serving_default` takes `clips`, RGB values from 0 to 255 `(batch, frames, height, width, 3)`;
@@ -29,6 +31,9 @@ def to_saved_model(
       it decodes, resizes to the short side and crops in the centre;
     - `views` takes `views`, RGB values `(batch, views, frames, height, width, 3)`, and averages
       probabilities and logits over the views of a video (paper, section 6, "Testing").
+
+    The fourth, `metadata`, takes `request`, strings `(batch,)` of any content, and returns
+    `metadata`, the JSON that tells a client which frames to send.
 
     Labels and preprocessing are files in `assets`, one request a signature is in
     `assets.extra/tf_serving_warmup_requests`, which the server runs before it takes others.
@@ -38,11 +43,13 @@ def to_saved_model(
         path: str or pathlib.Path. Folder of the model; its name is the model's for the server.
         class_names: sequence of str in label order. Defaults to `None` for `"class 0"`, ….
         short_side: int. Pixels of the short side before the crop, for `jpeg`. Defaults to `None`
-            for 256 at a crop of 224, in proportion for others.
+            for that of `clips`.
         input_dtype: str. `"uint8"` or `"float32"`, of `clips` and `views`. Defaults to `"uint8"`.
         version: int. Number of the version's folder; one that is given is added to those in
             `path`. Defaults to `None` for 1 in a new `path`.
         overwrite: bool. Replaces a version that is there. Defaults to `False`.
+        clips: ClipConfig. The clips of the model, as training or a `VideoClassifier` knows them;
+            the artifact states them. Defaults to `None` for the middle frames of equal segments.
 
     Returns:
         pathlib.Path of the version's folder.
@@ -66,7 +73,8 @@ def to_saved_model(
         )
     serving = optional_import("tensorflow_serving.apis.prediction_log_pb2", "export")
     artifacts.check_exportable(model)
-    info = artifacts.metadata(model, class_names, short_side)
+    clips = artifacts.clips_of(model, clips, short_side)
+    info = artifacts.metadata(model, clips, class_names)
     artifacts.check_new(path if version is None else path / str(version), overwrite)
 
     with (
@@ -97,9 +105,9 @@ def to_saved_model(
 def _servable(model, info, input_dtype):
     import tensorflow as tf
 
-    from smallbig_keras.data.transforms import centre_crop, short_side_resize
+    from smallbig_keras.data.transforms import centre_crop, short_side_resize, to_uint8
 
-    scores = artifacts.scoring_model(model)
+    scores = artifacts.scoring_model(model, ClipConfig.from_dict(info["clips"]))
     form = info["input"]
     frames, size = form["frames"], (form["height"], form["width"])
     clip_shape = (frames, *size, 3)
@@ -131,7 +139,7 @@ def _servable(model, info, input_dtype):
             fn_output_signature=tf.TensorSpec((None, None, 3), tf.uint8),
         )
         clip = centre_crop(short_side_resize(images, form["short_side"]), size)
-        return tf.ensure_shape(clip, clip_shape)
+        return tf.cast(to_uint8(tf.ensure_shape(clip, clip_shape)), tf.float32)
 
     @tf.function(input_signature=[tf.TensorSpec((None, frames), tf.string, "frames")])
     def jpeg(frames):
@@ -150,10 +158,23 @@ def _servable(model, info, input_dtype):
         )
         return best(**{name: tf.reduce_mean(value, axis=0) for name, value in each.items()})
 
+    described = json.dumps(info)
+
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, "request")])
+    def metadata(request):
+        return {"metadata": tf.fill(tf.shape(request), described)}
+
     module = tf.Module(name=model.name.lower())
     module.weights = [weight.value for weight in scores.weights]
-    module.serving_default, module.jpeg, module.views = serving_default, jpeg, views
-    return module, {"serving_default": serving_default, "jpeg": jpeg, "views": views}
+    signatures = {
+        "serving_default": serving_default,
+        "jpeg": jpeg,
+        "views": views,
+        "metadata": metadata,
+    }
+    for name, function in signatures.items():
+        setattr(module, name, function)
+    return module, signatures
 
 
 def _example_inputs(tf, info, input_dtype):
@@ -164,4 +185,5 @@ def _example_inputs(tf, info, input_dtype):
         "serving_default": {"clips": grey[None]},
         "jpeg": {"frames": [[file] * form["frames"]]},
         "views": {"views": grey[None, None]},
+        "metadata": {"request": [""]},
     }

@@ -30,6 +30,7 @@ def to_tflite(
     short_side=None,
     include_preprocessing=True,
     overwrite=False,
+    clips=None,
 ):
     """Writes a model as one TFLite file of built-in operations, for one clip at a time.
 
@@ -60,11 +61,13 @@ def to_tflite(
         input_dtype: str. `"float32"`, or with `"int8"` also `"uint8"`, which takes RGB values
             as they are. Defaults to `"float32"`.
         class_names: sequence of str in label order. Defaults to `None` for `"class 0"`, ….
-        short_side: int. Pixels of a video's short side before the crop. Defaults to `None`
-            for 256 at a crop of 224, in proportion for others.
+        short_side: int. Pixels of a video's short side before the crop. Defaults to `None` for
+            that of `clips`.
         include_preprocessing: bool. If True, clips are RGB values from 0 to 255; else they are
             those of `smallbig_keras.preprocess_input`. Defaults to `True`.
         overwrite: bool. Replaces what is at `path`. Defaults to `False`.
+        clips: ClipConfig. The clips of the model, as training or a `VideoClassifier` knows them;
+            the artifact states them. Defaults to `None` for the middle frames of equal segments.
 
     Returns:
         pathlib.Path of the file.
@@ -81,7 +84,8 @@ def to_tflite(
     artifacts.check_exportable(model)
     _check_input_dtype(input_dtype, precision, include_preprocessing)
     representative = _check_representative(representative, model, precision, include_preprocessing)
-    info = artifacts.metadata(model, class_names, short_side, include_preprocessing)
+    clips = artifacts.clips_of(model, clips, short_side)
+    info = artifacts.metadata(model, clips, class_names, include_preprocessing)
     info["precision"] = precision
     info["input"]["dtype"] = input_dtype
     path = pathlib.Path(path)
@@ -89,7 +93,8 @@ def to_tflite(
     litert = optional_import("ai_edge_litert.interpreter", "export")
 
     with artifacts.new_artifact(path, overwrite) as temporary:
-        scores = artifacts.scoring_model(inference_form(model), include_preprocessing)
+        normalised = clips if include_preprocessing else None
+        scores = artifacts.scoring_model(inference_form(model), normalised)
         content = _convert(scores, precision, representative, input_dtype, include_preprocessing)
         check_builtin(content)
         if precision == "int8":

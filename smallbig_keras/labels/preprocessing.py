@@ -1,25 +1,27 @@
 """From pixel values to the numbers that the networks were made for."""
 
-import keras
 import numpy as np
 
 from smallbig_keras.errors import SmallBigError
 
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
+# Of RGB values from 0 to 1, over the pictures of ImageNet.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-def preprocess_input(clips):
-    """Normalises RGB values by mean and standard deviation of ImageNet.
+def preprocess_input(clips, mean=None, std=None):
+    """Normalises RGB values by a mean and a standard deviation of each channel.
 
     Args:
         clips: array or tensor `(..., 3)` of RGB values from 0 to 255, of any dtype.
+        mean: sequence of three floats, of RGB values from 0 to 1. Defaults to `None`, ImageNet's.
+        std: sequence of three floats above 0. Defaults to `None`, ImageNet's.
 
     Returns:
         float32 array or tensor of the same kind and shape, `(clips / 255 - mean) / std`.
 
     Raises:
-        ValueError: if the last axis is not 3.
+        SmallBigError: the last axis is not 3, or `mean` or `std` is not of three numbers.
 
     Example:
 
@@ -30,12 +32,31 @@ def preprocess_input(clips):
         raise SmallBigError(
             f"The last axis must be the three RGB channels. Received: shape={tuple(clips.shape)}"
         )
-    mean = np.array(MEAN, "float32") * 255
-    std = np.array(STD, "float32") * 255
+    mean = check_channels("mean", IMAGENET_MEAN if mean is None else mean)
+    std = check_channels("std", IMAGENET_STD if std is None else std)
+    mean, std = (np.array(values, "float32") * 255 for values in (mean, std))
     if isinstance(clips, np.ndarray):
         return (clips.astype("float32") - mean) / std
+    import keras
+
     # A float32 tensor needs nothing but arithmetic, so that TensorFlow's data pipeline works
     # beside every backend.
     if keras.backend.standardize_dtype(clips.dtype) != "float32":
         clips = keras.ops.cast(clips, "float32")
     return (clips - mean) / std
+
+
+def check_channels(name, values):
+    """Returns `mean` or `std` as a tuple of three floats, if it is of three usable numbers."""
+    try:
+        numbers = tuple(float(value) for value in values)
+    except (TypeError, ValueError):
+        numbers = ()
+    low = 0 if name == "std" else -np.inf
+    if len(numbers) != 3 or not all(low < value < np.inf for value in numbers):
+        rule = " above 0" if name == "std" else ""
+        raise SmallBigError(
+            f"`{name}` must be three numbers{rule}, one a channel of RGB values from 0 to 1. "
+            f"Received: {name}={values!r}"
+        )
+    return numbers

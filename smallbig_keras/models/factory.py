@@ -3,11 +3,19 @@
 import dataclasses
 import warnings
 
+from smallbig_keras.data.clips import ClipConfig
 from smallbig_keras.errors import OptionError, SmallBigError, did_you_mean
 from smallbig_keras.models.spec import VideoResNetSpec
-from smallbig_keras.weights.records import check_record
 
 OPTIONS = tuple(f.name for f in dataclasses.fields(VideoResNetSpec) if f.name != "classes")
+
+
+class _Default(str):
+    """A default value: one that is given explicitly is another object of the same text."""
+
+
+_REFERENCE = _Default("reference")
+_CLIPS = ClipConfig()
 
 _DOCSTRING = """{summary}
 
@@ -16,10 +24,10 @@ Takes clips of RGB frames prepared by `smallbig_keras.preprocess_input`.
 Args:
     include_top: bool. Whether the model ends in the classifier. Defaults to `True`.
     weights: `None` for random initialisation; the name of published weights (`"imagenet"` of
-        torchvision's 2-D ResNet, `"k400"`, ..., see `smallbig_keras.list_weights`); or a path: a
-        run, `.keras`, `.weights.h5`, or a PyTorch checkpoint of the authors' code or of
-        torchvision's ResNet (`.pth`, `.pt`, `.pyth`, `.safetensors`). A classifier for another
-        number of classes is left out, with a warning. Defaults to `None`.
+        torchvision's 2-D ResNet, `"k400"`, ..., see `smallbig_keras.list_weights`); or a path or
+        URL: a run, a saved classifier, `.keras`, `.weights.h5`, or a PyTorch checkpoint of the
+        authors' code or of torchvision's ResNet (`.pth`, `.pt`, `.pyth`, `.safetensors`). A
+        classifier for another number of classes is left out, with a warning. Defaults to `None`.
     input_tensor: Keras tensor to build on, or `None`. Defaults to `None`.
     input_shape: tuple `(frames, height, width, 3)`. Any of the first three may be `None`.
         Defaults to `None` for that of published weights, else `(8, 224, 224, 3)`.
@@ -50,12 +58,14 @@ Example:
 """
 
 
-def define_model(name, summary, **variants):
+def define_model(name, summary, clips=_CLIPS, **variants):
     """Makes a public model function.
 
     Args:
         name: str. Name of the function.
         summary: str. First line of its documentation.
+        clips: ClipConfig. The clips that it takes where weights say nothing else. Defaults to
+            `ClipConfig()`.
         **variants: VideoResNetSpec a variant. `reference` is the default one.
 
     Returns:
@@ -72,25 +82,27 @@ def define_model(name, summary, **variants):
         classifier_activation="softmax",
         name=None,
         *,
-        variant="reference",
+        variant=_REFERENCE,
         **options,
     ):
         # Keras is imported here: names and descriptions of networks are had without it.
         from smallbig_keras.models.video_resnet import VideoResNet
+        from smallbig_keras.weights.fetching import WeightsError
         from smallbig_keras.weights.loading import load_weights
         from smallbig_keras.weights.resolution import find_weights
 
-        path = record = None
-        if weights is not None:
-            path, record = find_weights(weights, function_name)
-        if record is not None:
-            # Published weights know their network; what is given must agree with it.
-            variant = record.variant if variant == "reference" else variant
-            options = {**record.options, **options}
-            check_record(record, function_name, variant, options)
-            classes = record.classes if classes is None else classes
+        found = None if weights is None else find_weights(weights, function_name)
+        known = found.description if found else None
+        if known is not None:
+            # Weights know their network; what is given replaces parts of it, where it can.
+            _check_model(known, function_name, weights)
+            if isinstance(variant, _Default):
+                variant = known.variant
+            if variant == known.variant:
+                options = {**known.options, **options}
+            classes = known.classes if classes is None else classes
             if input_tensor is None and input_shape is None:
-                input_shape = record.input_shape
+                input_shape = known.clips.shape
         spec = make_spec(model_function, variant, classes, **options)
         model = VideoResNet(
             spec,
@@ -101,8 +113,14 @@ def define_model(name, summary, **variants):
             classifier_activation=classifier_activation,
             name=name or function_name,
         )
-        if path is not None:
-            report = load_weights(model, path)
+        if found is not None:
+            try:
+                report = load_weights(model, found.path)
+            except WeightsError as error:
+                if known is None:
+                    raise
+                network = f"{known.model}(variant={known.variant!r}, **{known.options})"
+                raise WeightsError(f"{error}\nThe weights {weights} are of {network}.") from None
             if any(part.startswith("classifier/") for part in report.new):
                 warnings.warn(
                     f"{function_name} starts with a new classifier.\n{report}", stacklevel=2
@@ -118,7 +136,17 @@ def define_model(name, summary, **variants):
         options=", ".join(f"`{option}`" for option in OPTIONS),
     )
     model_function.variants = variants
+    model_function.clips = clips
     return model_function
+
+
+def _check_model(description, name, weights):
+    """Refuses the weights of another model function."""
+    if description.model != name:
+        raise SmallBigError(
+            f"These weights are of {description.model} ({description.classes} classes); you asked "
+            f"for {name}. Take {description.model}. Received: {weights}"
+        )
 
 
 def make_spec(model_function, variant="reference", classes=None, **options):

@@ -77,3 +77,29 @@ def model_spec(name, variant="reference", classes=None, **options):
         SmallBigError: if a value is outside those allowed, or an option does not exist.
     """
     return make_spec(get_model_function(name), variant, classes, **options)
+
+
+def match_network(options, name=None):
+    """Finds the model function, variant and options of a network whose options are known.
+
+    Args:
+        options: dict that `read_options` gave.
+        name: str. Name of the model, which is that of the function unless the user chose another.
+            Defaults to `None`.
+
+    Returns:
+        `(model, variant, options)`: the row that differs in the fewest options, and these.
+    """
+    known = {k: v for k, v in options.items() if k not in ("classes", "pool_sizes")}
+    best = None
+    for model in [name] if name in _MODELS else list_models():
+        for variant, spec in _MODELS[model].variants.items():
+            differ = {k: v for k, v in known.items() if getattr(spec, k) != v}
+            sizes = list(spec.pool_sizes)
+            for unit, size in options["pool_sizes"].items():
+                sizes[unit - 1] = size
+            if tuple(sizes) != spec.pool_sizes:
+                differ["pool_sizes"] = tuple(sizes)
+            if best is None or len(differ) < len(best[2]):
+                best = model, variant, differ
+    return best

@@ -7,6 +7,7 @@ width of the extra unit; the paper prints no width, 8 to 1 is inferred from its 
 
 import dataclasses
 
+from smallbig_keras.data.clips import KINETICS, SOMETHING_SOMETHING
 from smallbig_keras.models.factory import define_model
 from smallbig_keras.models.spec import VideoResNetSpec
 
@@ -19,24 +20,28 @@ _PAPER_EXTRA = {"extra": "smallbig", "extra_position": "output", "extra_ratio": 
 SmallBigR23 = define_model(
     "SmallBigR23",
     "SmallBigNet on a ResNet of 23 layers, the network of the paper's ablations.",
+    KINETICS,
     reference=_R23,
     paper=dataclasses.replace(_R23, smallbig_stages=(2, 3, 4, 5), **_PAPER_EXTRA),
 )
 SmallBigR50 = define_model(
     "SmallBigR50",
     "SmallBigNet on ResNet-50, the paper's network for Kinetics-400.",
+    KINETICS,
     reference=dataclasses.replace(_R50, extra="smallbig"),
     paper=dataclasses.replace(_R50, **_PAPER_EXTRA),
 )
 SmallBigR101 = define_model(
     "SmallBigR101",
     "SmallBigNet on ResNet-101, which the paper runs on 32 frames.",
+    KINETICS,
     reference=_R101,
     paper=_R101,
 )
 SmallBigSlowOnlyR50 = define_model(
     "SmallBigSlowOnlyR50",
     "SlowOnly-R50 with extra SmallBig units, the paper's network for Something-Something.",
+    SOMETHING_SOMETHING,
     reference=dataclasses.replace(_SLOWONLY, smallbig_stages=(4, 5)),
     paper=dataclasses.replace(_SLOWONLY, smallbig_stages=(3, 4, 5)),
 )

@@ -94,6 +94,13 @@ class VideoResNetSpec:
                 f"smallbig_stages={self.smallbig_stages}"
             )
 
+    def min_parameters(self):
+        """Returns a number that the parameters reach at least, without building the network."""
+        # Two convolutions 1x1 and one 3x3 in every block, and the classifier.
+        widths = [self.width * 2**i for i in range(4)]
+        blocks = sum(n * 17 * width**2 for n, width in zip(self.blocks, widths, strict=True))
+        return blocks + 32 * self.width * self.classes
+
 
 def _check(spec, name, holds, rule):
     if not holds:

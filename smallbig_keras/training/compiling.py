@@ -6,6 +6,7 @@ import tensorflow as tf
 from smallbig_keras.errors import MissingPackageError
 from smallbig_keras.models.registry import get_model_function
 from smallbig_keras.optimizers import SGDWithL2
+from smallbig_keras.weights.description import training_clips
 from smallbig_keras.weights.loading import load_weights
 
 
@@ -36,7 +37,7 @@ def keras_version():
 def make_model(config, steps, load=True):
     """Builds, freezes and compiles the model of a run, from its initial weights if `load`."""
     model = get_model_function(config["model"])(
-        input_shape=(config["frames"], config["size"], config["size"], 3),
+        input_shape=training_clips(config).shape,
         classes=len(config["class_names"]),
         variant=config["variant"],
         **config["options"],
@@ -46,6 +47,9 @@ def make_model(config, steps, load=True):
         report = load_weights(model, config["weights_path"])
         print(report)
         loaded = set(report.loaded)
+        if not config["keep_classifier"] and loaded & {w.path for w in _classifier(model).weights}:
+            _renew(_classifier(model))
+            print("new      classifier: the weights are of other classes of that number")
     if load:
         config["frozen"] = find_frozen(model, config["freeze"], loaded)
     freeze(model, config["frozen"])
@@ -62,6 +66,16 @@ def make_model(config, steps, load=True):
         jit_compile=jit[config["jit"]],
     )
     return model
+
+
+def _classifier(model):
+    return model.get_layer("classifier")
+
+
+def _renew(layer):
+    """Gives a dense layer new initial weights."""
+    layer.kernel.assign(layer.kernel_initializer(layer.kernel.shape))
+    layer.bias.assign(layer.bias_initializer(layer.bias.shape))
 
 
 def mixes_labels(config):

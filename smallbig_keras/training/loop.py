@@ -3,8 +3,8 @@
 import contextlib
 import dataclasses
 import datetime
+import itertools
 import pathlib
-import platform
 import warnings
 
 import keras
@@ -14,10 +14,12 @@ from smallbig_keras import runs
 from smallbig_keras.data.batch_augmentation import Mix, RandAugment
 from smallbig_keras.data.dataset import clip_dataset
 from smallbig_keras.data.options import dataset_options, open_source
+from smallbig_keras.data.sources import list_digest
 from smallbig_keras.data.unreadable import UnreadableVideos
 from smallbig_keras.errors import ResourceError, SmallBigError
 from smallbig_keras.files import disk_error, folder_lock, make_folder
 from smallbig_keras.models.inspection import complexity
+from smallbig_keras.models.rebuilding import known_network
 from smallbig_keras.training import compiling
 from smallbig_keras.training.callbacks import (
     EpochTimes,
@@ -26,8 +28,14 @@ from smallbig_keras.training.callbacks import (
     UnreadableReport,
     WaitMeter,
 )
-from smallbig_keras.version import __version__
-from smallbig_keras.weights.resolution import find_weights
+from smallbig_keras.weights.description import (
+    of_training,
+    training_clips,
+    versions,
+    write_description,
+)
+from smallbig_keras.weights.fetching import WeightsError
+from smallbig_keras.weights.keras_files import load_training_state
 
 
 def start(options):
@@ -36,12 +44,7 @@ def start(options):
     with _new_folder(options) as run:
         config = dataclasses.asdict(options)
         config["output"] = str(run)
-        config["versions"] = {
-            "smallbig_keras": __version__,
-            "keras": keras.__version__,
-            "tensorflow": tf.__version__,
-            "python": platform.python_version(),
-        }
+        config["versions"] = versions()
         return _train(run, config)
 
 
@@ -138,18 +141,18 @@ def _fit(run, config, resumed):
     dataset = dataset_options(config)
     videos, class_names = open_source(dataset, "train", unreadable)
     validation, _ = open_source(dataset, "validation", unreadable_validation)
-    _check_videos(config, len(videos), len(validation))
+    _check_videos(config, videos, class_names, len(validation))
     steps = len(videos) // config["batch_size"]
-    config["class_names"] = class_names
     if config["weights"] != "none" and not resumed:
-        config["weights_path"] = _find_weights(config)
-    checkpoint = runs.find_last_checkpoint(run) if resumed else None
+        config |= _find_weights(config)
+    checkpoints = runs.last_checkpoints(run) if resumed else []
     with strategy.scope():
-        model = compiling.make_model(config, steps, load=checkpoint is None)
-        if checkpoint is not None:
-            runs.restore_checkpoint(model, checkpoint)
+        model = compiling.make_model(config, steps, load=not checkpoints)
+        if checkpoints:
+            _restore(model, checkpoints)
     if not resumed:
         runs.write_config(run, config)
+        write_description(of_training(config), run)
     epoch = int(model.optimizer.iterations.numpy()) // steps
     size = complexity(model)
     print(f"run: {run}")
@@ -188,12 +191,39 @@ def _fit(run, config, resumed):
     return best
 
 
-def _check_videos(config, training, validation):
+def _restore(model, checkpoints):
+    """Sets weights and optimiser to those of the newest whole checkpoint."""
+    for number, file in enumerate(checkpoints, start=1):
+        try:
+            return load_training_state(model, file)
+        except WeightsError as error:
+            if number == len(checkpoints):
+                raise WeightsError(f"A run continues from a whole checkpoint. {error}") from None
+            print(f"{file} is not whole, the checkpoint before it is taken")
+
+
+def _check_videos(config, source, class_names, validation):
+    """Checks that there are enough videos, and those that a run began with when it continues."""
+    training = len(source)
+    known = config.setdefault("class_names", class_names)
+    if known != class_names:
+        pairs = enumerate(itertools.zip_longest(known, class_names))
+        position, (before, now) = next((i, pair) for i, pair in pairs if pair[0] != pair[1])
+        raise SmallBigError(
+            f"A run continues with its {len(known)} classes in their order. Received: class "
+            f"{position} is {now!r} now and was {before!r}"
+        )
     config.setdefault("num_videos", training)
     if config["num_videos"] != training:
         raise SmallBigError(
             f"A run continues on the {config['num_videos']} videos that it began with. "
             f"Received: {training} that are there"
+        )
+    digest = list_digest(source)
+    if config.setdefault("videos", digest) != digest:
+        raise SmallBigError(
+            f"A run continues on the videos and labels that it began with. Received: {training} "
+            "videos, of which some have other names, labels or places in the list now"
         )
     if training < config["batch_size"] or not validation:
         raise SmallBigError(
@@ -206,16 +236,12 @@ def _check_videos(config, training, validation):
 def _clips(config, videos, validation, epoch, unreadable, unreadable_validation):
     """The clips of training and of validation."""
     common = {
-        "frames": config["frames"],
-        "sampling": config["sampling"],
-        "size": config["size"],
+        "clips": training_clips(config),
         "batch_size": config["batch_size"],
         "class_names": config["class_names"],
         "seed": config["seed"],
         "num_parallel_calls": config["workers"],
     }
-    if config["stride"] is not None:
-        common["stride"] = config["stride"]
     randaugment = config["randaugment"]
     train_clips = clip_dataset(
         videos,
@@ -233,7 +259,6 @@ def _clips(config, videos, validation, epoch, unreadable, unreadable_validation)
     validation_clips = clip_dataset(
         validation,
         training=False,
-        short_side=config["test_short_side"],
         unreadable=unreadable_validation,
         **common,
     )
@@ -246,9 +271,10 @@ def _clips(config, videos, validation, epoch, unreadable, unreadable_validation)
 
 
 def _find_weights(config):
-    """Returns the path of the weights that a run starts from."""
-    path, _ = find_weights(config["weights"], config["model"], config["weights_dir"])
-    return str(pathlib.Path(path).resolve())
+    """Returns the path of the weights that a run starts from, and the classes that they know."""
+    path, known = known_network(config["weights"], config["model"], config["weights_dir"])
+    same = known is None or known.class_names in (None, config["class_names"])
+    return {"weights_path": str(pathlib.Path(path).resolve()), "keep_classifier": same}
 
 
 def _tensorboard(run):

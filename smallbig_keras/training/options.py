@@ -3,14 +3,23 @@
 import dataclasses
 import typing
 
+from smallbig_keras.data.clips import SAMPLINGS, ClipConfig
 from smallbig_keras.data.options import DatasetOptions, check_dataset, dataset_options
 from smallbig_keras.errors import OptionError, SmallBigError
+from smallbig_keras.models.rebuilding import check_given, known_network, update_network
 from smallbig_keras.models.registry import list_models, list_variants, model_spec
 from smallbig_keras.options import flag, option, value_text
-from smallbig_keras.training.recipes import SAMPLE, find_recipe
+from smallbig_keras.training.recipes import SAMPLE, clip_options, find_recipe
+from smallbig_keras.weights.description import training_clips
+from smallbig_keras.weights.resolution import IMAGENET, is_name
 
 # Beside the options, a run's `config.json` holds what the training found.
-FACTS = ("class_names", "num_videos", "frozen", "weights_path", "versions")
+FACTS = (
+    *("class_names", "num_videos", "videos", "frozen", "weights_path", "keep_classifier"),
+    "versions",
+)
+# The defaults of a clip.
+_CLIPS = clip_options(ClipConfig())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,16 +46,28 @@ class RunOptions:
 class ClipOptions:
     """Clips"""
 
-    frames: int = option(8, "frames of a clip")
-    sampling: typing.Literal["segment", "dense"] = option(
-        "segment", "a frame from each part of the video, or frames --stride apart"
+    frames: int = option(_CLIPS["frames"], "frames of a clip")
+    sampling: str = option(
+        _CLIPS["sampling"],
+        "a frame from each part of the video, or frames --stride apart",
+        choices=SAMPLINGS,
     )
-    stride: int | None = option(8, "from one frame to the next in dense sampling", metavar="FRAMES")
-    size: int = option(224, "height and width of the crop", metavar="PIXELS")
+    stride: int | None = option(
+        _CLIPS["stride"], "from one frame to the next in dense sampling", metavar="FRAMES"
+    )
+    size: int = option(_CLIPS["size"], "height and width of the crop", metavar="PIXELS")
     short_side: tuple[int, int] | None = option(
-        (256, 320), "short side before the crop; scales with --size", metavar="MIN MAX"
+        _CLIPS["short_side"], "short side before the crop; scales with --size", metavar="MIN MAX"
     )
-    test_short_side: int = option(256, "the same in validation", metavar="PIXELS")
+    test_short_side: int = option(
+        _CLIPS["test_short_side"], "the same in validation", metavar="PIXELS"
+    )
+    mean: tuple[float, float, float] = option(
+        _CLIPS["mean"], "of RGB values from 0 to 1", metavar="RED GREEN BLUE"
+    )
+    std: tuple[float, float, float] = option(
+        _CLIPS["std"], "standard deviation of RGB values from 0 to 1", metavar="RED GREEN BLUE"
+    )
     augmentation: typing.Literal["short_side", "multi_scale"] = option(
         "short_side", "crop of a random short side, or one of several sizes and places"
     )
@@ -74,7 +95,8 @@ class ModelOptions:
     )
     weights: str = option(
         "imagenet",
-        "where training starts: imagenet, k400, a run, .keras, .weights.h5, .pth; or none",
+        "where training starts: a run, a saved classifier, imagenet, k400, .keras, .weights.h5, "
+        ".pth; or none. Network and clips are those of the weights",
         metavar="NAME_OR_PATH",
     )
     weights_dir: str | None = option(None, "folder with published weights", metavar="DIR")
@@ -129,6 +151,8 @@ class FitOptions(
 def resolve(given):
     """Fills in the recipe of the dataset, and refuses options without effect.
 
+    The network and the clips of weights that know theirs come before those of the recipe.
+
     Args:
         given: dict. Options that a user gave, by name.
 
@@ -141,9 +165,10 @@ def resolve(given):
     _check_source(given)
     kind = "sample" if given.get("sample") else given.get("recipe") or "paper"
     dataset = given.get("dataset") or next(iter(SAMPLE))
-    recipe = find_recipe(kind, dataset, given.get("model"))
+    source = _read_source(given, kind, dataset)
+    recipe = find_recipe(kind, dataset, source.get("model", given.get("model")))
     lr_batch = recipe.pop("lr_batch")
-    base = FitOptions(**recipe)
+    base = FitOptions(**{**recipe, **source})
     chosen = {**given, "dataset": dataset, **vars(dataset_options(given | {"dataset": dataset}))}
     if "options" in given:
         chosen["options"] = {**base.options, **given["options"]}
@@ -163,6 +188,31 @@ def resolve(given):
                 f"{flag(name)} has no effect {idle[name]} Received: {value_text(given[name])}"
             )
     return dataclasses.replace(options, **dict.fromkeys(idle))
+
+
+def _read_source(given, kind, dataset):
+    """Returns the options that weights know of their network and their clips."""
+    weights, model = given.get("weights"), given.get("model")
+    if weights in (None, "none", IMAGENET):
+        return {}
+    if model is None and is_name(weights, given.get("weights_dir")):
+        # Several networks may have weights of one name.
+        model = find_recipe(kind, dataset)["model"]
+    path, known = known_network(weights, model, given.get("weights_dir"))
+    if known is None:
+        # A file of weights alone is for the network that the recipe or --model names.
+        return {}
+    check_given(known, path, given.get("model"))
+    known = update_network(known, given.get("variant"), given.get("options"))
+    clips = known.clips
+    if known.class_names is None:
+        # A file of Keras knows its shape alone.
+        recipe = find_recipe(kind, dataset, known.model)
+        recipe.pop("lr_batch")
+        rule = training_clips(vars(FitOptions(**recipe)))
+        clips = rule.replace(frames=clips.frames, size=clips.size)
+    network = {"model": known.model, "variant": known.variant, "options": known.options}
+    return {**network, **clip_options(clips)}
 
 
 def _check_source(given):

@@ -1,14 +1,16 @@
 """From a finished training run to files that others can load by name."""
 
+import dataclasses
+import os
 import pathlib
 import re
 
 from smallbig_keras import runs
-from smallbig_keras.classifier import load_run
+from smallbig_keras.classifier import load
 from smallbig_keras.errors import AlreadyThereError, SmallBigError
-from smallbig_keras.files import make_folder, replace_file, sha256
+from smallbig_keras.files import make_folder, sha256, write_aside
 from smallbig_keras.labels.predictions import DATASETS, class_names
-from smallbig_keras.labels.preprocessing import MEAN, STD
+from smallbig_keras.weights.description import read_description
 from smallbig_keras.weights.records import WeightsRecord, record_stem, write_record
 
 _NAME = r"[a-z0-9][a-z0-9_.-]*"
@@ -42,56 +44,61 @@ def publish(run, name, folder, licence=None, overwrite=False):
             "A name has small letters, digits, '.', '_' and '-' and is not 'imagenet'. "
             f"Received: {name!r}"
         )
-    run, log = load_run(run), runs.read_log(run)
-    config = run.config
+    run = pathlib.Path(run)
+    config, log = runs.read_config(run), runs.read_log(run)
     if len(log) < config["epochs"]:
         raise SmallBigError(
             f"A run must be finished, {config['epochs']} epochs; smallbig fit --resume RUN "
-            f"continues it. Received: {run.path} after {len(log)}"
+            f"continues it. Received: {run} after {len(log)}"
         )
-    folder, stem = pathlib.Path(folder), record_stem(config["model"], name)
+    description = read_description(run)
+    model = load(run).model
+    folder, stem = pathlib.Path(folder), record_stem(description.model, name)
     target, notes = folder / f"{stem}.weights.h5", folder / f"{stem}.json"
     if not overwrite and (target.exists() or notes.exists()):
         raise AlreadyThereError(
             f"Published files are not replaced without --overwrite. Received: {target}"
         )
     make_folder(folder)
-    replace_file(target, run.model.save_weights)
-    size = complexity(run.model)
+    size = complexity(model)
     best = max(log, key=lambda row: row["val_top1"])
     dataset = config["dataset"]
-    known = dataset in DATASETS and class_names(dataset) == run.class_names
-    record = WeightsRecord(
-        name=name,
-        model=config["model"],
-        variant=config["variant"],
-        options=config["options"],
-        classes=len(run.class_names),
-        input_shape=list(run.model.input_shape[1:]),
-        file=target.name,
-        url=None,
-        sha256=sha256(target),
-        bytes=target.stat().st_size,
-        parameters=size.parameters,
-        macs=size.macs,
-        labels=dataset if known else run.class_names,
-        preprocessing={
-            "mean": [round(255 * m, 3) for m in MEAN],
-            "std": [round(255 * s, 3) for s in STD],
-            "short_side": config["test_short_side"],
-            "crop": "centre",
-        },
-        accuracy={
-            "top1": best["val_top1"],
-            "top5": best["val_top5"],
-            "protocol": f"{config['frames']}x1x1",
-            "dataset": dataset,
-            "data_root": pathlib.PurePath(config["data_root"] or config["shards"]).name,
-            "run": run.path.name,
-        },
-        licence=licence,
-        source=f"trained by smallbig fit, run {run.path.name}",
-    )
-    # The record comes last: a reader that sees it finds its file.
-    replace_file(notes, lambda file: write_record(record, file))
+    known = dataset in DATASETS and class_names(dataset) == description.class_names
+    clips = description.clips
+
+    def make_record(file):
+        return WeightsRecord(
+            name=name,
+            model=description.model,
+            variant=description.variant,
+            options=description.options,
+            classes=description.classes,
+            input_shape=list(clips.shape),
+            file=target.name,
+            url=None,
+            sha256=sha256(file),
+            bytes=file.stat().st_size,
+            parameters=size.parameters,
+            macs=size.macs,
+            labels=dataset if known else description.class_names,
+            clips=dataclasses.asdict(clips),
+            accuracy={
+                "top1": best["val_top1"],
+                "top5": best["val_top5"],
+                "protocol": f"{clips.frames}x1x1",
+                "dataset": dataset,
+                "data_root": pathlib.PurePath(config["data_root"] or config["shards"]).name,
+                "run": run.name,
+            },
+            licence=licence,
+            source=f"trained by smallbig fit, run {run.name}",
+        )
+
+    # An old record goes before its file changes, the new one comes after it: a reader that sees a
+    # record finds the file that it describes. All that may fail is done before.
+    with write_aside(target, model.save_weights) as weights:
+        record = make_record(weights)
+        with write_aside(notes, lambda file: write_record(record, file)):
+            notes.unlink(missing_ok=True)
+            os.replace(weights, target)
     return record

@@ -4,14 +4,41 @@ A recipe holds what differs from the defaults in `options.py`. `lr` is the learn
 `lr_batch` clips a step.
 """
 
+from smallbig_keras.data.clips import KINETICS, SOMETHING_SOMETHING, ClipConfig
 from smallbig_keras.models.registry import list_variants
+
+
+def clip_options(clips):
+    """Returns the options of a training that its ClipConfig comes to."""
+    return {
+        "frames": clips.frames,
+        "sampling": clips.sampling,
+        "stride": clips.stride,
+        "size": clips.size,
+        "short_side": clips.training_short_sides(),
+        "test_short_side": clips.short_side,
+        "mean": clips.mean,
+        "std": clips.std,
+    }
+
+
+def _differing(clips):
+    """The same without those that are the defaults."""
+    default = clip_options(ClipConfig())
+    return {name: value for name, value in clip_options(clips).items() if value != default[name]}
+
 
 # Paper, section 6, "Training". It names no batch for Something-Something; that of Kinetics-400 is
 # taken.
-_SOMETHING = {"model": "SmallBigSlowOnlyR50", "lr": 0.01, "lr_batch": 128}
+_SOMETHING = {
+    "model": "SmallBigSlowOnlyR50",
+    **_differing(SOMETHING_SOMETHING),
+    "lr": 0.01,
+    "lr_batch": 128,
+}
 _KINETICS = {
     "model": "SmallBigR50",
-    "sampling": "dense",
+    **_differing(KINETICS),
     "flip": "plain",
     "lr": 0.00625,
     "lr_batch": 128,
@@ -54,9 +81,8 @@ SAMPLE = {
         "model": "SmallBigSlowOnlyR50",
         "options": {"blocks": [1, 1, 1, 1], "width": 16, "temporal_stages": [2, 3, 4, 5]},
         "weights": "none",
-        "size": 64,
+        **_differing(SOMETHING_SOMETHING.replace(size=64, short_side=72)),
         "short_side": (72, 90),
-        "test_short_side": 72,
         "flip": "swap",
         "batch_size": 32,
         "lr": 0.05,

@@ -6,7 +6,10 @@ import json
 import pathlib
 import typing
 
+from smallbig_keras.data.clips import ClipConfig
 from smallbig_keras.errors import NotFoundError, SmallBigError
+from smallbig_keras.labels.predictions import class_names
+from smallbig_keras.weights.description import Description
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +30,7 @@ class WeightsRecord:
         parameters: int. Trained parameters.
         macs: int. Multiply-adds of one clip of `input_shape`.
         labels: str or list of str. Dataset whose class names they are, or the names.
-        preprocessing: dict. `mean` and `std` of RGB from 0 to 255, `short_side` and `crop`.
+        clips: dict. The fields of `smallbig_keras.data.ClipConfig`.
         accuracy: dict of `top1`, `top5`, `protocol` as frames x clips x crops, `dataset` and
             `run`, or `None` where it was not measured.
         licence: str. Licence of the file.
@@ -47,10 +50,24 @@ class WeightsRecord:
     parameters: int
     macs: int
     labels: str | list | None
-    preprocessing: dict
+    clips: dict
     accuracy: dict | None
     licence: str | None
     source: str
+
+    @property
+    def description(self):
+        """Description. Network, clip and names."""
+        labels = self.labels
+        return Description(
+            self.model,
+            self.variant,
+            self.options,
+            self.classes,
+            ClipConfig.from_dict(self.clips),
+            class_names(labels) if isinstance(labels, str) else labels,
+            sha256=self.sha256,
+        )
 
     @property
     def stem(self):
@@ -88,17 +105,6 @@ def write_record(record, path):
     path.write_text(text + "\n", encoding="utf-8")
 
 
-def check_record(record, model, variant, options):
-    """Raises `SmallBigError` if weights are asked for by another model than that they were of."""
-    # JSON has no tuples.
-    given = json.loads(json.dumps(options))
-    if (record.model, record.variant, record.options) != (model, variant, given):
-        raise SmallBigError(
-            f"Weights {record.name!r} are those of {record.model}(variant={record.variant!r}, "
-            f"**{record.options}). Received: {model}({variant=}, **{options})"
-        )
-
-
 def builtin_records():
     """Returns the records that come with the package, a list of WeightsRecord."""
     folder = importlib.resources.files("smallbig_keras.weights") / "families"
@@ -126,4 +132,13 @@ def _record(fields, path):
         raise SmallBigError(
             f"A record's file must lie beside it. Received: {path}, {fields['file']!r}"
         )
-    return WeightsRecord(**fields)
+    record = WeightsRecord(**fields)
+    try:
+        names = record.description.class_names
+    except (SmallBigError, TypeError) as error:
+        raise SmallBigError(f"A record is damaged: {error} In {path}") from None
+    if names is not None and len(names) != record.classes:
+        raise SmallBigError(
+            f"A record must name its {record.classes} classes. Received: {path}, {len(names)} names"
+        )
+    return record

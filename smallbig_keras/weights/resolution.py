@@ -1,80 +1,186 @@
 """From what `weights=` is given to a file on this machine."""
 
+import hashlib
 import os
 import pathlib
+import re
+import urllib.parse
 from typing import NamedTuple
 
 from smallbig_keras import runs
 from smallbig_keras.errors import SmallBigError, did_you_mean
 from smallbig_keras.weights import fetching
+from smallbig_keras.weights.description import (
+    FILE as DESCRIPTION,
+    WEIGHTS,
+    Description,
+    is_classifier,
+    read_description,
+)
 from smallbig_keras.weights.fetching import WeightsError, WeightsNotFoundError
-from smallbig_keras.weights.records import builtin_records, read_record, record_stem
+from smallbig_keras.weights.records import (
+    WeightsRecord,
+    builtin_records,
+    read_record,
+    record_stem,
+)
 from smallbig_keras.weights.state_dicts import SUFFIXES, convert
 
 FOLDER_VARIABLE = "SMALLBIG_WEIGHTS"
 MIRROR_VARIABLE = "SMALLBIG_WEIGHTS_URL"
 IMAGENET = "imagenet"
+HUB_VARIABLE = "HF_ENDPOINT"
+_HUB = "https://huggingface.co"
 _FILES = (".keras", ".h5", ".npz", *SUFFIXES)
+_ARTIFACTS = (".tflite", ".onnx")
+# Files that publishers name by the beginning of their SHA-256, as torchvision does.
+_DIGITS = re.compile(r"-([0-9a-f]{8,64})\.\w+")
 
 
-def find_weights(weights, model, weights_dir=None):
-    """Finds the file of a name or path, and downloads it if need be.
+class Found(NamedTuple):
+    """A file of weights on this machine, verified, and their description, if there is one."""
 
-    A name is looked for in `weights_dir`, in the folder that the environment's
+    path: pathlib.Path
+    description: Description | None
+    record: WeightsRecord | None = None
+
+
+def find_weights(weights, model=None, weights_dir=None):
+    """Finds the file of a name, path or address, and downloads it if need be.
+
+    The name of a record comes before a file or folder of that name; `./NAME` is always a path. A
+    record is looked for in `weights_dir`, in the folder that the environment's
     `SMALLBIG_WEIGHTS` names, in the cache below `KERAS_HOME`, and at the mirror that
     `SMALLBIG_WEIGHTS_URL` names (http(s), file: or gs:) or the address in the record.
 
     Args:
-        weights: str or path. Name of a record, a file, or the folder of a run.
-        model: str. Model function that the weights are for.
+        weights: str or path. Name of a record, a file, the folder of a run or of a saved
+            classifier, `hf://owner/name`, or the URL of a file or of such a folder.
+        model: str. Model function that the weights are for. Defaults to `None` for the only one
+            that has weights of that name.
         weights_dir: str. Folder with published files. Defaults to `None`.
 
     Returns:
-        `(path, record)`: the file, verified, and its WeightsRecord, the Network of a run, or
-        `None`.
+        `Found(path, description, record)`: the file, verified; its Description and its
+        WeightsRecord, or `None`.
 
     Raises:
-        FileNotFoundError: if there is no such file, or none is published under that name.
-        DownloadError: if a download failed.
-        WeightsError: if a file is damaged.
+        NotFoundError: there is no such file, or none is published under that name.
+        DownloadError: a download failed.
+        WeightsError: a file is damaged.
+        SmallBigError: `weights` is none of these; the message has the nearest name.
     """
-    path = pathlib.Path(weights)
-    if (path / runs.CONFIG).is_file():
-        return path, _network_of_run(path)
-    if path.name.endswith(_FILES) or len(path.parts) > 1:
-        if not path.exists():
-            raise WeightsNotFoundError(
-                f"`weights` must be a file or a run's folder that is there. Received: {path}"
+    weights = local_source(weights)
+    text, bare = os.fspath(weights), _is_bare(weights)
+    if text == IMAGENET and bare:
+        if model is None:
+            raise SmallBigError(
+                "Weights of ImageNet classify pictures: name the network that starts from them. "
+                f"Received: {text!r} without a model"
             )
-        record = path.with_name(f"{path.name.removesuffix('.weights.h5')}.json")
-        known = path.name.endswith(".weights.h5") and record.is_file()
-        return path, read_record(record) if known else None
-    name = str(weights)
-    if name == IMAGENET:
-        return _find_imagenet(model, weights_dir), None
-    return _find_record(name, model, weights_dir)
+        return Found(_find_imagenet(model, weights_dir), None)
+    rows = [row for row in list_weights(weights_dir) if row["model"] == model or model is None]
+    if bare and text in {row["name"] for row in rows}:
+        return _find_record(text, model or _only_model(text, rows), weights_dir)
+    path = pathlib.Path(text)
+    if path.exists():
+        return _find_path(path)
+    if not bare or text.endswith(_FILES):
+        raise WeightsNotFoundError(
+            "Weights must be a file that is there, a run or a saved classifier. "
+            f"Received: {path}, which is not there"
+        )
+    return _find_record(text, model, weights_dir)
 
 
-class Network(NamedTuple):
-    """The network that a run trained, as its configuration tells; fields as in WeightsRecord."""
-
-    name: str
-    model: str
-    variant: str
-    options: dict
-    classes: int
-    input_shape: list
+def local_source(source):
+    """Returns a name or path as it is, and of a URL the path that it was downloaded to."""
+    if isinstance(source, str) and "://" in source:
+        return _fetch_url(source)
+    return source
 
 
-def _network_of_run(path):
-    config = runs.read_config(path)
-    return Network(
-        str(path),
-        config["model"],
-        config["variant"],
-        config["options"],
-        len(config["class_names"]),
-        [config["frames"], config["size"], config["size"], 3],
+def is_name(source, weights_dir=None):
+    """Tells whether a source is the name of a record, which comes before a path of that name."""
+    names = (row["name"] for row in list_weights(weights_dir))
+    return _is_bare(source) and source in (IMAGENET, *names)
+
+
+def _is_bare(source):
+    """Tells whether a source is one word: `./WORD` and a `pathlib.Path` are always paths."""
+    return isinstance(source, str) and not {"/", os.sep} & set(source)
+
+
+def _find_path(path):
+    """Finds the weights and the description of a path that is there."""
+    if path.is_dir():
+        if not is_classifier(path):
+            raise SmallBigError(
+                f"A folder of weights is a run or a saved classifier, with {DESCRIPTION}. "
+                f"Received: {path}, which has none"
+            )
+        description, file = read_description(path), runs.find_checkpoint(path)
+        if description.sha256:
+            fetching.check_sha256(file, description.sha256)
+        return Found(file, description)
+    if path.name in runs.CHECKPOINTS and is_classifier(path.parent):
+        return Found(path, read_description(path.parent))
+    notes = path.with_name(f"{path.name.removesuffix('.weights.h5')}.json")
+    if path.name.endswith(".weights.h5") and notes.is_file():
+        record = read_record(notes)
+        fetching.check_sha256(path, record.sha256)
+        return Found(path, record.description, record)
+    return Found(path, None)
+
+
+def _fetch_url(url):
+    """Downloads a file, or the folder of a classifier, into the cache; returns its path."""
+    if url.startswith("hf://"):
+        name = url.removeprefix("hf://").strip("/")
+        if len(name.split("/")) != 2:
+            raise SmallBigError(
+                f"A classifier on the Hugging Face Hub is hf://owner/name. Received: {url}"
+            )
+        url = f"{os.environ.get(HUB_VARIABLE) or _HUB}/{name}/resolve/main"
+    url = url.rstrip("/")
+    name = urllib.parse.unquote(urllib.parse.urlsplit(url).path.rpartition("/")[2])
+    folder = fetching.cache_folder() / "urls" / hashlib.sha256(url.encode()).hexdigest()[:16]
+    if name.endswith((*_FILES, *_ARTIFACTS)):
+        digits = _DIGITS.search(name)
+        return fetching.fetch(url, folder / name, digits and digits[1])
+    _fetch_json(f"{url}/{DESCRIPTION}", folder / DESCRIPTION)
+    description = read_description(folder)
+    fetching.fetch(f"{url}/{WEIGHTS}", folder / WEIGHTS, description.sha256)
+    return folder
+
+
+def _fetch_json(url, file):
+    """Downloads a small file anew; without a network, the one from before is taken."""
+    fresh = file.with_name(f"{file.name}.new")
+    fresh.unlink(missing_ok=True)
+    try:
+        fetching.fetch(url, fresh)
+        os.replace(fresh, file)
+    except fetching.DownloadError:
+        if not file.is_file():
+            raise
+
+
+def _only_model(name, rows):
+    """Returns the one network that has weights of a name, those on this machine first."""
+    rows = [row for row in rows if row["name"] == name]
+    for state in ("available", "published"):
+        models = [row["model"] for row in rows if row[state]]
+        if len(models) == 1:
+            return models[0]
+        if models:
+            break
+    models = sorted(models or [row["model"] for row in rows])
+    if len(models) == 1:
+        return models[0]
+    raise SmallBigError(
+        f"Several networks have weights {name!r}: name one as model, {', '.join(models)}. "
+        f"Received: {name!r} alone"
     )
 
 
@@ -91,19 +197,22 @@ def _find_record(name, model, weights_dir):
             record = read_record(folder / f"{stem}.json")
             if record.file and (path := folder / record.file).is_file():
                 fetching.check_sha256(path, record.sha256)
-                return path, record
-    rows = [row for row in list_weights(weights_dir) if row["model"] == model]
-    names = {IMAGENET, *(row["name"] for row in rows)}
+                return Found(path, record.description, record)
+    rows = list_weights(weights_dir)
+    names = {IMAGENET, *(row["name"] for row in rows if model in (None, row["model"]))}
     hint = "" if name in names else did_you_mean(name, names)
     cache = fetching.cache_folder()
-    if mirror := os.environ.get(MIRROR_VARIABLE, "").rstrip("/"):
+    mirror = os.environ.get(MIRROR_VARIABLE, "").rstrip("/")
+    if mirror and model:
         record = _fetch_record(f"{mirror}/{stem}.json", cache / f"{stem}.json", hint)
-        return fetching.fetch(f"{mirror}/{record.file}", cache / record.file, record.sha256), record
+        file = fetching.fetch(f"{mirror}/{record.file}", cache / record.file, record.sha256)
+        return Found(file, record.description, record)
     record = {(r.name, r.model): r for r in builtin_records()}.get((name, model))
     if record is None:
-        raise SmallBigError(
-            f"`weights` of {model} must be None, a path, or one of {', '.join(sorted(names))}."
-            f"{hint} Received: weights={name!r}"
+        of = f" of {model}" if model else ""
+        raise WeightsNotFoundError(
+            f"Weights{of} must be a path, a URL, or one of {', '.join(sorted(names))}."
+            f"{hint} Received: {name!r}"
         )
     if record.url is None:
         looked = ", ".join(str(folder) for folder in _folders(weights_dir))
@@ -115,7 +224,8 @@ def _find_record(name, model, weights_dir):
             "Or give a checkpoint of the authors' code, FILE.pth, or start from random weights: "
             "weights=None, --weights none."
         )
-    return fetching.fetch(record.url, cache / record.file, record.sha256), record
+    file = fetching.fetch(record.url, cache / record.file, record.sha256)
+    return Found(file, record.description, record)
 
 
 def _fetch_record(url, file, hint):

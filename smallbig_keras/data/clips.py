@@ -1,0 +1,185 @@
+"""The one place that says how a clip is taken from a video: frames, size, normalisation.
+
+Training, validation, evaluation, prediction, exports and the client read a `ClipConfig`; none of
+them states a frame rule, a size or a mean of its own.
+"""
+
+import dataclasses
+
+from smallbig_keras.data.sampling import Sampler
+from smallbig_keras.errors import SmallBigError, did_you_mean
+from smallbig_keras.labels.preprocessing import IMAGENET_MEAN, IMAGENET_STD, check_channels
+
+SAMPLINGS = ("segment", "dense")
+INTERPOLATIONS = ("bilinear",)
+# Nothing in a file of others may ask for more.
+_LARGEST = {"frames": 4096, "stride": 1 << 20, "size": 4096, "short_side": 8192}
+# Short sides for a crop of 224 pixels: of evaluation, and the range of training (paper, section 6).
+_CROP, _SHORT_SIDE, _TRAINING_SHORT_SIDES = 224, 256, (256, 320)
+
+
+def _check_count(name, value):
+    most = _LARGEST[name]
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+        raise SmallBigError(f"`{name}` must be an int from 1 to {most}. Received: {name}={value!r}")
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipConfig:
+    """The clip that a model takes, and how it is taken from a video.
+
+    Args:
+        frames: int. Frames in a clip. Defaults to `8`.
+        sampling: str. `"segment"` takes a frame from each of `frames` parts of the video,
+            `"dense"` frames `stride` apart. Defaults to `"segment"`.
+        stride: int. From one frame to the next in dense sampling. Defaults to `8`.
+        short_side: int. Short side in pixels before the crop. Defaults to `None` for the paper's
+            ratio, 256 for a `size` of 224.
+        size: int. Height and width of the crop in pixels. Defaults to `224`.
+        mean: three floats. Mean of RGB values from 0 to 1. Defaults to ImageNet's.
+        std: three floats above 0. Standard deviation of them. Defaults to ImageNet's.
+        interpolation: str. How a frame is resized: `"bilinear"`. Defaults to `"bilinear"`.
+
+    Raises:
+        SmallBigError: a value is outside those above, or the crop does not fit the short side.
+
+    Example:
+
+    >>> ClipConfig(frames=4, sampling="dense", size=112).short_side
+    128
+    """
+
+    frames: int = 8
+    sampling: str = "segment"
+    stride: int = 8
+    short_side: int | None = None
+    size: int = _CROP
+    mean: tuple = IMAGENET_MEAN
+    std: tuple = IMAGENET_STD
+    interpolation: str = "bilinear"
+
+    def __post_init__(self):
+        for name in ("frames", "stride", "size"):
+            _check_count(name, getattr(self, name))
+        if self.short_side is None:
+            object.__setattr__(self, "short_side", round(self.size * _SHORT_SIDE / _CROP))
+        _check_count("short_side", self.short_side)
+        if self.short_side < self.size:
+            raise SmallBigError(
+                "`short_side` must be at least `size`, the crop. "
+                f"Received: short_side={self.short_side}, size={self.size}"
+            )
+        for name in ("mean", "std"):
+            object.__setattr__(self, name, check_channels(name, getattr(self, name)))
+        if self.interpolation not in INTERPOLATIONS:
+            raise SmallBigError(
+                f"`interpolation` must be one of {', '.join(INTERPOLATIONS)}. "
+                f"Received: {self.interpolation!r}"
+            )
+        self.sampler()
+
+    @classmethod
+    def from_dict(cls, values):
+        """Makes the config of a dict that `dataclasses.asdict` gave, as JSON holds it."""
+        fields = [field.name for field in dataclasses.fields(cls)]
+        if not isinstance(values, dict) or set(values) != set(fields):
+            found = sorted(values) if isinstance(values, dict) else values
+            raise SmallBigError(
+                f"The description of a clip must have {', '.join(fields)}. Received: {found}"
+            )
+        return cls(**values)
+
+    def replace(self, **changes):
+        """Returns a config with other values; `None` keeps a value.
+
+        Another `size` takes the short side along, unless `short_side` is given, so that the crop
+        keeps its share of the frame.
+        """
+        changes = {name: value for name, value in changes.items() if value is not None}
+        unknown = sorted(set(changes) - {field.name for field in dataclasses.fields(self)})
+        if unknown:
+            hint = did_you_mean(unknown[0], vars(self))
+            raise SmallBigError(
+                f"A clip has the fields {', '.join(vars(self))}.{hint} "
+                f"Received: {', '.join(unknown)}"
+            )
+        if "size" in changes and "short_side" not in changes:
+            _check_count("size", changes["size"])
+            changes["short_side"] = round(changes["size"] * self.short_side / self.size)
+        return dataclasses.replace(self, **changes)
+
+    def covering(self):
+        """Returns a config whose crops are as high as the frame (paper, section 6, "Testing")."""
+        return self.replace(short_side=self.size)
+
+    def training_short_sides(self):
+        """Returns the range `(low, high)` of the short side in training, in the paper's ratio."""
+        low, high = (round(self.size * side / _CROP) for side in _TRAINING_SHORT_SIDES)
+        return low, high
+
+    def sampler(self, clips=1, training=False, seed=0):
+        """Returns the `Sampler` that chooses the frames: the middle ones, or random in training."""
+        return Sampler(self.sampling, self.frames, self.stride, clips, training, seed)
+
+    @property
+    def shape(self):
+        """tuple. Shape of a clip, `(frames, size, size, 3)`."""
+        return (self.frames, self.size, self.size, 3)
+
+    def __str__(self):
+        """str. The rule in words, as exports state it."""
+        if self.sampling == "dense":
+            return f"{self.frames} frames, {self.stride} apart, from the middle of the video"
+        return f"{self.frames} frames, the middle of equal segments of the video"
+
+
+# The clips of the paper's two kinds of datasets (section 6).
+KINETICS = ClipConfig(sampling="dense")
+SOMETHING_SOMETHING = ClipConfig(sampling="segment")
+
+
+def load_clip(video, clips=None, *, views=(1, 1), normalize=True, **changes):
+    """Takes the clips of one video, ready for a model.
+
+    Args:
+        video: str, path, bytes, `Video`, array or iterable. A video file or its content, a folder
+            of frames as numbered pictures, or frames `(frames, height, width, 3)`, RGB values
+            from 0 to 255.
+        clips: ClipConfig. Defaults to `None` for `ClipConfig()`.
+        views: pair of ints. Clips of the video and crops of a clip, 1 or 3. Defaults to
+            `(1, 1)`, the middle clip and the centre crop.
+        normalize: bool. True for normalised float32, else uint8 RGB values. Defaults to `True`.
+        **changes: fields of `ClipConfig` that replace those of `clips`.
+
+    Returns:
+        array `(views, frames, size, size, 3)`, clip by clip and in it crop by crop.
+
+    Raises:
+        BadVideoError: the video cannot be decoded.
+        SmallBigError: an argument is outside the values above.
+
+    Example:
+
+        smallbig_keras.data.load_clip("video.mp4", frames=8, size=112)
+    """
+    # TensorFlow and a decoder are imported for a video, not for a description.
+    import tensorflow as tf
+
+    from smallbig_keras.data.inputs import as_video
+    from smallbig_keras.data.sampling import frames_to_read
+    from smallbig_keras.data.sources import read_video
+    from smallbig_keras.data.transforms import EvaluationTransform
+
+    clips = (clips or ClipConfig()).replace(**changes)
+    num_clips, crops = views
+    sampler, positions = clips.sampler(num_clips), None
+
+    def choose(num_frames):
+        nonlocal positions
+        wanted, positions = frames_to_read(sampler(num_frames))
+        return wanted
+
+    transform = EvaluationTransform(clips, crops, normalize)
+    frames = tf.constant(read_video(as_video(video), choose))
+    cut, _ = transform(frames, tf.constant(positions), label=None)
+    return cut.numpy().reshape(-1, *clips.shape)
