@@ -92,7 +92,7 @@ def _of_config(config):
 
 
 def _of_weights(path, source, model, variant, options):
-    from smallbig_keras.weights.keras_files import count_classes
+    from smallbig_keras.weights.loading import count_classes
 
     if model is None:
         raise OptionError(
