@@ -13,9 +13,10 @@ import pathlib
 
 import numpy as np
 
+from smallbig_keras import runs
 from smallbig_keras.data.clips import ClipConfig, load_clip
 from smallbig_keras.errors import AlreadyThereError, SmallBigError
-from smallbig_keras.files import make_folder, replace_file, sha256
+from smallbig_keras.files import make_folder, sha256
 from smallbig_keras.labels.predictions import decode_predictions
 from smallbig_keras.labels.preprocessing import preprocess_input
 from smallbig_keras.machine import groups, map_parallel
@@ -138,7 +139,7 @@ class VideoClassifier:
         Raises:
             BadVideoError: the video cannot be decoded.
         """
-        return load_clip(video, self.clips)
+        return load_clip(video, clips=self.clips)
 
     def save(self, folder, overwrite=False):
         """Writes the classifier as `classifier.json` and `model.weights.h5`.
@@ -163,7 +164,7 @@ class VideoClassifier:
             )
         description = describe(self._keras_model("saved"), self.clips, self.class_names)
         make_folder(folder)
-        replace_file(folder / WEIGHTS, self.model.save_weights)
+        runs.save_checkpoint(self.model, folder / WEIGHTS, include_optimizer=False)
         description = dataclasses.replace(description, sha256=sha256(folder / WEIGHTS))
         write_description(description, folder)
         return folder

@@ -23,21 +23,27 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LOCK = ".lock"
 
 
-def replace_file(file, write, keep=None):
-    """Writes a file by `write(path)`: a reader sees the old one or the new one, never a part."""
-    with write_aside(file, write):
+def replace_file(file, write, keep=None, size=0):
+    """Writes a file by `write(path)`: a reader sees the old one or the new one, never a part.
+
+    `size` bytes are reserved first, so that a full disk shows before a library begins to write.
+    """
+    with write_aside(file, write, size):
         if keep is not None and file.exists():
             os.replace(file, keep)
 
 
 @contextlib.contextmanager
-def write_aside(file, write):
+def write_aside(file, write, size=0):
     """Writes a file by `write(path)` under another name, gives that, and renames it at the end.
 
     It may have been renamed by then.
     """
     temporary = file.with_name(f".writing-{file.name}")
     try:
+        if size and hasattr(os, "posix_fallocate"):
+            with temporary.open("wb") as reserved:
+                os.posix_fallocate(reserved.fileno(), 0, size)
         write(temporary)
         with temporary.open("rb+") as written:
             os.fsync(written.fileno())

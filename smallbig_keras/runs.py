@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import json
+import math
 import pathlib
 
 from smallbig_keras.errors import NotFoundError, SmallBigError
@@ -16,6 +17,8 @@ LAST = "last.weights.h5"
 PREVIOUS = "previous.weights.h5"
 # Their names in runs of version 0.1.0.
 _OLD = {BEST: "best.keras", LAST: "last.keras", PREVIOUS: "previous.keras"}
+# Bytes that HDF5 takes for an array, about.
+_OVERHEAD = 2048
 CHECKPOINTS = (*_OLD, *_OLD.values())
 
 # Names of options in runs of version 0.1.0.
@@ -94,11 +97,19 @@ def find_checkpoint(path, checkpoint=BEST):
 
 def save_checkpoint(model, file, keep=None, include_optimizer=True):
     """Writes a checkpoint, the old one kept as `keep`; a reader sees the old or the new one."""
-    if not include_optimizer:
+    variables = list(model.variables)
+    if include_optimizer:
+        variables += model.optimizer.variables
+    else:
         import keras
 
         model = keras.Model(model.input, model.output, name=model.name)
-    replace_file(file, model.save_weights, keep)
+    size = sum(math.prod(variable.shape) * _bytes(variable) for variable in variables)
+    replace_file(file, model.save_weights, keep, size + _OVERHEAD * len(variables))
+
+
+def _bytes(variable):
+    return 8 if variable.dtype.endswith("64") else 4
 
 
 def last_checkpoints(path):

@@ -109,6 +109,7 @@ def check(given):
         raise SmallBigError(f"--crops must be 1 or 3. Received: {args.crops}")
     if args.save_every is not None:
         warnings.warn("--save-every has no effect any more: every batch is saved.", stacklevel=2)
+    check_writable(args.output or _results(args.weights))
     check_source(args)
     dataset = run_dataset(args.weights, args)
     if not (dataset.dataset or dataset.shards):
@@ -117,7 +118,6 @@ def check(given):
             f"--shards. Received: --weights {args.weights}, which is no run"
         )
     check_dataset(dataset)
-    check_writable(args.output or _results(args.weights))
     return args
 
 

@@ -113,8 +113,8 @@ def check(given):
                     f"{flag(name)} has no effect here: real clips are for --precision int8. "
                     f"Received: {given[name]}"
                 )
-    check_source(args)
     if args.clips < 1:
         raise SmallBigError(f"--clips must be at least 1. Received: {args.clips}")
     check_writable(args.output)
+    check_source(args)
     return dataclasses.replace(args, format=kind)

@@ -47,11 +47,11 @@ def check(given):
     args = Options(**given)
     if args.rounds < 1:
         raise SmallBigError(f"--rounds must be at least 1. Received: {args.rounds}")
-    check_source(args)
     if args.clips < 1:
         raise SmallBigError(f"--clips must be at least 1. Received: {args.clips}")
     if args.output:
         check_writable(args.output)
+    check_source(args)
     return args
 
 

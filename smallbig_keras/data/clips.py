@@ -138,18 +138,35 @@ KINETICS = ClipConfig(sampling="dense")
 SOMETHING_SOMETHING = ClipConfig(sampling="segment")
 
 
-def load_clip(video, clips=None, *, views=(1, 1), normalize=True, **changes):
+def load_clip(
+    video,
+    frames=None,
+    size=None,
+    short_side=None,
+    sampling=None,
+    stride=None,
+    *,
+    clips=None,
+    views=(1, 1),
+    normalize=True,
+):
     """Takes the clips of one video, ready for a model.
 
     Args:
         video: str, path, bytes, `Video`, array or iterable. A video file or its content, a folder
             of frames as numbered pictures, or frames `(frames, height, width, 3)`, RGB values
             from 0 to 255.
+        frames: int. Frames in a clip. Defaults to `None` for those of `clips`.
+        size: int. Height and width of the clip in pixels. Defaults to `None` for that of `clips`.
+        short_side: int. Short side in pixels before the crop. Defaults to `None` for the ratio of
+            `clips`.
+        sampling: str. `"segment"` or `"dense"`. Defaults to `None` for that of `clips`.
+        stride: int. From one frame to the next in dense sampling. Defaults to `None` for that of
+            `clips`.
         clips: ClipConfig. Defaults to `None` for `ClipConfig()`.
         views: pair of ints. Clips of the video and crops of a clip, 1 or 3. Defaults to
             `(1, 1)`, the middle clip and the centre crop.
         normalize: bool. True for normalised float32, else uint8 RGB values. Defaults to `True`.
-        **changes: fields of `ClipConfig` that replace those of `clips`.
 
     Returns:
         array `(views, frames, size, size, 3)`, clip by clip and in it crop by crop.
@@ -170,7 +187,8 @@ def load_clip(video, clips=None, *, views=(1, 1), normalize=True, **changes):
     from smallbig_keras.data.sources import read_video
     from smallbig_keras.data.transforms import EvaluationTransform
 
-    clips = (clips or ClipConfig()).replace(**changes)
+    changes = {"frames": frames, "size": size, "short_side": short_side}
+    clips = (clips or ClipConfig()).replace(**changes, sampling=sampling, stride=stride)
     num_clips, crops = views
     sampler, positions = clips.sampler(num_clips), None
 

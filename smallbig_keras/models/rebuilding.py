@@ -63,9 +63,8 @@ def _of_archive(path, model):
     """Describes the network of a `.keras` file by its configuration, `None` if it is another."""
     from smallbig_keras.weights.keras_files import read_config
 
-    config = read_config(path)
     try:
-        return _of_config(config)
+        return _of_config(read_config(path).get("config"))
     except SmallBigError as error:
         if model is None:
             raise SmallBigError(

@@ -149,7 +149,7 @@ def _fit(run, config, resumed):
     with strategy.scope():
         model = compiling.make_model(config, steps, load=not checkpoints)
         if checkpoints:
-            _restore(model, checkpoints)
+            restore(model, checkpoints)
     if not resumed:
         runs.write_config(run, config)
         write_description(of_training(config), run)
@@ -191,7 +191,7 @@ def _fit(run, config, resumed):
     return best
 
 
-def _restore(model, checkpoints):
+def restore(model, checkpoints):
     """Sets weights and optimiser to those of the newest whole checkpoint."""
     for number, file in enumerate(checkpoints, start=1):
         try:

@@ -13,7 +13,7 @@ from smallbig_keras.files import replace_file
 from smallbig_keras.version import __version__
 
 FILE = "classifier.json"
-WEIGHTS = "model.weights.h5"
+WEIGHTS = runs.BEST
 # Descriptions are a few kilobytes.
 _MAX_BYTES = 50_000_000
 
@@ -73,7 +73,14 @@ def read_description(folder):
     """
     file = pathlib.Path(folder) / FILE
     if not file.is_file():
-        return of_training(runs.read_config(folder))
+        config = runs.read_config(folder)
+        try:
+            values = {**dataclasses.asdict(of_training(config)), "sha256": None}
+        except (TypeError, ValueError) as error:
+            raise SmallBigError(
+                f"{file.with_name(runs.CONFIG)} describes no run: {error}"
+            ) from None
+        return _description(values, file.with_name(runs.CONFIG))
     values = read_json(file)
     values.pop("versions", None)
     return _description(values, file)

@@ -212,7 +212,7 @@ def _find_record(name, model, weights_dir):
         of = f" of {model}" if model else ""
         raise WeightsNotFoundError(
             f"Weights{of} must be a path, a URL, or one of {', '.join(sorted(names))}."
-            f"{hint} Received: {name!r}"
+            f"{hint} Received: {name}, which is not there"
         )
     if record.url is None:
         looked = ", ".join(str(folder) for folder in _folders(weights_dir))

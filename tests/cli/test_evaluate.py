@@ -3,21 +3,20 @@
 import csv
 import functools
 import json
-import pathlib
 import signal
 import subprocess
 import sys
 import textwrap
 
-import keras
 import numpy as np
 import pytest
 
 import smallbig_keras
 from smallbig_keras import runs
-from smallbig_keras.classifier import Run, load_run
+from smallbig_keras.classifier import load
 from smallbig_keras.cli import script
 from smallbig_keras.evaluation import load_scores
+from smallbig_keras.weights.description import of_training, write_description
 from tests.conftest import randomize
 from tests.data.miniatures import clips, write_text, write_video
 
@@ -52,7 +51,8 @@ def make_run(path, root, seed, **changes):
     }
     runs.write_config(path, config)
     model = randomize(make_model(config["frames"], config["size"]), seed)
-    runs.save_checkpoint(model, path / runs.BEST)
+    runs.save_checkpoint(model, path / runs.BEST, include_optimizer=False)
+    write_description(of_training(config), path)
     return path
 
 
@@ -80,7 +80,7 @@ def test_views_of_another_size_and_length(run, root, capsys):
     folder = only_folder(run)
     assert folder.name == "csv-validation-6x1x1-48"
     assert {file.name for file in folder.iterdir()} == {*FILES, "results.json"}
-    opened = load_run(run)
+    opened = load(run)
     model = make_model(6, 48)
     model.set_weights(opened.model.get_weights())
     scores = load_scores(folder / "scores.npz")
@@ -94,20 +94,9 @@ def test_views_of_another_size_and_length(run, root, capsys):
     assert last == f"top1={correct.mean():.3f} top5=1.000 videos=9"
 
 
-def test_model_of_another_size_keeps_its_precision():
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    run = Run(pathlib.Path("run"), make_model.__wrapped__(4, 32), {})
-    keras.config.set_dtype_policy("float32")
-    model = run.model_for(6, 48)
-    assert model.input_shape == (None, 6, 48, 48, 3)
-    assert model.get_layer("classifier").compute_dtype == "bfloat16"
-    assert model.get_layer("predictions").compute_dtype == "float32"
-    assert run.model_for(4, 32) is run.model
-
-
 def test_paper_protocol_and_its_record(run, capsys):
     flags = ["--clips", "2", "--crops", "3", "--size", "48", "--sampling", "dense", "--stride", "2"]
-    evaluate(["--weights", str(run), *flags, "--checkpoint", runs.BEST])
+    evaluate(["--weights", str(run), *flags, "--checkpoint", "best"])
     folder = only_folder(run)
     assert folder.name == "csv-validation-4x2x3-48-dense-stride2"
     results = json.loads((folder / "results.json").read_text())
@@ -235,17 +224,17 @@ def test_unreadable_and_missing_videos(root, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("flag", ["--clips", "--frames", "--size", "--batch-size", "--workers"])
-def test_numbers_are_checked(flag):
-    with pytest.raises(SystemExit, match=f"{flag} must be at least 1. Received: 0"):
-        evaluate(["--weights", "none", flag, "0"])
+def test_numbers_are_checked(run, flag):
+    with pytest.raises(SystemExit, match="must be .*1.* Received: .*0"):
+        evaluate(["--weights", str(run), flag, "0"])
 
 
 def test_errors(run, root, tmp_path):
-    with pytest.raises(SystemExit, match="has a checkpoint last.keras.*Received: .*first"):
-        evaluate(["--weights", str(run), "--checkpoint", runs.LAST])
+    with pytest.raises(SystemExit, match="its checkpoint last.weights.h5.*Received: .*first"):
+        evaluate(["--weights", str(run), "--checkpoint", "last"])
     with pytest.raises(SystemExit, match="`short_side` must be at least `size`.*short_side=30"):
         evaluate(["--weights", str(run), "--short-side", "30"])
-    with pytest.raises(SystemExit, match="A run is a folder.*Received: .*nowhere"):
+    with pytest.raises(SystemExit, match="Received: .*nowhere, which is not there"):
         evaluate(["--weights", str(run), "--ensemble", str(tmp_path / "nowhere")])
     other = make_run(tmp_path / "other", root, seed=1, class_names=CLASSES[::-1])
     with pytest.raises(

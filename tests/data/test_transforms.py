@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 import smallbig_keras
-from smallbig_keras.data import transforms
+from smallbig_keras.data import ClipConfig, transforms
 
 SEEDS = [(0, i) for i in range(300)]
 
@@ -81,12 +81,14 @@ def test_random_crop_draws_every_short_side(height, width):
     assert sides == {np.floor(40 * 100 / short + 0.5) for short in range(50, 65)}
 
 
-def test_normalize_is_preprocess_input():
-    views = np.float32(clip())
-    normalized = transforms.normalize(tf.constant(views))
-    np.testing.assert_array_equal(normalized, smallbig_keras.preprocess_input(views))
+@pytest.mark.parametrize("values", [{}, {"mean": (0.45, 0.4, 0.5), "std": (0.225, 0.2, 0.25)}])
+def test_normalize_is_preprocess_input(values):
+    views, clips = np.float32(clip()), ClipConfig(**values)
+    normalized = transforms.normalize(tf.constant(views), clips)
+    np.testing.assert_array_equal(normalized, smallbig_keras.preprocess_input(views, **values))
     dynamic = tf.function(
-        transforms.normalize, input_signature=[tf.TensorSpec((None, None, 41, 3))]
+        lambda frames: transforms.normalize(frames, clips),
+        input_signature=[tf.TensorSpec((None, None, 41, 3))],
     )
     # A graph multiplies by the inverse instead of dividing.
     np.testing.assert_allclose(dynamic(views), normalized, rtol=3e-7)

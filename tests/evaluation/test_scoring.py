@@ -8,15 +8,23 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smallbig_keras.data import UnreadableVideos, Video, VideoSource, clip_dataset
+from smallbig_keras.data import (
+    ClipConfig,
+    UnreadableVideos,
+    Video,
+    VideoSource,
+    clip_dataset,
+)
 from smallbig_keras.errors import ResourceError, SmallBigError
-from smallbig_keras.evaluation import Views, load_scores, score_videos
+from smallbig_keras.evaluation import load_scores, score_videos
 from smallbig_keras.files import folder_lock
+from smallbig_keras.labels import preprocess_input
 from tests.data.miniatures import write_video
 from tests.evaluation.small_disk import small_disk
 
 NAMES = ["a", "b", "c", "d"]
-VIEWS = Views(frames=4, size=16, short_side=20, clips=2, crops=3)
+CLIPS = ClipConfig(frames=4, size=16, short_side=20)
+VIEWS = (2, 3)
 COUNT = 5
 
 
@@ -55,45 +63,38 @@ class Model:
             self.before(len(self.sizes))
         if len(self.sizes) == self.stop:
             raise KeyboardInterrupt
-        assert clips.shape[1:] == (4, 16, 16, 3)
+        assert clips.shape[1:] == (4, 16, 16, 3) and clips.dtype == np.uint8
+        clips = preprocess_input(clips)
         weights = np.random.default_rng(1).standard_normal((4 * 16 * 16 * 3, 4)) / 40
         logits = tf.reshape(clips, (len(clips), -1)) @ weights.astype(np.float32)
         return tf.nn.softmax(logits)
 
 
-def one_by_one(videos, views=VIEWS):
-    return np.stack([_scores_of(video.path, views) for video in videos])
+def one_by_one(videos, views=VIEWS, clips=CLIPS):
+    return np.stack([_scores_of(video.path, views, clips) for video in videos])
 
 
 @functools.cache
-def _scores_of(path, views):
+def _scores_of(path, views, rule):
     """The expected scores of a video: in a data set of its own, all its views at once."""
     clips = clip_dataset(
-        [Video(path, 0, "")],
-        frames=views.frames,
-        size=views.size,
-        short_side=views.short_side,
-        views=(views.clips, views.crops),
-        sampling=views.sampling,
-        stride=views.stride,
-        batch_size=1,
-        training=False,
+        [Video(path, 0, "")], rule, views=views, batch_size=1, training=False, normalize=False
     )
     ((batch, _),) = list(clips)
-    return Model()(tf.reshape(batch, (-1, 4, 16, 16, 3))).numpy().astype(float).mean(axis=0)
+    return Model()(batch.numpy().reshape(-1, 4, 16, 16, 3)).numpy().astype(float).mean(axis=0)
 
 
-def score(model, videos, folder, views=VIEWS, **arguments):
+def score(model, videos, folder, views=VIEWS, clips=CLIPS, **arguments):
     source = videos if hasattr(videos, "clips") else VideoSource(videos)
     arguments = {"protocol": {"weights": "w"}, "progress": lambda line: None, **arguments}
-    return score_videos(model, source, views, NAMES, folder, **arguments)
+    return score_videos(model, source, clips, NAMES, folder, views=views, **arguments)
 
 
 def files(folder):
     return {file.name for file in folder.iterdir()} - {".lock"}
 
 
-ONE = dataclasses.replace(VIEWS, clips=1, crops=1)
+ONE = (1, 1)
 
 
 @pytest.mark.parametrize("views, batch_size", [(VIEWS, 4), (VIEWS, 13), (ONE, 1), (ONE, 2)])
@@ -103,15 +104,15 @@ def test_mean_of_the_views(videos, views, batch_size, tmp_path):
     np.testing.assert_allclose(scores.scores, one_by_one(videos, views), rtol=1e-5)
     assert scores.ids == [video.id for video in videos]
     assert scores.labels.tolist() == [video.label for video in videos]
-    assert sum(model.sizes) == COUNT * views.clips * views.crops
+    assert sum(model.sizes) == COUNT * views[0] * views[1]
     assert max(model.sizes) <= batch_size
     assert files(tmp_path) == {"scores.npz"}
 
 
 def test_dense_sampling_is_another_protocol(videos, tmp_path):
-    views = dataclasses.replace(VIEWS, sampling="dense", stride=2)
-    scores = score(Model(), videos, tmp_path, views)
-    np.testing.assert_allclose(scores.scores, one_by_one(videos, views), rtol=1e-5)
+    clips = CLIPS.replace(sampling="dense", stride=2)
+    scores = score(Model(), videos, tmp_path, clips=clips)
+    np.testing.assert_allclose(scores.scores, one_by_one(videos, clips=clips), rtol=1e-5)
     assert scores.protocol["sampling"] == "dense"
     assert np.abs(scores.scores - one_by_one(videos)).max() > 1e-3
 
@@ -259,7 +260,7 @@ def test_what_is_scored_is_read_or_scored_anew(videos, tmp_path):
     assert again.details == first.details
 
     for change, arguments in (
-        ("short_side", {"views": dataclasses.replace(VIEWS, short_side=24)}),
+        ("short_side", {"clips": CLIPS.replace(short_side=24)}),
         ("weights, short_side", {"protocol": {"weights": "others"}}),
         ("weights, videos", {"videos": videos[::-1]}),
     ):
@@ -268,7 +269,6 @@ def test_what_is_scored_is_read_or_scored_anew(videos, tmp_path):
             model,
             arguments.pop("videos", videos),
             tmp_path,
-            arguments.pop("views", VIEWS),
             progress=lines.append,
             **arguments,
         )

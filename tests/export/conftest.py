@@ -6,6 +6,7 @@ import pytest
 
 import smallbig_keras
 from smallbig_keras import data, runs
+from smallbig_keras.weights.description import of_training, write_description
 from tests.data.videos import write_video
 
 SHAPE = (4, 32, 32, 3)
@@ -35,8 +36,13 @@ MODELS = {
 }
 
 
+SMALL = {"blocks": (1, 1, 1, 1), "extra": "smallbig", "width": 8}
+
+
 def make_model(name, options, randomize):
-    model = getattr(smallbig_keras, name)(input_shape=SHAPE, classes=len(NAMES), width=8, **options)
+    model = getattr(smallbig_keras, name)(
+        input_shape=SHAPE, classes=len(NAMES), **{"width": 8, **options}
+    )
     randomize(model)
     # Logits of spread 1: a softmax that leaves one class alone hides errors.
     classifier = model.get_layer("classifier")
@@ -57,7 +63,7 @@ def any_model(request):
 def small_model():
     from tests.conftest import randomize
 
-    return make_model("SmallBigR23", {"blocks": (1, 1, 1, 1), "extra": "smallbig"}, randomize)
+    return make_model("SmallBigR23", SMALL, randomize)
 
 
 @pytest.fixture(scope="module")
@@ -72,13 +78,14 @@ def small_run(small_model, tmp_path_factory):
     root = tmp_path_factory.mktemp("run")
     sample = data.make_sample(root / "data", train_clips=18, val_clips=6)
     config = {
-        **{"model": small_model.name, "variant": "reference", "options": {}},
+        **{"model": small_model.name, "variant": "reference", "options": SMALL},
         **{"frames": SHAPE[0], "size": SHAPE[1], "sampling": "segment", "stride": 8},
         **{"test_short_side": 36, "class_names": NAMES},
         **{"dataset": "sthv2", "data_root": str(sample)},
     }
     runs.write_config(root / "run", config)
-    small_model.save(root / "run" / runs.BEST)
+    write_description(of_training(config), root / "run")
+    small_model.save_weights(root / "run" / runs.BEST)
     (root / "videos").mkdir()
     for count in (5, 9):
         write_video(root / "videos" / f"{count}.webm", count)

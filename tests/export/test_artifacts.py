@@ -45,7 +45,7 @@ def test_models_that_cannot_be_exported(write, name, tmp_path):
     "arguments, message",
     [
         ({"class_names": ["one"]}, "must name the 7 classes of the model. Received: 1 names"),
-        ({"short_side": 31}, "at least the crop of 32 pixels. Received: short_side=31"),
+        ({"short_side": 31}, "at least `size`, the crop. Received: short_side=31"),
     ],
 )
 def test_bad_arguments(small_model, write, name, tmp_path, arguments, message):

@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 import time
+import types
 import urllib.request
 
 import cv2
@@ -27,9 +28,9 @@ from smallbig_keras.export import (
     RestClient,
     ServerError,
     artifacts,
-    clip_frames,
     encode_clip,
     rest_request,
+    server_clips,
     to_saved_model,
 )
 from tests.data.videos import picture, write_video
@@ -38,6 +39,7 @@ from tests.export.serving_double import request_from_json, serve
 
 FRAMES, SIZE = SHAPE[:2]
 SHORT_SIDE = 36
+CLIPS = data.ClipConfig(FRAMES, size=SIZE, short_side=SHORT_SIDE)
 GUIDE = pathlib.Path(__file__).parents[2] / "docs" / "serving.md"
 
 
@@ -52,7 +54,7 @@ def double(small_model, tmp_path_factory):
     path = tmp_path_factory.mktemp("models") / "smallbig"
     to_saved_model(small_model, path, NAMES, SHORT_SIDE)
     with serve(path) as double:
-        assert double.warmed_up == ["serving_default", "jpeg", "views"]
+        assert double.warmed_up == ["serving_default", "jpeg", "views", "metadata"]
         yield double
 
 
@@ -102,13 +104,13 @@ def test_names_what_keras_names(small_model, double, video, capsys):
 
 
 def test_only_jpeg_is_between_the_client_and_keras(small_model, clients, video):
-    files = encode_clip(video, FRAMES)
+    files = encode_clip(video, CLIPS)
     decoded = [cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR) for file in files[0]]
     frames = data.read_frames(video, lambda count: data.segment_centre(count, FRAMES))
     images = np.stack(decoded)[..., ::-1]
     assert np.abs(images.astype(int) - frames).mean() < 3
-    images = tf.image.resize(images, (36, 54)).numpy()[None, :, 2:34, 11:43]
-    scores = artifacts.scoring_model(small_model).predict(images, verbose=0)
+    images = np.rint(tf.image.resize(images, (36, 54)).numpy()[None, :, 2:34, 11:43])
+    scores = artifacts.scoring_model(small_model, CLIPS).predict(images, verbose=0)
     for client in clients:
         answer = client.predict("jpeg", {"frames": files})
         for name in ("probabilities", "logits"):
@@ -119,7 +121,7 @@ def test_both_interfaces_answer_alike(clients, clips, video):
     for signature, inputs in (
         ("serving_default", {"clips": clips}),
         ("views", {"views": clips[None]}),
-        ("jpeg", {"frames": encode_clip(video, FRAMES)}),
+        ("jpeg", {"frames": encode_clip(video, CLIPS)}),
     ):
         rest, grpc = (client.predict(signature, inputs) for client in clients)
         assert set(rest) == set(grpc) == {"probabilities", "logits", "classes", "labels"}
@@ -127,23 +129,29 @@ def test_both_interfaces_answer_alike(clients, clips, video):
             np.testing.assert_array_equal(value.astype(grpc[name].dtype), grpc[name])
 
 
-def test_number_of_frames_is_the_servers(clients):
+def test_clips_are_those_that_the_server_states(clients, small_model, tmp_path):
     for client in clients:
-        signatures = client.signatures()
-        assert clip_frames(signatures) == FRAMES
-        clips = signatures["serving_default"]["inputs"]["clips"]
+        assert server_clips(client) == CLIPS
+        clips = client.signatures()["serving_default"]["inputs"]["clips"]
         assert clips["dtype"] == "DT_UINT8"
         assert [int(d["size"]) for d in clips["tensor_shape"]["dim"]] == [-1, *SHAPE]
-    for other in ({}, {"jpeg": {"inputs": {}}}, {"jpeg": {**signatures["jpeg"], "outputs": {}}}):
+
+    signatures = client.signatures()
+    for other in (
+        {},
+        {"jpeg": {"inputs": {}, "outputs": {}}},
+        {**signatures, "jpeg": {**signatures["jpeg"], "outputs": {}}},
+        {name: value for name, value in signatures.items() if name != "metadata"},
+    ):
         with pytest.raises(SmallBigError, match="that this package exported.*Received"):
-            clip_frames(other)
+            server_clips(types.SimpleNamespace(signatures=lambda other=other: other))
 
 
 def test_requests_are_those_of_the_messages(double, clips, video):
     """The JSON body holds the tensors of the gRPC request, and this survives its encoding."""
     for signature, inputs in (
         ("serving_default", {"clips": clips[:1]}),
-        ("jpeg", {"frames": encode_clip(video, FRAMES, quality=50)}),
+        ("jpeg", {"frames": encode_clip(video, CLIPS, quality=50)}),
     ):
         request = GrpcClient(double.address, "smallbig", version=3).request(signature, inputs)
         received = predict_pb2.PredictRequest.FromString(request.SerializeToString())
@@ -246,7 +254,7 @@ def test_another_server(status, text):
         (lambda: GrpcClient("h:1", "m", timeout=0), "`timeout` must be above 0"),
         (lambda: GrpcClient("h:1", "m", timeout=float("nan")), "`timeout` must be above 0"),
         (lambda: RestClient("http://h", "m", version=0), "`version` must be from 1"),
-        (lambda: encode_clip("video.webm", 4, quality=0), "`quality` must be from 1 to 100"),
+        (lambda: encode_clip("video.webm", CLIPS, quality=0), "`quality` must be from 1 to 100"),
     ],
 )
 def test_bad_arguments(make, message):

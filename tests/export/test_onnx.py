@@ -12,6 +12,7 @@ import pytest
 
 import smallbig_keras
 from smallbig_keras.cli import main
+from smallbig_keras.data import ClipConfig
 from smallbig_keras.export import artifacts, channels_first
 from smallbig_keras.export.onnx_export import to_onnx
 from tests.export.conftest import NAMES, SHAPE
@@ -116,7 +117,8 @@ def test_kernels_apart(randomize, tmp_path):
 def test_properties(small_model, tmp_path):
     path = to_onnx(small_model, tmp_path / "model.onnx", NAMES, short_side=40)
     properties = {p.key: json.loads(p.value) for p in onnx.load(path).metadata_props}
-    assert properties == artifacts.metadata(small_model, NAMES, 40)
+    rule = ClipConfig(SHAPE[0], size=SHAPE[1], short_side=40)
+    assert properties == json.loads(json.dumps(artifacts.metadata(small_model, rule, NAMES)))
     assert properties["labels"] == NAMES and properties["model"] == "SmallBigR23"
     assert properties["input"]["normalized_inside"] and properties["input"]["short_side"] == 40
 
@@ -136,7 +138,8 @@ def test_naive(small_model, clips, tmp_path):
     check_scores(path, small_model, clips)
     assert count(path)["Transpose"] > 50
     properties = {p.key: json.loads(p.value) for p in onnx.load(path).metadata_props}
-    assert properties == artifacts.metadata(small_model, NAMES)
+    rule = ClipConfig(SHAPE[0], size=SHAPE[1])
+    assert properties == json.loads(json.dumps(artifacts.metadata(small_model, rule, NAMES)))
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "float16", "bfloat16"])
@@ -219,7 +222,10 @@ def test_command(small_model, clips, tmp_path, capsys):
     assert line.startswith(f"{output} ({size / 1e6:.1f} MB, ")
     check_scores(output, small_model, clips)
     properties = {p.key: json.loads(p.value) for p in onnx.load(output).metadata_props}
-    assert properties == artifacts.metadata(small_model, NAMES, 36)
+    # A file of Keras knows no rule of frames: that of the network is taken.
+    assert properties["clips"]["sampling"] == smallbig_keras.SmallBigR23.clips.sampling
+    assert (properties["clips"]["frames"], properties["clips"]["short_side"]) == (SHAPE[0], 36)
+    assert properties["labels"] == NAMES
 
     with pytest.raises(SystemExit, match="error: .*--overwrite. Received: .*model.onnx") as stop:
         main(flags)

@@ -1,6 +1,7 @@
 """The TFLite file: scores in every precision, operations, metadata, errors that leave nothing."""
 
 import json
+import shutil
 import zipfile
 
 import keras
@@ -14,7 +15,7 @@ import smallbig_keras
 from smallbig_keras import runs
 from smallbig_keras.cli import main
 from smallbig_keras.export import tflite
-from tests.export.conftest import MODELS, NAMES, SHAPE, make_model
+from tests.export.conftest import MODELS, NAMES, SHAPE, SMALL, make_model
 
 # Factors of the representative clips.
 ONE_NAN = np.where(np.arange(16) == 7, np.nan, 1)[:, None, None, None, None]
@@ -278,7 +279,9 @@ def test_command(small_run, small_model, tmp_path, capsys):
         main([*flags, "--overwrite", "--videos", videos])
     with pytest.raises(SystemExit, match="clips are for --precision int8. Received: "):
         main([*flags, "--precision", "float16", "--videos", videos])
-    flags[2] = str(small_run / runs.BEST)
+    flags[2] = str(shutil.copy(small_run / runs.BEST, tmp_path / "copy.weights.h5"))
+    flags += ["--model", "SmallBigR23", "--options", json.dumps(SMALL)]
+    flags += ["--frames", str(SHAPE[0]), "--size", str(SHAPE[1])]
     with pytest.raises(SystemExit, match="^error: Real clips come from the dataset of a run"):
         main([*flags, "--overwrite"])
     assert tflite.read_metadata(path) == info

@@ -8,9 +8,10 @@ import keras
 import numpy as np
 import pytest
 
-from smallbig_keras import C2DR23, export, runs
+from smallbig_keras import C2DR23, data, export
 from smallbig_keras.cli import main
-from tests.export.conftest import NAMES, SHAPE, make_model
+from smallbig_keras.labels import preprocess_input
+from tests.export.conftest import NAMES, SHAPE, SMALL, make_model
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +45,11 @@ def test_another_version_is_added(small_run, tmp_path):
 
 
 def test_another_model_fails(small_run, paths, capsys, tmp_path, randomize):
-    other = make_model("SmallBigR23", {"blocks": (1, 1, 1, 1), "extra": "smallbig"}, randomize)
+    other = make_model("SmallBigR23", SMALL, randomize)
     kernel = other.get_layer("classifier").kernel
     kernel.assign(kernel + 0.05 * keras.random.normal(kernel.shape, seed=1))
-    wrong = export.to_onnx(other, tmp_path / "wrong.onnx")
+    rule = data.ClipConfig(SHAPE[0], size=SHAPE[1], short_side=36)
+    wrong = export.to_onnx(other, tmp_path / "wrong.onnx", clips=rule)
     videos = ["--videos", str(small_run.parent / "videos")]
     arguments = ["--weights", str(small_run), *videos, "--rounds", "1", str(paths[1]), str(wrong)]
     with pytest.raises(SystemExit, match="^error: .* out of tolerance.* wrong.onnx$") as stop:
@@ -121,15 +123,29 @@ def test_agreement_of_quantised_artifacts(small_model, paths, precision, needed)
 
 
 def test_bare_weights(small_model, paths, tmp_path, capsys, small_run):
-    """A .weights.h5 file with the flags that name its model, a .keras file without."""
-    keras_file = small_run / runs.BEST
-    videos = ["--videos", str(small_run.parent / "videos"), "--rounds", "1", "--short-side", "36"]
-    main(["verify", "--weights", str(keras_file), *videos, str(paths[1])])
+    """A .keras file names its network, a .weights.h5 file needs it named; both need videos."""
+    keras_file = tmp_path / "model.keras"
+    small_model.save(keras_file)
+    videos = ["--videos", str(small_run.parent / "videos"), "--rounds", "1"]
+    rule = ["--short-side", "36", "--sampling", "segment"]
+    main(["verify", "--weights", str(keras_file), *rule, *videos, str(paths[1])])
     assert "pass" in capsys.readouterr().out
-    with pytest.raises(SystemExit, match="names its network itself. Received: --frames"):
-        main(["verify", "--weights", str(keras_file), "--frames", "4", *videos, str(paths[1])])
-    with pytest.raises(SystemExit, match="or --videos. Received: --weights .*best.keras"):
-        main(["verify", "--weights", str(keras_file), str(paths[1])])
+    with pytest.raises(SystemExit, match="must state the clips of its classifier.*short_side=36"):
+        main(["verify", "--weights", str(keras_file), *videos, str(paths[1])])
+    with pytest.raises(SystemExit, match="or --videos. Received: --weights .*model.keras"):
+        main(["verify", "--weights", str(keras_file), *rule, str(paths[1])])
+
+
+def test_mixed_precision_is_measured_against_float32(small_model, paths, clips):
+    keras.config.set_dtype_policy("mixed_float16")
+    model = make_model("SmallBigR23", SMALL, lambda model: model)
+    keras.config.set_dtype_policy("float32")
+    model.set_weights(small_model.get_weights())
+    runner = export.open_artifact(paths[1])
+    half = model(preprocess_input(clips))
+    assert np.abs(half - runner.predict(clips)["probabilities"]).max() > 1e-4
+    _, (row,) = export.compare(model, [runner], clips, rounds=1)
+    assert row.passed and row.max_probabilities < 1e-5
 
 
 def test_weights_files(tmp_path):
@@ -138,22 +154,19 @@ def test_weights_files(tmp_path):
     weights = tmp_path / "c2d.weights.h5"
     model.save_weights(weights)
     flags = ["--weights", str(weights), "--options", json.dumps(options)]
-    flags += ["--frames", "2", "--size", "32", "--classes"]
-    output = ["--output", str(tmp_path / "out" / "model")]
-    with pytest.raises(SystemExit, match="of weights alone needs --model"):
-        main(["export", *flags, "3", *output])
-    with pytest.raises(SystemExit, match="--classes must be that of the file. Received"):
-        main(["export", *flags, "5", "--model", "C2DR23", *output])
+    flags += ["--frames", "2", "--size", "32", "--output", str(tmp_path / "out" / "model")]
+    with pytest.raises(SystemExit, match="of weights alone needs the name of its network"):
+        main(["export", *flags])
     with pytest.raises(SystemExit, match="not those of SmallBigR23"):
-        main(["export", *flags, "3", "--model", "SmallBigR23", *output])
-    with pytest.raises(SystemExit, match="must be a file that is there"):
-        main(["export", *flags[2:], "3", "--weights", "x.pth", "--model", "C2DR23", *output])
-    with pytest.raises(SystemExit, match="`class_names` must name the 3 classes"):
-        main(["export", *flags, "3", "--model", "C2DR23", "--labels", "k400", *output])
+        main(["export", *flags, "--model", "SmallBigR23"])
+    with pytest.raises(SystemExit, match="x.pth, which is not there"):
+        main(["export", "--weights", "x.pth", *flags[2:], "--model", "C2DR23"])
+    with pytest.raises(SystemExit, match="3 classes"):
+        main(["export", *flags, "--model", "C2DR23", "--labels", "k400"])
     assert not (tmp_path / "out").exists()
     names = tmp_path / "names.txt"
     names.write_text("one\ntwo\nthree\n")
-    main(["export", *flags, "3", "--model", "C2DR23", "--labels", str(names), *output])
+    main(["export", *flags, "--model", "C2DR23", "--labels", str(names)])
     runner = export.open_artifact(tmp_path / "out" / "model")
     assert runner.metadata["labels"] == ["one", "two", "three"]
 

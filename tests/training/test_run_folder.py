@@ -117,7 +117,7 @@ def test_full_disk_keeps_the_last_good_checkpoint(flags, tmp_path):
     _, printed = process.communicate(timeout=300)
     assert process.returncode == 1, printed
     error, hint = printed.splitlines()[-2:]
-    assert "best.keras could not be written: File too large." in error, printed
+    assert "model.weights.h5 could not be written: File too large." in error, printed
     assert hint.endswith(f"resume with: smallbig fit --resume {output}")
     assert "Traceback" not in printed
     assert not list(output.glob(".writing-*")) and (output / runs.CONFIG).exists()
