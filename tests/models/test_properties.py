@@ -2,9 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
-import textwrap
 
 import keras
 import numpy as np
@@ -14,6 +11,7 @@ import tensorflow as tf
 import smallbig_keras
 from smallbig_keras import models
 from smallbig_keras.weights import reference_variables
+from tests.fresh_process import run_python
 
 TINY = {"blocks": (1, 2, 1, 1), "width": 8, "classes": 5}
 SHAPE = (4, 32, 32, 3)
@@ -178,19 +176,6 @@ def test_jax_backend_gives_the_same_output(name, tmp_path, randomize):
         assert smallbig_keras.complexity(model, (8, 64, 64, 3)).macs > 0
     """
     run_python(script, tmp_path, backend="jax")
-
-
-def run_python(script, folder, backend="tensorflow"):
-    environment = {**os.environ, "KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"}
-    result = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.parametrize(
