@@ -17,24 +17,28 @@ _SLOWONLY = VideoResNetSpec(temporal_stages=(4, 5), units=(), extra="smallbig", 
 _PAPER_EXTRA = {"extra": "smallbig", "extra_position": "output", "extra_ratio": 8}
 
 SmallBigR23 = define_model(
+    __name__,
     "SmallBigR23",
     "SmallBigNet on a ResNet of 23 layers, the network of the paper's ablations.",
     reference=_R23,
     paper=dataclasses.replace(_R23, smallbig_stages=(2, 3, 4, 5), **_PAPER_EXTRA),
 )
 SmallBigR50 = define_model(
+    __name__,
     "SmallBigR50",
     "SmallBigNet on ResNet-50, the paper's network for Kinetics-400.",
     reference=dataclasses.replace(_R50, extra="smallbig"),
     paper=dataclasses.replace(_R50, **_PAPER_EXTRA),
 )
 SmallBigR101 = define_model(
+    __name__,
     "SmallBigR101",
     "SmallBigNet on ResNet-101, which the paper runs on 32 frames.",
     reference=_R101,
     paper=_R101,
 )
 SmallBigSlowOnlyR50 = define_model(
+    __name__,
     "SmallBigSlowOnlyR50",
     "SlowOnly-R50 with extra SmallBig units, the paper's network for Something-Something.",
     reference=dataclasses.replace(_SLOWONLY, smallbig_stages=(4, 5)),
