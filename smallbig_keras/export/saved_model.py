@@ -30,6 +30,8 @@ def to_saved_model(
     - `views` takes `views`, RGB values `(batch, views, frames, height, width, 3)`, and averages
       probabilities and logits over the views of a video (paper, section 6, "Testing").
 
+    `keras.layers.TFSMLayer(path)` opens a version's folder as a layer, which is `serving_default`.
+
     Labels and preprocessing are files in `assets`, one request a signature is in
     `assets.extra/tf_serving_warmup_requests`, which the server runs before it takes others.
 
@@ -153,6 +155,8 @@ def _servable(model, info, input_dtype):
     module = tf.Module(name=model.name.lower())
     module.weights = [weight.value for weight in scores.weights]
     module.serving_default, module.jpeg, module.views = serving_default, jpeg, views
+    # The name that `keras.layers.TFSMLayer` calls.
+    module.serve = serving_default
     return module, {"serving_default": serving_default, "jpeg": jpeg, "views": views}
 
 
