@@ -2,6 +2,8 @@
 
 import difflib
 import importlib
+import sys
+import warnings
 
 
 class SmallBigError(ValueError):
@@ -46,6 +48,15 @@ def did_you_mean(word, allowed):
     folded = {fold(name): name for name in allowed}
     close = difflib.get_close_matches(fold(word), folded, 1, 0.6)
     return f" Did you mean {folded[close[0]]!r}?" if close else ""
+
+
+def warn_caller(message):
+    """Warns with a `UserWarning` at the line outside this package that led here."""
+    package = __name__.partition(".")[0]
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == package:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, stacklevel=level)
 
 
 def optional_import(module, extra):

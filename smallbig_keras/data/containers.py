@@ -1,7 +1,25 @@
-"""Sizes that video files state of themselves: RIFF (avi), Matroska (webm, mkv) and mp4."""
+"""Signs in the bytes of a file: pictures, and sizes that RIFF (avi), Matroska and mp4 state."""
 
+# Of a JPEG, with thumbnail and colour profile, that holds the marker of further pictures.
+_PREFACE = 1 << 18
+# JPEG, PNG, BMP and both byte orders of TIFF.
+_PICTURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\0", b"MM\0*")
 _MATROSKA = b"\x1aE\xdf\xa3"
 _BLOCK = 4096
+
+
+def begins_like_picture(file):
+    """Tells if a file begins like a JPEG, PNG, BMP, WebP or TIFF picture, as films may, too."""
+    file.seek(0)
+    head = file.read(12)
+    return head.startswith(_PICTURES) or (head[:4] == b"RIFF" and head[8:] == b"WEBP")
+
+
+def is_multi_picture(file):
+    """Tells if a file is a JPEG of several pictures, as telephones make, and no film of them."""
+    file.seek(0)
+    head = file.read(_PREFACE)
+    return head.startswith(_PICTURES[0]) and b"MPF\0" in head
 
 
 def is_matroska(file):

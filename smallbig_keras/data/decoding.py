@@ -10,7 +10,13 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 
-from smallbig_keras.data.containers import ends_in_zeros, is_matroska, stated_bytes  # noqa: E402
+from smallbig_keras.data.containers import (  # noqa: E402
+    begins_like_picture,
+    ends_in_zeros,
+    is_matroska,
+    is_multi_picture,
+    stated_bytes,
+)
 from smallbig_keras.errors import SmallBigError
 
 # Containers without an index report numbers up to 1e18, positive and negative.
@@ -120,12 +126,10 @@ class VideoReader:
         self.video = video
         self.count = 0
         self._times = []
-        stream = io.BytesIO(video) if isinstance(video, bytes) else None
-        # A thread for each of many captures only makes them wait for each other.
-        options = [cv2.CAP_PROP_N_THREADS, 1]
-        self._capture = cv2.VideoCapture(stream or video, cv2.CAP_FFMPEG, options)
-        # OpenCV does not keep the stream alive, and crashes when it is gone before the capture.
-        self._stream = stream
+        self._open()
+        if self._is_picture():
+            self._capture.release()
+            raise self.bad("a picture")
         if not self._capture.isOpened():
             self._capture.release()
             raise self.bad("a file that is not a video")
@@ -133,6 +137,35 @@ class VideoReader:
         self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
         self._header = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         self.stated = self._header if 1 <= self._header <= _MAX_FRAMES else 0
+
+    def _open(self):
+        stream = io.BytesIO(self.video) if isinstance(self.video, bytes) else None
+        # A thread for each of many captures only makes them wait for each other.
+        options = [cv2.CAP_PROP_N_THREADS, 1]
+        self._capture = cv2.VideoCapture(stream or self.video, cv2.CAP_FFMPEG, options)
+        # OpenCV does not keep the stream alive, and crashes when it is gone before the capture.
+        self._stream = stream
+
+    def _is_picture(self):
+        """Tells a picture from a film; the decoders tell by the name, and not all of them."""
+        try:
+            with self._file() as file:
+                if not begins_like_picture(file):
+                    return False
+                if is_multi_picture(file):
+                    return True
+        except OSError:
+            # The decoder cannot read it, either.
+            return False
+        # A film of such pictures, as MJPEG and APNG, goes on.
+        if not (self._capture.grab() and self._capture.grab()):
+            return True
+        self._capture.release()
+        self._open()
+        return False
+
+    def _file(self):
+        return io.BytesIO(self.video) if isinstance(self.video, bytes) else open(self.video, "rb")
 
     def __enter__(self):
         return self
@@ -172,8 +205,7 @@ class VideoReader:
         if self.count == 0:
             raise self.bad("a file without a frame that can be decoded")
         if self.count < self._header:
-            memory = isinstance(self.video, bytes)
-            with io.BytesIO(self.video) if memory else open(self.video, "rb") as file:
+            with self._file() as file:
                 if stated_bytes(file) > file.seek(0, os.SEEK_END) or ends_in_zeros(file):
                     raise self.bad(f"a truncated file, {self.count} of {self._header} frames")
                 if is_matroska(file):

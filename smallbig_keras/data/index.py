@@ -15,6 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from smallbig_keras.data.annotations.video import as_videos
 from smallbig_keras.data.decoding import SHORT_WAY, BadVideoError, VideoReader
 from smallbig_keras.data.frame_folders import count_frames, read_frame_folder
 from smallbig_keras.errors import NotFoundError, ResourceError, SmallBigError
@@ -89,7 +90,7 @@ def make_index(videos, path, workers=None, progress=None):
     another size or time by now. Lines of other videos are kept.
 
     Args:
-        videos: list of `Video`, files or folders of frames.
+        videos: list of `Video`, files or folders of frames, or of paths of files.
         path: str or path. The index to make or to continue.
         workers: int. Videos decoded at once. Defaults to `None`, one a processor.
         progress: callable. It is given how many videos are done, and of how many that had to be
@@ -100,11 +101,11 @@ def make_index(videos, path, workers=None, progress=None):
         an `error`; none is raised.
 
     Raises:
-        SmallBigError: `path` is a file that is no index.
+        SmallBigError: `path` is a file that is no index, or `videos` is no list of these.
         ResourceError: the index cannot be written.
     """
     path = Path(path).absolute()
-    videos = {os.path.abspath(video.path): video for video in videos}
+    videos = {os.path.abspath(video.path): video for video in as_videos(videos)}
     try:
         file = path.open("ab")
     except OSError as error:

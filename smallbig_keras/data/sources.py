@@ -8,7 +8,7 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from smallbig_keras.data.annotations.video import warn
+from smallbig_keras.data.annotations.video import as_videos, warn
 from smallbig_keras.data.decoding import BadVideoError, check_video_file, read_frames
 from smallbig_keras.data.frame_folders import (
     count_frames,
@@ -30,7 +30,8 @@ class VideoSource:
     of them have labels, and the method `clips`; evaluation also asks for `ids` and `labels`.
 
     Args:
-        videos: list of `Video`.
+        videos: list of `Video` or of paths of files; a path is a video without a label, whose id
+            is the name of the file.
         infos: dict. `VideoInfo` by path, from `read_index`: it spares the decoding of frames
             that are not sampled, and an unreadable file is not opened again. The info of a file
             that has another size by now is not used, with an `AnnotationWarning`. Defaults to
@@ -38,7 +39,7 @@ class VideoSource:
     """
 
     def __init__(self, videos, infos=None):
-        self.videos = list(videos)
+        self.videos = as_videos(videos)
         self._infos = {os.path.abspath(path): info for path, info in (infos or {}).items()}
         self._counted = {}
         self._warned = False

@@ -62,7 +62,10 @@ def in_float32(model):
 
 
 def check_exportable(model):
-    """Checks that a model runs on TensorFlow, takes RGB clips of fixed sizes and has a head."""
+    """Checks that a model runs on TensorFlow, takes RGB clips of fixed sizes and has a head.
+
+    Its layers must hold float weights as they are: converters read the variables.
+    """
     if keras.backend.backend() != "tensorflow":
         raise SmallBigError(
             "Exports need the TensorFlow backend, KERAS_BACKEND=tensorflow. "
@@ -83,6 +86,29 @@ def check_exportable(model):
             "An exported model needs fixed sizes: `input_shape` must give frames, height, width "
             f"and channels. Received: input_shape={model.input_shape[1:]}"
         )
+    _check_weights(model)
+
+
+def _check_weights(model):
+    for layer in model._flatten_layers():
+        if getattr(layer.dtype_policy, "quantization_mode", None):
+            raise SmallBigError(
+                "An exported model needs float weights. "
+                f"Received: {_path(layer)!r}, which is quantized to {layer.dtype_policy.name}\n"
+                "Export the model as it was before `quantize`. For small files use the `precision` "
+                "of the TFLite export."
+            )
+        if getattr(layer, "lora_enabled", False):
+            raise SmallBigError(
+                "An exported model needs its weights merged. "
+                f"Received: {_path(layer)!r}, which has LoRA weights\n"
+                "Merge them: `model.save_weights('merged.weights.h5')`, then load this file into "
+                "the same model without LoRA."
+            )
+
+
+def _path(layer):
+    return layer.weights[0].path.rpartition("/")[0]
 
 
 def clips_of(model, clips=None, short_side=None):

@@ -35,6 +35,8 @@ def to_saved_model(
     The fourth, `metadata`, takes `request`, strings `(batch,)` of any content, and returns
     `metadata`, the JSON that tells a client which frames to send.
 
+    `keras.layers.TFSMLayer(path)` opens a version's folder as a layer, which is `serving_default`.
+
     Labels and preprocessing are files in `assets`, one request a signature is in
     `assets.extra/tf_serving_warmup_requests`, which the server runs before it takes others.
 
@@ -174,6 +176,8 @@ def _servable(model, info, input_dtype):
     }
     for name, function in signatures.items():
         setattr(module, name, function)
+    # The name that `keras.layers.TFSMLayer` calls.
+    module.serve = serving_default
     return module, signatures
 
 

@@ -36,8 +36,10 @@ def decode_predictions(scores, top=5, dataset="k400", labels=None):
     """Turns scores into the names of the best classes.
 
     Args:
-        scores: array `(batch, classes)`. Probabilities or logits.
-        top: int. Classes to return for each clip; all if there are fewer. Defaults to `5`.
+        scores: array or tensor `(batch, classes)`. Probabilities or logits, also those that a
+            model returns on any backend of Keras.
+        top: int. Classes to return for each clip, at least 1; all if there are fewer. Defaults
+            to `5`.
         dataset: str. Dataset whose class names are used. Defaults to `"k400"`.
         labels: sequence of str. Class names to use in place of a dataset's. Defaults to
             `None`.
@@ -46,7 +48,8 @@ def decode_predictions(scores, top=5, dataset="k400", labels=None):
         A list for each clip of `(name, score)`, best first.
 
     Raises:
-        ValueError: if the scores are not `(batch, classes)` of that many classes.
+        ValueError: if the scores are not `(batch, classes)` of that many classes, or `top` is
+            no int of at least 1.
 
     Example:
 
@@ -58,15 +61,30 @@ def decode_predictions(scores, top=5, dataset="k400", labels=None):
             "`labels` must be a sequence of class names; a dataset's name goes into `dataset`. "
             f"Received: {labels=}"
         )
+    if not isinstance(top, int | np.integer) or isinstance(top, bool) or top < 1:
+        raise SmallBigError(f"`top` must be an int of at least 1. Received: {top=}")
     names = class_names(dataset) if labels is None else list(labels)
-    scores = np.asarray(scores)
+    scores = _to_array(scores)
     if scores.ndim != 2 or scores.shape[1] != len(names):
+        source = f"{dataset=}" if labels is None else "`labels`"
+        classes = f"the {scores.shape[1]} classes" if scores.ndim == 2 else "your classes"
         raise SmallBigError(
-            f"`scores` must be `(batch, {len(names)})`, one column a class. "
-            f"Received: shape={scores.shape}"
+            f"`scores` must be `(batch, {len(names)})`, one column for each class of {source}. "
+            f"Received: shape={scores.shape}\n"
+            f"Name {classes} with labels=[...], or choose dataset= from {', '.join(DATASETS)}."
         )
-    best = np.argsort(-scores, axis=1, kind="stable")[:, :top]
+    # As floats: the negative of an unsigned integer is no order.
+    best = np.argsort(-scores.astype("float64"), axis=1, kind="stable")[:, :top]
     return [
         [(names[index], float(row[index])) for index in indices]
         for row, indices in zip(scores, best, strict=True)
     ]
+
+
+def _to_array(scores):
+    if not isinstance(scores, np.ndarray | list | tuple):
+        # A tensor of PyTorch that needs gradients is no array by itself.
+        import keras
+
+        scores = keras.ops.convert_to_numpy(scores)
+    return np.asarray(scores)

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from smallbig_keras.errors import SmallBigError
+from smallbig_keras.layers.arguments import check_clip_shape, check_count
 from smallbig_keras.layers.folding import fold_frames, fold_space, unfold_frames, unfold_space
 
 
@@ -36,7 +37,7 @@ class _ClipConv(keras.layers.Conv2D):
                 f"Received: data_format={data_format!r}"
             )
         super().__init__(
-            filters,
+            check_count("filters", filters),
             kernel_size,
             strides=strides,
             padding=padding,
@@ -75,14 +76,6 @@ class _ClipConv(keras.layers.Conv2D):
         return positions * weights
 
 
-def _check_clip_shape(layer, shape):
-    if len(shape) != 5:
-        raise SmallBigError(
-            f"Layer {layer.name!r} takes clips `(batch, frames, height, width, channels)`. "
-            f"Received: shape={tuple(shape)}"
-        )
-
-
 @keras.saving.register_keras_serializable(package="smallbig_keras")
 class FrameConv(_ClipConv):
     """The 1 x k x k convolution: the same 2-D convolution on every frame.
@@ -107,7 +100,8 @@ class FrameConv(_ClipConv):
     `padding="same"`.
 
     Raises:
-        ValueError: for an even kernel with `padding="same"`, or input that is not 5-D.
+        ValueError: for an even kernel with `padding="same"`, another value outside those above,
+            or input that is not 5-D.
 
     Example:
 
@@ -116,7 +110,7 @@ class FrameConv(_ClipConv):
     """
 
     def build(self, input_shape):
-        _check_clip_shape(self, input_shape)
+        check_clip_shape(self, input_shape)
         super().build(input_shape)
 
     def convolution_op(self, inputs, kernel):
@@ -143,7 +137,8 @@ class TemporalConv(_ClipConv):
     Output shape: `(batch, ceil(frames / stride), height, width, filters)`.
 
     Raises:
-        ValueError: for an even kernel with `padding="same"`, or input that is not 5-D.
+        ValueError: for an even kernel with `padding="same"`, another value outside those above,
+            or input that is not 5-D.
 
     Example:
 
@@ -162,7 +157,7 @@ class TemporalConv(_ClipConv):
             )
 
     def build(self, input_shape):
-        _check_clip_shape(self, input_shape)
+        check_clip_shape(self, input_shape)
         super().build(input_shape)
 
     def convolution_op(self, inputs, kernel):

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from smallbig_keras.errors import SmallBigError
+from smallbig_keras.layers.arguments import check_choice, check_clip_shape, check_count
 from smallbig_keras.layers.convolution import FrameConv
 from smallbig_keras.layers.normalization import FusedBatchNormalization
 
@@ -16,12 +17,8 @@ class _ExtraUnit(keras.layers.Layer):
 
     def __init__(self, ratio=4, pool="max", **kwargs):
         super().__init__(**kwargs)
-        if not isinstance(ratio, int) or ratio < 1:
-            raise SmallBigError(f"`ratio` must be an int of at least 1. Received: {ratio=}")
-        if pool not in ("max", "avg"):
-            raise SmallBigError(f"`pool` must be 'max' or 'avg'. Received: {pool=}")
-        self.ratio = ratio
-        self.pool = pool
+        self.ratio = check_count("ratio", ratio)
+        self.pool = check_choice("pool", pool, ("max", "avg"))
         self.norm = FusedBatchNormalization(
             gamma_initializer="zeros", name="norm", dtype=self.dtype_policy
         )
@@ -34,6 +31,7 @@ class _ExtraUnit(keras.layers.Layer):
         return FrameConv(filters, 1, name=name, dtype=self.dtype_policy, **kwargs)
 
     def _inner_channels(self, input_shape):
+        check_clip_shape(self, input_shape)
         if input_shape[-1] < self.ratio:
             raise SmallBigError(
                 f"Layer {self.name!r} divides the channels by `ratio`, so there must be at "
@@ -78,7 +76,7 @@ class SmallBigExtraUnit(_ExtraUnit):
 
     def __init__(self, ratio=4, pool="max", share_weights=True, **kwargs):
         super().__init__(ratio=ratio, pool=pool, **kwargs)
-        self.share_weights = share_weights
+        self.share_weights = check_choice("share_weights", share_weights, (True, False))
 
     def build(self, input_shape):
         inner = self._inner_channels(input_shape)

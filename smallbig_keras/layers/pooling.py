@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from smallbig_keras.errors import SmallBigError
-from smallbig_keras.layers.convolution import _check_clip_shape
+from smallbig_keras.layers.arguments import check_choice, check_clip_shape
 from smallbig_keras.layers.folding import fold_frames, fold_space, unfold_frames, unfold_space
 from smallbig_keras.layers.pool_sizes import check_pool_size
 
@@ -42,18 +42,16 @@ class ClipPooling(keras.layers.Layer):
     def __init__(self, pool_size=(3, 3, 3), strides=1, mode="max", **kwargs):
         super().__init__(**kwargs)
         self.pool_size = check_pool_size(pool_size)
-        if mode not in ("max", "avg"):
-            raise SmallBigError(f"`mode` must be 'max' or 'avg'. Received: {mode=}")
+        self.mode = check_choice("mode", mode, ("max", "avg"))
         if not isinstance(strides, int) or strides < 1 or (strides > 1 and mode == "avg"):
             raise SmallBigError(
                 "`strides` must be an int of at least 1, and 1 for `mode='avg'`. "
                 f"Received: {strides=}, {mode=}"
             )
         self.strides = strides
-        self.mode = mode
 
     def build(self, input_shape):
-        _check_clip_shape(self, input_shape)
+        check_clip_shape(self, input_shape, needs_channels=False)
         self.built = True
 
     def call(self, clips):

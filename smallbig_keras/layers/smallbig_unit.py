@@ -2,9 +2,10 @@
 
 import keras
 
-from smallbig_keras.errors import SmallBigError
+from smallbig_keras.layers.arguments import check_choice, check_clip_shape
 from smallbig_keras.layers.convolution import FrameConv
 from smallbig_keras.layers.normalization import FusedBatchNormalization
+from smallbig_keras.layers.pool_sizes import check_pool_size
 from smallbig_keras.layers.pooling import ClipPooling
 
 
@@ -57,17 +58,13 @@ class SmallBigUnit(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if normalization not in ("individual", "single"):
-            raise SmallBigError(
-                f"`normalization` must be 'individual' or 'single'. Received: {normalization=}"
-            )
         self.filters = filters
         self.kernel_size = kernel_size
         self.strides = strides
-        self.pool_size = tuple(pool_size)
-        self.pool = pool
-        self.share_weights = share_weights
-        self.normalization = normalization
+        self.pool_size = check_pool_size(pool_size)
+        self.pool = check_choice("pool", pool, ("max", "avg"))
+        self.share_weights = check_choice("share_weights", share_weights, (True, False))
+        self.normalization = check_choice("normalization", normalization, ("individual", "single"))
         self.activation = keras.activations.get(activation)
 
         dtype = {"dtype": self.dtype_policy}
@@ -84,6 +81,7 @@ class SmallBigUnit(keras.layers.Layer):
             )
 
     def build(self, input_shape):
+        check_clip_shape(self, input_shape)
         self.big_view.build(input_shape)
         self.conv.build(input_shape)
         if self.big_conv is not None:

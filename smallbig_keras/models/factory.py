@@ -1,6 +1,7 @@
 """Public model functions: a row of a table and the signature that all of them share."""
 
 import dataclasses
+import inspect
 import warnings
 
 from smallbig_keras.data.clips import ClipConfig
@@ -30,7 +31,8 @@ Args:
         classifier for another number of classes is left out, with a warning. Defaults to `None`.
     input_tensor: Keras tensor to build on, or `None`. Defaults to `None`.
     input_shape: tuple `(frames, height, width, 3)`. Any of the first three may be `None`.
-        Defaults to `None` for that of published weights, else `(8, 224, 224, 3)`.
+        Channels come last; other than 1 or 3 of them give a warning. Defaults to `None` for that
+        of published weights, else `(8, 224, 224, 3)`.
     pooling: without a head: `None` for the last feature map `(batch, frames, height / 32,
         width / 32, features)`, `"avg"` or `"max"` for `(batch, features)`. Defaults to `None`.
     classes: int. Classes of the head. Defaults to `None` for those of published weights, else
@@ -58,10 +60,11 @@ Example:
 """
 
 
-def define_model(name, summary, clips=_CLIPS, **variants):
+def define_model(module, name, summary, clips=_CLIPS, **variants):
     """Makes a public model function.
 
     Args:
+        module: str. Name of the module that holds the function, its `__name__`.
         name: str. Name of the function.
         summary: str. First line of its documentation.
         clips: ClipConfig. The clips that it takes where weights say nothing else. Defaults to
@@ -128,6 +131,8 @@ def define_model(name, summary, clips=_CLIPS, **variants):
         return model
 
     function_name = model_function.__name__ = model_function.__qualname__ = name
+    # Where pickle and `inspect` look for it.
+    model_function.__module__ = module
     model_function.__doc__ = _DOCSTRING.format(
         name=name,
         summary=summary,
@@ -156,10 +161,13 @@ def make_spec(model_function, variant="reference", classes=None, **options):
         raise SmallBigError(f"`variant` must be one of {tuple(variants)}. Received: {variant=}")
     unknown = sorted(set(options) - set(OPTIONS))
     if unknown:
-        hint = did_you_mean(unknown[0], OPTIONS)
+        *arguments, _ = inspect.signature(model_function).parameters
+        words = [word for word in (*arguments, *OPTIONS) if word not in unknown]
         raise OptionError(
-            f"{model_function.__name__} has the options {', '.join(OPTIONS)}.{hint} "
-            f"Received: {', '.join(unknown)}"
+            f"{model_function.__name__} has no such option.{did_you_mean(unknown[0], words)} "
+            f"Received: {', '.join(unknown)}\n"
+            f"It has the arguments {', '.join(arguments)}\n"
+            f"and the options {', '.join(OPTIONS)}."
         )
     if classes is not None:
         options["classes"] = classes

@@ -18,6 +18,7 @@ _SLOWONLY = VideoResNetSpec(temporal_stages=(4, 5), units=(), extra="smallbig", 
 _PAPER_EXTRA = {"extra": "smallbig", "extra_position": "output", "extra_ratio": 8}
 
 SmallBigR23 = define_model(
+    __name__,
     "SmallBigR23",
     "SmallBigNet on a ResNet of 23 layers, the network of the paper's ablations.",
     KINETICS,
@@ -25,6 +26,7 @@ SmallBigR23 = define_model(
     paper=dataclasses.replace(_R23, smallbig_stages=(2, 3, 4, 5), **_PAPER_EXTRA),
 )
 SmallBigR50 = define_model(
+    __name__,
     "SmallBigR50",
     "SmallBigNet on ResNet-50, the paper's network for Kinetics-400.",
     KINETICS,
@@ -32,6 +34,7 @@ SmallBigR50 = define_model(
     paper=dataclasses.replace(_R50, **_PAPER_EXTRA),
 )
 SmallBigR101 = define_model(
+    __name__,
     "SmallBigR101",
     "SmallBigNet on ResNet-101, which the paper runs on 32 frames.",
     KINETICS,
@@ -39,6 +42,7 @@ SmallBigR101 = define_model(
     paper=_R101,
 )
 SmallBigSlowOnlyR50 = define_model(
+    __name__,
     "SmallBigSlowOnlyR50",
     "SlowOnly-R50 with extra SmallBig units, the paper's network for Something-Something.",
     SOMETHING_SOMETHING,

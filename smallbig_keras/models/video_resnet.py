@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from smallbig_keras.errors import SmallBigError
+from smallbig_keras.errors import SmallBigError, warn_caller
 from smallbig_keras.layers import (
     ClipPooling,
     FrameConv,
@@ -105,7 +105,8 @@ def VideoResNet(
         include_top: bool. Whether the model ends in the classifier. Defaults to `True`.
         input_tensor: Keras tensor to build on, or `None`. Defaults to `None`.
         input_shape: tuple `(frames, height, width, channels)`; all but the channels may be
-            `None`. Defaults to `None` for `(8, 224, 224, 3)`.
+            `None`. Other than 1 or 3 channels give a warning. Defaults to `None` for
+            `(8, 224, 224, 3)`.
         pooling: without a head: `None` for the last feature map, `"avg"` or `"max"` for its
             mean or maximum over frames, height and width. Defaults to `None`.
         classifier_activation: activation of the head, or `None` for logits. Defaults to
@@ -158,5 +159,12 @@ def _input(input_tensor, input_shape):
         raise SmallBigError(
             "`input_shape` must be `(frames, height, width, channels)`, ints of at least 1, of "
             f"which all but the channels may be None. Received: input_shape={shape}"
+        )
+    if shape[-1] not in (1, 3):
+        turned = (*shape[1:], shape[0])
+        last = f" Channels come last. Did you mean {turned}?" if shape[0] in (1, 3) else ""
+        warn_caller(
+            f"Clips usually have 1 or 3 channels, not {shape[-1]}. Received: input_shape={shape}"
+            f".{last}"
         )
     return layers.Input(shape, name="clips") if input_tensor is None else input_tensor

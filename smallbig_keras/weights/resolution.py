@@ -230,20 +230,24 @@ def _find_record(name, model, weights_dir):
 
 def _fetch_record(url, file, hint):
     """Downloads a record; one that is there without its file may be an old one."""
-    file.unlink(missing_ok=True)
-    try:
-        fetching.fetch(url, file)
-    except WeightsNotFoundError as error:
-        raise WeightsNotFoundError(f"{error}{hint}") from error
-    try:
-        record = read_record(file)
-        if not record.file:
-            raise SmallBigError(f"A published record must name its file. Received: {file}")
+    new = file.with_suffix(".new")
+    # Others read the old one meanwhile.
+    with fetching.locked(file.with_suffix("")):
+        new.unlink(missing_ok=True)
+        try:
+            fetching.fetch(url, new)
+        except WeightsNotFoundError as error:
+            raise WeightsNotFoundError(f"{error}{hint}") from error
+        try:
+            record = read_record(new)
+            if not record.file:
+                raise SmallBigError(f"A published record must name its file. Received: {new}")
+        except SmallBigError as error:
+            # A proxy's page of HTML, for one, must not stay in the cache.
+            new.unlink(missing_ok=True)
+            raise WeightsError(f"{error}, from {url}") from error
+        os.replace(new, file)
         return record
-    except SmallBigError as error:
-        # A proxy's page of HTML, for one, must not stay in the cache.
-        file.unlink(missing_ok=True)
-        raise WeightsError(f"{error}, from {url}") from error
 
 
 def _find_imagenet(model, weights_dir):
@@ -258,19 +262,21 @@ def _find_imagenet(model, weights_dir):
                 return path
     mirror = os.environ.get(MIRROR_VARIABLE, "").rstrip("/")
     url = f"{mirror}/{record.file}" if mirror else record.url
-    cache = fetching.cache_folder()
-    try:
-        downloaded = fetching.fetch(url, cache / record.file, record.sha256)
-    except (WeightsError, WeightsNotFoundError) as error:
-        raise type(error)(
-            f"{error}\nWithout a network: put {record.file} into a folder and set "
-            f"{FOLDER_VARIABLE} to it, or start from random weights: weights=None, --weights none."
-        ) from error
-    target = cache / f"{record.stem}.npz"
+    target = fetching.cache_folder() / f"{record.stem}.npz"
+    # Not the name above: another process would take the file while this one removes it.
+    download = target.with_suffix(".pth")
     with fetching.locked(target):
         if not target.is_file():
-            convert(downloaded, target)
-        downloaded.unlink(missing_ok=True)
+            try:
+                fetching.fetch(url, download, record.sha256)
+            except (WeightsError, WeightsNotFoundError) as error:
+                raise type(error)(
+                    f"{error}\nWithout a network: put {record.file} into a folder and set "
+                    f"{FOLDER_VARIABLE} to it, or start from random weights: weights=None, "
+                    "--weights none."
+                ) from error
+            convert(download, target)
+        download.unlink(missing_ok=True)
     return target
 
 

@@ -2,6 +2,7 @@ import os
 import signal
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -183,6 +184,62 @@ def test_colours_are_rgb(tmp_path):
         output.mux(stream.encode())
     mean = read(path, [0]).mean(axis=(0, 1, 2))
     assert np.abs(mean - [255, 0, 0]).max() < 6
+
+
+def encoded(suffix, number=0):
+    return cv2.imencode(suffix, picture(number, 320, 240))[1].tobytes()
+
+
+def multi_picture():
+    """A JPEG as telephones write it: a marker of more pictures, and another one at the end."""
+    content, text = encoded(".jpg"), b"MPF\0" + bytes(20)
+    segment = b"\xff\xe2" + (2 + len(text)).to_bytes(2, "big") + text
+    return content[:2] + segment + content[2:] + encoded(".jpg", 1)
+
+
+def every_way(content, folder, suffix):
+    """A file of its own name, of that of a video and of none, and the bytes."""
+    for name in (f"image{suffix}", "pic.mp4", "pic"):
+        (folder / name).write_bytes(content)
+        yield folder / name
+    yield content
+
+
+PICTURES = {
+    **{suffix: encoded(suffix) for suffix in (".jpg", ".png", ".bmp", ".webp", ".tiff")},
+    ".jpeg": multi_picture(),
+    ".tif": b"MM\0*" + bytes(99),
+}
+
+
+@pytest.mark.parametrize("suffix", PICTURES)
+def test_pictures_are_refused_by_their_content(tmp_path, suffix):
+    for video in every_way(PICTURES[suffix], tmp_path, suffix):
+        name = "bytes in memory" if isinstance(video, bytes) else f"{video.name}'"
+        with pytest.raises(BadVideoError, match=f"{name}: a picture$"):
+            read(video, [0])
+        with pytest.raises(BadVideoError, match=f"{name}: a picture$"):
+            read_frames(video, lambda n: [0], num_frames=1)
+        assert probe_video(video).error.endswith(f"{name}: a picture")
+
+
+def film_of_pictures(suffix, folder, count):
+    if suffix == ".mjpeg":
+        return b"".join(encoded(".jpg", number) for number in range(count))
+    pix_fmt = {".gif": "rgb8", ".apng": "rgb24"}[suffix]
+    path = folder / f"film{suffix}"
+    return write_video(path, count, suffix[1:], pix_fmt=pix_fmt).read_bytes()
+
+
+@pytest.mark.parametrize("suffix", [".mjpeg", ".apng", ".gif"])
+def test_films_of_pictures_are_videos(tmp_path, suffix):
+    for video in every_way(film_of_pictures(suffix, tmp_path, 7), tmp_path, suffix):
+        assert numbers(read(video, [0, 3, 6])) == [0, 3, 6]
+
+
+def test_film_of_one_picture(tmp_path):
+    for video in every_way(film_of_pictures(".gif", tmp_path, 1), tmp_path, ".gif"):
+        assert numbers(read(video, [0])) == [0]
 
 
 def test_one_frame(tmp_path):

@@ -8,13 +8,19 @@ import tensorflow as tf
 
 from smallbig_keras.data import (
     Sampler,
+    ShardOptions,
+    ShardSource,
     UnreadableVideos,
     Video,
     VideoSource,
+    clip_dataset,
+    make_index,
+    make_shards,
     probe_video,
     read_frames,
 )
 from smallbig_keras.data.sampling import frames_to_read
+from smallbig_keras.errors import SmallBigError
 from tests.data.streams import assert_same, stream
 from tests.data.videos import write_frames, write_video
 
@@ -44,6 +50,59 @@ def test_selected_videos(videos):
     assert (part.ids, part.labels, len(part)) == (["3", "1"], [3, 1], 2)
     assert part.info_of(videos[3]) == infos[videos[3].path]
     assert source.videos == videos
+
+
+def test_paths_are_videos_without_labels(videos):
+    paths = [videos[0].path, pathlib.Path(videos[1].path), *videos[2:]]
+    source = VideoSource(paths)
+    assert source.ids == ["0.webm", "1.webm", "2", "3"]
+    assert source.labels == [None, None, 2, 3] and not source.has_labels
+    batches = read(paths)
+    assert [labels.tolist() for _, labels in batches] == [[-1, -1], [2, 3]]
+    for (clips, _), (expected, _) in zip(batches, read(videos), strict=True):
+        np.testing.assert_array_equal(clips, expected)
+    with pytest.raises(SmallBigError, match="Training videos must have labels"):
+        clip_dataset(paths, frames=4, size=64, batch_size=2, training=True)
+
+
+@pytest.mark.parametrize(
+    "wrong, received",
+    [
+        ("a.mp4", "'a.mp4'"),
+        (pathlib.Path("a.mp4"), r"PosixPath\('a.mp4'\)"),
+        (b"a.mp4", "b'a.mp4'"),
+        (Video("a.mp4", 0, "a"), "Video"),
+        ({"a.mp4": 0}, "{'a.mp4': 0}"),
+        (3, "3"),
+        (None, "None"),
+        ([Video("a.mp4", 0, "a"), 3], "3, a int"),
+        ([b"a.mp4"], "b'a.mp4', a bytes"),
+        ([("a.mp4", 0)], r"\('a.mp4', 0\), a tuple"),
+        ([None], "None, a NoneType"),
+    ],
+)
+def test_what_is_no_list_of_videos(wrong, received, tmp_path):
+    def dataset(videos):
+        return clip_dataset(videos, frames=4, size=64, batch_size=1, training=False)
+
+    for use in (
+        VideoSource,
+        dataset,
+        lambda videos: make_index(videos, tmp_path / "index"),
+        lambda videos: make_shards({"test": videos}, ["a"], tmp_path / "out", ShardOptions("csv")),
+    ):
+        with pytest.raises(SmallBigError, match=f"`videos` must be a list.*Received: {received}"):
+            use(wrong)
+    assert not any(tmp_path.iterdir())
+
+
+def test_index_and_shards_of_paths(videos, tmp_path):
+    paths = [video.path for video in videos]
+    infos = make_index(paths, tmp_path / "index")
+    assert [infos[path].num_frames for path in paths] == [30, 31, 32, 33]
+    make_shards({"test": paths}, ["a"], tmp_path / "out", ShardOptions("csv"))
+    source = ShardSource(tmp_path / "out", "test")
+    assert source.ids == ["0.webm", "1.webm", "2.webm", "3.webm"] and not source.has_labels
 
 
 def test_a_file_is_decoded_to_its_end_once(tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ import smallbig_keras
 from smallbig_keras.errors import AlreadyThereError, ResourceError, SmallBigError
 from smallbig_keras.export import open_artifact, to_onnx, to_saved_model, to_tflite
 from tests.evaluation.small_disk import small_disk
-from tests.export.conftest import NAMES, SHAPE
+from tests.export.conftest import NAMES, SHAPE, make_model
 
 WRITERS = {"model": to_saved_model, "model.onnx": to_onnx, "model.tflite": to_tflite}
 SMALL = {"width": 8, "blocks": (1, 1, 1, 1)}
@@ -39,6 +39,46 @@ def test_models_that_cannot_be_exported(write, name, tmp_path):
     with pytest.raises(SmallBigError, match="takes RGB clips. Received: "):
         write(keras.Model(grey, keras.layers.Flatten()(grey)), tmp_path / "new" / name)
     assert not any(tmp_path.iterdir())
+
+
+PLACES = {
+    "classifier": lambda model: model.get_layer("classifier"),
+    "stem_conv": lambda model: model.get_layer("stem_conv"),
+    "res5_block1_unit2/conv": lambda model: model.get_layer("res5_block1_unit2").conv,
+}
+
+
+def small(randomize):
+    return make_model("SmallBigR23", {"blocks": (1, 1, 1, 1), "extra": "smallbig"}, randomize)
+
+
+@pytest.mark.parametrize("mode", ["int8", "float8"])
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_quantized_models_are_refused(write, name, mode, randomize, tmp_path):
+    model = small(randomize)
+    model.quantize(mode)
+    message = rf"Received: 'classifier', .* quantized to {mode}_from_float32\n.*before `quantize`"
+    with pytest.raises(SmallBigError, match=message):
+        write(model, tmp_path / name)
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_lora_is_refused_until_it_is_merged(write, name, place, clips, randomize, tmp_path):
+    model = small(randomize)
+    layer = PLACES[place](model)
+    layer.enable_lora(2)
+    layer.lora_kernel_b.assign(np.random.default_rng(0).normal(size=layer.lora_kernel_b.shape))
+    with pytest.raises(SmallBigError, match=f"Received: '{place}', .*LoRA.*\n.*merged.weights.h5"):
+        write(model, tmp_path / name)
+    assert not any(tmp_path.iterdir())
+    model.save_weights(tmp_path / "merged.weights.h5")
+    merged = small(randomize)
+    merged.load_weights(tmp_path / "merged.weights.h5")
+    write(merged, tmp_path / name)
+    found = open_artifact(tmp_path / name).predict(clips)["probabilities"]
+    expected = model(smallbig_keras.preprocess_input(clips))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,22 @@ def test_answer_names_the_best_classes(folder, small_model, clips):
     np.testing.assert_allclose(tf.nn.softmax(answer["logits"]), answer["probabilities"], atol=1e-6)
 
 
+@pytest.mark.parametrize("input_dtype", ["uint8", "float32"])
+def test_opens_as_a_layer_of_keras(small_model, clips, tmp_path, input_dtype):
+    path = to_saved_model(small_model, tmp_path / "model", NAMES, input_dtype=input_dtype)
+    layer = keras.layers.TFSMLayer(str(path))
+    values = clips.astype(input_dtype)
+    answer = layer(values)
+    np.testing.assert_allclose(
+        answer["probabilities"], probabilities(small_model, clips), rtol=0, atol=1e-6
+    )
+    expected = tf.saved_model.load(str(path)).signatures["serving_default"](clips=values)
+    assert set(answer) == set(expected)
+    np.testing.assert_array_equal(answer["labels"], expected["labels"])
+    signatures = tf.saved_model.load(str(path)).signatures
+    assert sorted(signatures) == ["jpeg", "serving_default", "views"]
+
+
 def test_views_are_averaged(folder, small_model, clips):
     module = tf.saved_model.load(str(folder / "1"))
     views = np.stack([clips[:3], clips[2:]])

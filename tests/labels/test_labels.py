@@ -1,10 +1,13 @@
 """Class names, preprocessing and decoding."""
 
+import importlib.util
+
 import keras
 import numpy as np
 import pytest
 
 from smallbig_keras import class_names, decode_predictions, preprocess_input
+from tests.fresh_process import run_python
 
 COUNTS = {"hmdb51": 51, "k400": 400, "sthv1": 174, "sthv2": 174, "ucf101": 101}
 
@@ -48,9 +51,55 @@ def test_decoding():
     assert len(decode_predictions(scores)[0]) == 5
 
 
+@pytest.mark.parametrize("dtype", ["float16", "uint8", "int32"])
+def test_decoding_of_any_type(dtype):
+    scores = np.array([[0, 200, 30]], dtype)
+    assert decode_predictions(scores, labels="a b c".split()) == [[("b", 200), ("c", 30), ("a", 0)]]
+
+
+class TensorWithGradient:
+    """A tensor that NumPy cannot read, as those of PyTorch that need gradients."""
+
+    def __array__(self, *_args, **_kwargs):
+        raise RuntimeError("Can't call numpy() on Tensor that requires grad.")
+
+
+def test_decoding_of_a_tensor_with_a_gradient(monkeypatch):
+    monkeypatch.setattr(keras.ops, "convert_to_numpy", lambda _: np.array([[0.25, 0.75]]))
+    expected = [[("b", 0.75), ("a", 0.25)]]
+    assert decode_predictions(TensorWithGradient(), labels=["a", "b"]) == expected
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_decoding_of_the_scores_of_a_model(backend, tmp_path):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    script = """
+        import keras, numpy as np, smallbig_keras
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, use_bias=False)])
+        model.set_weights([np.array([[1.0, 2.0]] * 3)])
+        decoded = smallbig_keras.decode_predictions(model(np.ones((1, 3))), labels=["a", "b"])
+        assert decoded == [[("b", 6.0), ("a", 3.0)]], decoded
+    """
+    run_python(script, tmp_path, backend)
+
+
 @pytest.mark.parametrize(
     "call, rule",
     [
+        (lambda: decode_predictions(np.eye(3), top=-1, labels=["a", "b", "c"]), "`top` must be"),
+        (lambda: decode_predictions(np.eye(1), top=0, labels=["a"]), "`top` must be an int of"),
+        (
+            lambda: decode_predictions(np.eye(1), top=1.5, labels=["a"]),
+            "`top` must be an int of",
+        ),
+        (lambda: decode_predictions(np.eye(1), top=True, labels=["a"]), "`top` must be an int of"),
+        (lambda: decode_predictions(np.eye(1), top=None, labels=["a"]), "`top` must be an int of"),
+        (
+            lambda: decode_predictions(np.zeros((1, 10))),
+            r"class of dataset='k400'. Received: .*\n.*the 10 classes with labels=.* dataset= from",
+        ),
+        (lambda: decode_predictions(np.eye(2), labels=["a"]), r"`\(batch, 1\)`.* of `labels`"),
         (lambda: class_names("k600"), "`dataset` must be"),
         (lambda: decode_predictions(np.zeros((1, 3))), r"`\(batch, 400\)`"),
         (lambda: decode_predictions(np.zeros((1, 4)), labels="k400"), "goes into `dataset`"),

@@ -1,5 +1,7 @@
 """Each layer against NumPy, in eval mode with random weights."""
 
+import inspect
+
 import keras
 import numpy as np
 import pytest
@@ -165,9 +167,47 @@ def has_training(layer):
     return "Norm" in type(layer).__name__ or "Unit" in type(layer).__name__
 
 
+UNITS = [layers.SmallBigUnit, layers.SmallBigExtraUnit, layers.SqueezeExciteUnit]
+NAMES = {
+    layers.SmallBigUnit: (
+        *("filters", "kernel_size", "strides", "pool_size", "pool", "share_weights"),
+        "normalization",
+    ),
+    layers.SmallBigExtraUnit: ("ratio", "pool", "share_weights"),
+    layers.SqueezeExciteUnit: ("ratio", "pool"),
+    layers.ClipPooling: ("pool_size", "strides", "mode"),
+    layers.FrameConv: ("filters", "kernel_size", "strides"),
+    layers.TemporalConv: ("filters", "kernel_size", "strides"),
+}
+
+
+@pytest.mark.parametrize("value", [None, -1, 2.5, "8", [], {}])
+@pytest.mark.parametrize("layer, name", [(la, n) for la, names in NAMES.items() for n in names])
+def test_wrong_values_are_reported_by_their_name(layer, name, value):
+    needed = {"filters": 8, "kernel_size": 3} if "filters" in parameters(layer) else {}
+    with pytest.raises(ValueError, match=f"`{name}`.*Received:? {name}="):
+        layer(**{**needed, name: value})
+
+
+def parameters(layer):
+    return inspect.signature(layer).parameters
+
+
+@pytest.mark.parametrize("unit", [*UNITS, layers.FrameConv, layers.TemporalConv])
+@pytest.mark.parametrize("shape", [(None, 8, 8, 16), (None, 4, 8, 8, None)])
+def test_a_layer_that_cannot_be_built_names_itself(unit, shape):
+    needed = {"filters": 8, "kernel_size": 3} if "filters" in parameters(unit) else {}
+    with pytest.raises(ValueError, match="'mine' takes clips .*Received: shape=") as error:
+        unit(name="mine", **needed).build(shape)
+    assert str(shape) in str(error.value)
+
+
 @pytest.mark.parametrize(
     "make, rule",
     [
+        (lambda: layers.SmallBigUnit(8, pool_size=3), "`pool_size` must be three odd ints"),
+        (lambda: layers.SmallBigUnit(8, pool="sum"), "`pool` must be .*pool='sum'"),
+        (lambda: layers.SmallBigUnit(8, pool="Max"), "Did you mean 'max'"),
         (lambda: layers.ClipPooling((2, 3, 3)), "three odd ints"),
         (lambda: layers.ClipPooling((3, None, 3)), "three odd ints"),
         (lambda: layers.ClipPooling((3, 3)), "three odd ints"),

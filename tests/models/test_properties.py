@@ -1,10 +1,10 @@
 """Properties of every network: views, time, sizes, policies, round trips, backends."""
 
+import inspect
 import json
 import os
-import subprocess
-import sys
-import textwrap
+import pickle
+import warnings
 
 import keras
 import numpy as np
@@ -14,6 +14,7 @@ import tensorflow as tf
 import smallbig_keras
 from smallbig_keras import models
 from smallbig_keras.weights import reference_variables
+from tests.fresh_process import run_python
 
 TINY = {"blocks": (1, 2, 1, 1), "width": 8, "classes": 5}
 SHAPE = (4, 32, 32, 3)
@@ -180,19 +181,6 @@ def test_jax_backend_gives_the_same_output(name, tmp_path, randomize):
     run_python(script, tmp_path, backend="jax")
 
 
-def run_python(script, folder, backend="tensorflow"):
-    environment = {**os.environ, "KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"}
-    result = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert result.returncode == 0, result.stderr
-
-
 @pytest.mark.parametrize(
     "pooling, shape", [(None, (2, 4, 1, 1, 256)), ("avg", (2, 256)), ("max", (2, 256))]
 )
@@ -266,10 +254,53 @@ def test_weight_names():
         ({"dropout": 1.0}, ValueError, "`dropout` must be"),
         ({"blocks": (1, 2, 3)}, ValueError, "`blocks` must be"),
         ({"temporal_stages": (4,)}, ValueError, "either 3x1x1 or has a big view"),
-        ({"droput": 0.5}, TypeError, "has the options"),
+        ({"droput": 0.5}, TypeError, "Did you mean 'dropout'. Received: droput\n"),
+        ({"num_classes": 10}, TypeError, "Did you mean 'classes'. Received: num_classes\n"),
+        ({"weight": None}, TypeError, "Did you mean 'weights'. Received: weight\n"),
+        ({"xyz": 1}, TypeError, "Received: xyz\n.* arguments include_top.*\n.* options blocks"),
     ],
 )
 def test_bad_arguments(arguments, error, rule):
     with pytest.raises(error, match=rule) as raised:
         smallbig_keras.SmallBigR50(**arguments)
     assert "Received: " in str(raised.value)
+
+
+@pytest.mark.parametrize("name", smallbig_keras.list_models())
+def test_model_functions_are_where_they_say(name):
+    function = models.get_model_function(name)
+    assert pickle.loads(pickle.dumps(function)) is function
+    assert getattr(inspect.getmodule(function), name) is function
+
+
+BUILDERS = [
+    lambda **options: build("SmallBigR50", **options),
+    lambda **options: models.VideoResNet(models.VideoResNetSpec(**TINY), **options),
+]
+
+
+@pytest.mark.parametrize("builder", BUILDERS, ids=["function", "VideoResNet"])
+@pytest.mark.parametrize(
+    "shape, message",
+    [
+        ((3, 4, 32, 32), r"32\. Received: .*\. Channels come last. Did you mean \(4, 32, 32, 3\)"),
+        ((1, 4, 32, 32), r"32\. Received: .*\. Channels come last. Did you mean \(4, 32, 32, 1\)"),
+        ((4, 32, 32, 2), r"2\. Received: input_shape=\(4, 32, 32, 2\)\.$"),
+    ],
+)
+def test_unusual_channels_are_warned_of(builder, shape, message):
+    for tensor in (False, True):
+        given = {"input_shape": shape}
+        if tensor:
+            given = {"input_tensor": keras.Input(shape), "input_shape": None}
+        with pytest.warns(UserWarning, match=f"1 or 3 channels, not {message}") as caught:
+            builder(**given)
+        # The line of the caller, not one of the package.
+        assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_usual_channels_are_not_warned_of():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for channels in (1, 3):
+            build("SmallBigR50", input_shape=(3, 32, 32, channels))

@@ -1,5 +1,6 @@
 """A video of a dataset, and the errors and warnings that all readers share."""
 
+import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,29 @@ class Video:
     id: str
     num_frames: int | None = None
     template: str | None = None
+
+
+def as_videos(videos):
+    """Returns a list of `Video`; the path of a file becomes one without a label."""
+    one = isinstance(videos, str | bytes | os.PathLike | dict | Video)
+    if one or not hasattr(videos, "__iter__"):
+        raise SmallBigError(
+            "`videos` must be a list of `Video` or of paths, also for a single one. "
+            f"Received: {videos!r}"
+        )
+    return [_as_video(item) for item in videos]
+
+
+def _as_video(item):
+    if isinstance(item, Video):
+        return item
+    path = os.fspath(item) if isinstance(item, str | os.PathLike) else None
+    if not isinstance(path, str):
+        raise SmallBigError(
+            "`videos` must be a list of `Video` or of paths. "
+            f"Received: {item!r}, a {type(item).__name__}, in the list"
+        )
+    return Video(path, None, Path(path).name)
 
 
 def check_split(split):

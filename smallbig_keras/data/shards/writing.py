@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from smallbig_keras.data.annotations.video import as_videos
 from smallbig_keras.data.decoding import BadVideoError
 from smallbig_keras.data.frame_folders import graph_reason
 from smallbig_keras.data.shards.examples import make_example
@@ -39,7 +40,7 @@ def make_shards(
     depend only on videos and options.
 
     Args:
-        splits: dict. Lists of `Video` by the name of the split.
+        splits: dict. Lists of `Video`, or of paths of files, by the name of the split.
         class_names: list of str.
         out: str or path. Local folder, new or begun by a call with the same arguments.
         options: `ShardOptions`.
@@ -60,6 +61,7 @@ def make_shards(
             or another process is at it.
         ResourceError: a shard cannot be written.
     """
+    splits = {name: as_videos(videos) for name, videos in splits.items()}
     if options.content == "video":
         for video in (video for videos in splits.values() for video in videos):
             if video.template is not None:

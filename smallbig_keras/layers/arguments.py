@@ -1,0 +1,31 @@
+"""Rules for the arguments of layers."""
+
+import numbers
+
+from smallbig_keras.errors import SmallBigError, did_you_mean
+
+
+def check_count(name, value):
+    """Returns an int of at least 1."""
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
+        raise SmallBigError(f"`{name}` must be an int of at least 1. Received: {name}={value!r}")
+    return value
+
+
+def check_choice(name, value, allowed):
+    """Returns a value that is one of those allowed."""
+    if value not in allowed:
+        words = " or ".join(map(repr, allowed))
+        raise SmallBigError(
+            f"`{name}` must be {words}.{did_you_mean(value, allowed)} Received: {name}={value!r}"
+        )
+    return value
+
+
+def check_clip_shape(layer, shape, needs_channels=True):
+    """Checks the shape of the clips that a layer is built for."""
+    if len(shape) != 5 or (needs_channels and shape[-1] is None):
+        raise SmallBigError(
+            f"Layer {layer.name!r} takes clips `(batch, frames, height, width, channels)`"
+            f"{' of known channels' if needs_channels else ''}. Received: shape={tuple(shape)}"
+        )

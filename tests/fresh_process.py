@@ -1,0 +1,20 @@
+"""Scripts in a process of their own."""
+
+import os
+import subprocess
+import sys
+import textwrap
+
+
+def run_python(script, folder, backend="tensorflow"):
+    """Runs a script in `folder` on a backend of Keras; it must end well."""
+    environment = {**os.environ, "KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"}
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert result.returncode == 0, result.stderr
