@@ -14,7 +14,7 @@ import pathlib
 import numpy as np
 
 from smallbig_keras import runs
-from smallbig_keras.data.clips import ClipConfig, load_clip
+from smallbig_keras.data.clips import ClipConfig
 from smallbig_keras.errors import AlreadyThereError, SmallBigError
 from smallbig_keras.files import make_folder, sha256
 from smallbig_keras.labels.predictions import decode_predictions
@@ -72,8 +72,8 @@ class VideoClassifier:
             )
         if len(outputs) != 2 or outputs[1] != len(self.class_names):
             raise SmallBigError(
-                f"The model must give a score to each of the {len(self.class_names)} classes. "
-                f"Received: a model of output shape {tuple(outputs[1:])}"
+                f"`class_names` must name the classes of the model, whose output shape is "
+                f"{tuple(outputs[1:])}. Received: {len(self.class_names)} names"
             )
 
     def predict(self, videos, top=5, clips=1, crops=1, batch_size=8):
@@ -97,6 +97,7 @@ class VideoClassifier:
             BadVideoError: a video cannot be decoded.
             SmallBigError: an argument is outside the values above.
         """
+        from smallbig_keras.data.dataset import load_clip
         from smallbig_keras.data.inputs import open_videos
 
         for name, value in (("top", top), ("clips", clips), ("batch_size", batch_size)):
@@ -139,6 +140,8 @@ class VideoClassifier:
         Raises:
             BadVideoError: the video cannot be decoded.
         """
+        from smallbig_keras.data.dataset import load_clip
+
         return load_clip(video, clips=self.clips)
 
     def save(self, folder, overwrite=False):

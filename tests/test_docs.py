@@ -28,7 +28,7 @@ def test_pages_are_of_this_code_and_no_import_runs_upwards():
     "module, imported, problem",
     [
         ("layers.pooling", "models.spec", "does not stand below it"),
-        ("training.loop", "evaluation.scoring", "does not stand below it"),
+        ("evaluation.scoring", "training.loop", "does not stand below it"),
         ("data.sampling", "data.dataset", "a circle"),
         ("files", "nowhere.at_all", "stands on no floor"),
     ],

@@ -4,7 +4,6 @@ import dataclasses
 import pathlib
 
 from smallbig_keras import runs
-from smallbig_keras.data.clips import SAMPLINGS
 from smallbig_keras.data.options import (
     DatasetOptions,
     check_dataset,
@@ -12,6 +11,7 @@ from smallbig_keras.data.options import (
     open_source,
     update_dataset,
 )
+from smallbig_keras.data.sampling import SAMPLINGS, uses_stride
 from smallbig_keras.errors import NotFoundError, OptionError, SmallBigError
 from smallbig_keras.models.registry import list_models
 from smallbig_keras.options import flag, option
@@ -90,7 +90,7 @@ def check_source(args):
         source, args.model, args.variant, weights_dir=args.weights_dir, **(args.options or {})
     )
     clips = found.clips.replace(**_clip_changes(args))
-    if args.stride and clips.sampling == "segment":
+    if args.stride and not uses_stride(clips.sampling):
         raise OptionError(
             "--stride has no effect with --sampling segment: add --sampling dense. "
             f"Received: {args.stride}"

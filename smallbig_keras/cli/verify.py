@@ -72,10 +72,12 @@ def run(args):
         make_folder(path.parent)
         replace_file(path, lambda file: file.write_text(text, encoding="utf-8"))
     for runner in runners:
-        if runner.clips != classifier.clips:
+        ours, theirs = vars(classifier.clips), vars(runner.clips)
+        differ = [f"{k}={theirs[k]!r} for {ours[k]!r}" for k in ours if theirs[k] != ours[k]]
+        if differ:
             raise SmallBigError(
-                f"An artifact must state the clips of its classifier, {classifier.clips}. "
-                f"Received: {runner.name}, {runner.clips}"
+                "An artifact must state the clips of its classifier: export it again. "
+                f"Received: {runner.name}, {', '.join(differ)}"
             )
     failed = [c.name for c in comparisons if not c.passed]
     if failed:

@@ -8,9 +8,10 @@ from .annotations import (
     read_annotations as read_annotations,
     read_sthv2 as read_sthv2,
 )
-from .clips import ClipConfig as ClipConfig, load_clip as load_clip
+from .clips import ClipConfig as ClipConfig
 from .dataset import (
     clip_dataset as clip_dataset,
+    load_clip as load_clip,
 )
 from .decoding import (
     BadVideoError as BadVideoError,

@@ -6,11 +6,10 @@ them states a frame rule, a size or a mean of its own.
 
 import dataclasses
 
-from smallbig_keras.data.sampling import Sampler
+from smallbig_keras.data.sampling import Sampler, uses_stride
 from smallbig_keras.errors import SmallBigError, did_you_mean
 from smallbig_keras.labels.preprocessing import IMAGENET_MEAN, IMAGENET_STD, check_channels
 
-SAMPLINGS = ("segment", "dense")
 INTERPOLATIONS = ("bilinear",)
 # Nothing in a file of others may ask for more.
 _LARGEST = {"frames": 4096, "stride": 1 << 20, "size": 4096, "short_side": 8192}
@@ -36,8 +35,10 @@ class ClipConfig:
         short_side: int. Short side in pixels before the crop. Defaults to `None` for the paper's
             ratio, 256 for a `size` of 224.
         size: int. Height and width of the crop in pixels. Defaults to `224`.
-        mean: three floats. Mean of RGB values from 0 to 1. Defaults to ImageNet's.
-        std: three floats above 0. Standard deviation of them. Defaults to ImageNet's.
+        mean: three floats. Mean of RGB values from 0 to 1, ImageNet's if not given. Defaults to
+            `(0.485, 0.456, 0.406)`.
+        std: three floats above 0. Standard deviation of them. Defaults to
+            `(0.229, 0.224, 0.225)`.
         interpolation: str. How a frame is resized: `"bilinear"`. Defaults to `"bilinear"`.
 
     Raises:
@@ -51,7 +52,7 @@ class ClipConfig:
 
     frames: int = 8
     sampling: str = "segment"
-    stride: int = 8
+    stride: int = Sampler.stride
     short_side: int | None = None
     size: int = _CROP
     mean: tuple = IMAGENET_MEAN
@@ -128,7 +129,7 @@ class ClipConfig:
 
     def __str__(self):
         """str. The rule in words, as exports state it."""
-        if self.sampling == "dense":
+        if uses_stride(self.sampling):
             return f"{self.frames} frames, {self.stride} apart, from the middle of the video"
         return f"{self.frames} frames, the middle of equal segments of the video"
 
@@ -136,68 +137,3 @@ class ClipConfig:
 # The clips of the paper's two kinds of datasets (section 6).
 KINETICS = ClipConfig(sampling="dense")
 SOMETHING_SOMETHING = ClipConfig(sampling="segment")
-
-
-def load_clip(
-    video,
-    frames=None,
-    size=None,
-    short_side=None,
-    sampling=None,
-    stride=None,
-    *,
-    clips=None,
-    views=(1, 1),
-    normalize=True,
-):
-    """Takes the clips of one video, ready for a model.
-
-    Args:
-        video: str, path, bytes, `Video`, array or iterable. A video file or its content, a folder
-            of frames as numbered pictures, or frames `(frames, height, width, 3)`, RGB values
-            from 0 to 255.
-        frames: int. Frames in a clip. Defaults to `None` for those of `clips`.
-        size: int. Height and width of the clip in pixels. Defaults to `None` for that of `clips`.
-        short_side: int. Short side in pixels before the crop. Defaults to `None` for the ratio of
-            `clips`.
-        sampling: str. `"segment"` or `"dense"`. Defaults to `None` for that of `clips`.
-        stride: int. From one frame to the next in dense sampling. Defaults to `None` for that of
-            `clips`.
-        clips: ClipConfig. Defaults to `None` for `ClipConfig()`.
-        views: pair of ints. Clips of the video and crops of a clip, 1 or 3. Defaults to
-            `(1, 1)`, the middle clip and the centre crop.
-        normalize: bool. True for normalised float32, else uint8 RGB values. Defaults to `True`.
-
-    Returns:
-        array `(views, frames, size, size, 3)`, clip by clip and in it crop by crop.
-
-    Raises:
-        BadVideoError: the video cannot be decoded.
-        SmallBigError: an argument is outside the values above.
-
-    Example:
-
-        smallbig_keras.data.load_clip("video.mp4", frames=8, size=112)
-    """
-    # TensorFlow and a decoder are imported for a video, not for a description.
-    import tensorflow as tf
-
-    from smallbig_keras.data.inputs import as_video
-    from smallbig_keras.data.sampling import frames_to_read
-    from smallbig_keras.data.sources import read_video
-    from smallbig_keras.data.transforms import EvaluationTransform
-
-    changes = {"frames": frames, "size": size, "short_side": short_side}
-    clips = (clips or ClipConfig()).replace(**changes, sampling=sampling, stride=stride)
-    num_clips, crops = views
-    sampler, positions = clips.sampler(num_clips), None
-
-    def choose(num_frames):
-        nonlocal positions
-        wanted, positions = frames_to_read(sampler(num_frames))
-        return wanted
-
-    transform = EvaluationTransform(clips, crops, normalize)
-    frames = tf.constant(read_video(as_video(video), choose))
-    cut, _ = transform(frames, tf.constant(positions), label=None)
-    return cut.numpy().reshape(-1, *clips.shape)

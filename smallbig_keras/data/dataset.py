@@ -4,7 +4,9 @@ import tensorflow as tf
 
 from smallbig_keras.data.batch_augmentation import Mix, RandAugment
 from smallbig_keras.data.clips import ClipConfig
-from smallbig_keras.data.sources import VideoSource
+from smallbig_keras.data.inputs import as_video
+from smallbig_keras.data.sampling import frames_to_read
+from smallbig_keras.data.sources import VideoSource, read_video
 from smallbig_keras.data.transforms import (
     EvaluationTransform,
     TrainTransform,
@@ -158,6 +160,63 @@ def clip_dataset(
     # 18 s between training and validation of every epoch of the sample set.
     options.autotune.enabled = False
     return dataset.prefetch(2).with_options(options)
+
+
+def load_clip(
+    video,
+    frames=None,
+    size=None,
+    short_side=None,
+    sampling=None,
+    stride=None,
+    *,
+    clips=None,
+    views=(1, 1),
+    normalize=True,
+):
+    """Takes the clips of one video, ready for a model.
+
+    Args:
+        video: str, path, bytes, `Video`, array or iterable. A video file or its content, a folder
+            of frames as numbered pictures, or frames `(frames, height, width, 3)`, RGB values
+            from 0 to 255.
+        frames: int. Frames in a clip. Defaults to `None` for those of `clips`.
+        size: int. Height and width of the clip in pixels. Defaults to `None` for that of `clips`.
+        short_side: int. Short side in pixels before the crop. Defaults to `None` for the ratio of
+            `clips`.
+        sampling: str. `"segment"` or `"dense"`. Defaults to `None` for that of `clips`.
+        stride: int. From one frame to the next in dense sampling. Defaults to `None` for that of
+            `clips`.
+        clips: ClipConfig. Defaults to `None` for `ClipConfig()`.
+        views: pair of ints. Clips of the video and crops of a clip, 1 or 3. Defaults to
+            `(1, 1)`, the middle clip and the centre crop.
+        normalize: bool. True for normalised float32, else uint8 RGB values. Defaults to `True`.
+
+    Returns:
+        array `(views, frames, size, size, 3)`, clip by clip and in it crop by crop.
+
+    Raises:
+        BadVideoError: the video cannot be decoded.
+        SmallBigError: an argument is outside the values above.
+
+    Example:
+
+        smallbig_keras.data.load_clip("video.mp4", frames=8, size=112)
+    """
+    changes = {"frames": frames, "size": size, "short_side": short_side}
+    clips = (clips or ClipConfig()).replace(**changes, sampling=sampling, stride=stride)
+    num_clips, crops = views
+    sampler, positions = clips.sampler(num_clips), None
+
+    def choose(num_frames):
+        nonlocal positions
+        wanted, positions = frames_to_read(sampler(num_frames))
+        return wanted
+
+    transform = EvaluationTransform(clips, crops, normalize)
+    frames = tf.constant(read_video(as_video(video), choose))
+    cut, _ = transform(frames, tf.constant(positions), label=None)
+    return cut.numpy().reshape(-1, *clips.shape)
 
 
 def _pair(value):

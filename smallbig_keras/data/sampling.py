@@ -232,7 +232,7 @@ class Sampler:
             int64 array of shape `(clips, frames)`, within `0 .. num_frames - 1`.
         """
         train, clips = _SAMPLINGS[self.sampling]
-        step = (self.stride,) if self.sampling == "dense" else ()
+        step = (self.stride,) if uses_stride(self.sampling) else ()
         if self.training:
             rng = np.random.default_rng((self.seed, int(epoch), int(index)))
             return train(num_frames, self.frames, *step, rng)[None]
@@ -249,6 +249,12 @@ def frames_to_read(indices):
 
 
 _SAMPLINGS = {"segment": (segment_train, segment_clips), "dense": (dense_train, dense_clips)}
+SAMPLINGS = tuple(_SAMPLINGS)
+
+
+def uses_stride(sampling):
+    """Tells whether a sampling has a use for a stride."""
+    return sampling == "dense"
 
 
 def _dense(num_frames, frames, stride):

@@ -9,6 +9,7 @@ import shutil
 import keras
 
 from smallbig_keras.data.clips import ClipConfig
+from smallbig_keras.data.sampling import uses_stride
 from smallbig_keras.errors import (
     AlreadyThereError,
     ResourceError,
@@ -149,7 +150,7 @@ def metadata(model, clips, class_names=None, include_preprocessing=True):
             "std": [round(255 * s, 3) for s in clips.std],
             "normalized_inside": include_preprocessing,
             "sampling": clips.sampling,
-            "stride": clips.stride if clips.sampling == "dense" else None,
+            "stride": clips.stride if uses_stride(clips.sampling) else None,
             "frames_from": str(clips),
             "interpolation": f"{clips.interpolation}, the long side rounded down",
             "short_side": clips.short_side,

@@ -212,7 +212,7 @@ def server_clips(client):
             "'jpeg' and 'metadata'. Export it again if it is of an older version. "
             f"Received: signatures {', '.join(sorted(signatures))}"
         )
-    answer = client.predict("metadata", {"request": np.array([""], object)})
+    answer = client.predict("metadata", {"request": np.array([b""], object)})
     return clips_in(json.loads(str(answer["metadata"][0])))
 
 

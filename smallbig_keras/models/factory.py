@@ -104,8 +104,8 @@ def define_model(module, name, summary, clips=_CLIPS, **variants):
             if variant == known.variant:
                 options = {**known.options, **options}
             classes = known.classes if classes is None else classes
-            if input_tensor is None and input_shape is None:
-                input_shape = known.clips.shape
+        if input_tensor is None and input_shape is None:
+            input_shape = (known.clips if known else clips).shape
         spec = make_spec(model_function, variant, classes, **options)
         model = VideoResNet(
             spec,

@@ -3,6 +3,7 @@
 import keras
 from keras import layers
 
+from smallbig_keras.data.clips import ClipConfig
 from smallbig_keras.errors import SmallBigError, warn_caller
 from smallbig_keras.layers import (
     ClipPooling,
@@ -142,7 +143,7 @@ def VideoResNet(
 
 
 def _input(input_tensor, input_shape):
-    shape = (8, 224, 224, 3) if input_shape is None else tuple(input_shape)
+    shape = ClipConfig().shape if input_shape is None else tuple(input_shape)
     if input_tensor is not None:
         if not keras.utils.is_keras_tensor(input_tensor):
             raise SmallBigError(

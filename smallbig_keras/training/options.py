@@ -3,8 +3,9 @@
 import dataclasses
 import typing
 
-from smallbig_keras.data.clips import SAMPLINGS, ClipConfig
+from smallbig_keras.data.clips import ClipConfig
 from smallbig_keras.data.options import DatasetOptions, check_dataset, dataset_options
+from smallbig_keras.data.sampling import SAMPLINGS, uses_stride
 from smallbig_keras.errors import OptionError, SmallBigError
 from smallbig_keras.models.rebuilding import check_given, known_network, update_network
 from smallbig_keras.models.registry import list_models, list_variants, model_spec
@@ -250,7 +251,7 @@ def _without_effect(options):
     idle = {}
     if options.sample:
         idle["recipe"] = "with --sample, which has a recipe of its own."
-    if options.sampling == "segment":
+    if not uses_stride(options.sampling):
         idle["stride"] = "with --sampling segment: add --sampling dense."
     if options.augmentation == "multi_scale":
         idle["short_side"] = "with --augmentation multi_scale: add --augmentation short_side."

@@ -3,6 +3,7 @@
 import dataclasses
 import typing
 
+from smallbig_keras.data.clips import ClipConfig
 from smallbig_keras.errors import SmallBigError, did_you_mean
 from smallbig_keras.options import option
 
@@ -31,7 +32,7 @@ class ShardOptions:
         "frames", "all frames as JPEG files, or video files as they are"
     )
     short_side: int = option(
-        256, "of frames, where it is longer; 0 keeps the size", metavar="PIXELS"
+        ClipConfig().short_side, "of frames, where it is longer; 0 keeps the size", metavar="PIXELS"
     )
     quality: int = option(90, "of JPEG files, 1 to 100")
     shard_mb: int = option(256, "size of a shard in MB, about")
