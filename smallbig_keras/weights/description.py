@@ -14,6 +14,7 @@ from smallbig_keras.version import __version__
 
 FILE = "classifier.json"
 WEIGHTS = runs.BEST
+ACTIVATIONS = ("softmax", "sigmoid", "linear")
 # Descriptions are a few kilobytes.
 _MAX_BYTES = 50_000_000
 
@@ -29,7 +30,7 @@ class Description:
         classes: int. Classes of the head; 0 without one.
         clips: ClipConfig. The clip.
         class_names: list of str in label order, or `None` where nobody tells. Defaults to `None`.
-        activation: str. Activation of the head. Defaults to `"softmax"`.
+        activation: str. Activation of the head, one of `ACTIVATIONS`. Defaults to `"softmax"`.
         sha256: str. SHA-256 of the weights, or `None` where it is not kept. Defaults to `None`.
     """
 
@@ -41,6 +42,14 @@ class Description:
     class_names: list | None = None
     activation: str = "softmax"
     sha256: str | None = None
+
+    def __post_init__(self):
+        # Keras would build whatever a dictionary in its place names.
+        if self.activation not in ACTIVATIONS:
+            raise SmallBigError(
+                f"The activation of a head must be one of {', '.join(ACTIVATIONS)}. "
+                f"Received: {self.activation!r:.80}"
+            )
 
 
 def versions():
@@ -136,7 +145,6 @@ def _description(values, file):
             and len(names) == values["classes"]
             and all(isinstance(name, str) for name in names)
         ),
-        "activation": isinstance(values.get("activation", ""), str),
         "sha256": values.get("sha256") is None or isinstance(values["sha256"], str),
     }
     wrong = [name for name, good in checks.items() if not good]
@@ -144,7 +152,6 @@ def _description(values, file):
         received = ", ".join(f"{name}={values[name]!r:.80}" for name in wrong)
         raise SmallBigError(f"{file} describes no classifier. Received: {received}")
     try:
-        clips = ClipConfig.from_dict(values["clips"])
+        return Description(**{**values, "clips": ClipConfig.from_dict(values["clips"])})
     except (SmallBigError, TypeError) as error:
         raise SmallBigError(f"{file}: {error}") from None
-    return Description(**{**values, "clips": clips})
