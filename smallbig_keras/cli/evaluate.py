@@ -38,7 +38,7 @@ _HINT = "--skip-bad leaves unreadable videos out; smallbig prepare index finds a
 class EvaluationOptions:
     """Evaluation"""
 
-    checkpoint: typing.Literal["best", "last"] = option("best", "epoch of a run to measure")
+    checkpoint: str = option("best", "epoch of a run to measure: best or last")
     ensemble: tuple[str, ...] = option(
         (),
         "other classifiers, or their scores.npz, whose scores are averaged",
@@ -105,6 +105,10 @@ def check(given):
         value = getattr(args, name)
         if value is not None and value < 1:
             raise SmallBigError(f"{flag(name)} must be at least 1. Received: {value}")
+    # Version 0.1.0 had names of files.
+    args = dataclasses.replace(args, checkpoint=args.checkpoint.removesuffix(".keras"))
+    if args.checkpoint not in _CHECKPOINTS:
+        raise SmallBigError(f"--checkpoint must be best or last. Received: {args.checkpoint}")
     if args.crops not in (1, 3):
         raise SmallBigError(f"--crops must be 1 or 3. Received: {args.crops}")
     if args.save_every is not None:

@@ -32,6 +32,7 @@ class SourceOptions:
     )
     variant: str | None = option(None, "variant of --model", shown="reference")
     options: dict | None = option(None, "further options of the network", metavar="JSON")
+    classes: int | None = option(None, "classes of the weights, to be checked", shown="theirs")
     labels: str | None = option(
         None, "class names, a file or a dataset", metavar="FILE_OR_DATASET", shown="the source's"
     )
@@ -79,7 +80,8 @@ def check_source(args):
     if is_artifact(source) and not is_name(source, args.weights_dir):
         if not pathlib.Path(source).exists():
             raise NotFoundError(f"An artifact must be there. Received: {source}")
-        given = [flag(n) for n in ("model", "variant", "options") if getattr(args, n) is not None]
+        names = ("model", "variant", "options", "classes")
+        given = [flag(name) for name in names if getattr(args, name) is not None]
         if given:
             raise OptionError(
                 f"{' '.join(given)} has no effect: an artifact knows its network. "
@@ -87,7 +89,12 @@ def check_source(args):
             )
         return
     _, found = find_network(
-        source, args.model, args.variant, weights_dir=args.weights_dir, **(args.options or {})
+        source,
+        args.model,
+        args.variant,
+        args.classes,
+        args.weights_dir,
+        **(args.options or {}),
     )
     clips = found.clips.replace(**_clip_changes(args))
     if args.stride and not uses_stride(clips.sampling):
@@ -107,6 +114,7 @@ def load_classifier(args, weights=None):
         args.variant,
         clips=_clip_changes(args),
         class_names=args.labels,
+        classes=args.classes,
         weights_dir=args.weights_dir,
         **(args.options or {}),
     )

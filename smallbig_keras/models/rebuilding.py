@@ -35,7 +35,9 @@ def find_network(source, model=None, variant=None, classes=None, weights_dir=Non
     """
     path, description = known_network(source, model, weights_dir)
     if description is None:
-        return path, _of_weights(path, source, model, variant, options)
+        description = _of_weights(path, source, model, variant, options)
+        check_given(description, source, model, classes)
+        return path, description
     check_given(description, source, model, classes)
     return path, update_network(description, variant, options)
 
