@@ -46,7 +46,7 @@ def known_network(source, model=None, weights_dir=None):
     """Finds weights, and the description of their network where they know it, else `None`."""
     if model is not None:
         get_model_function(model)
-    path, description, _ = find_weights(source, model, weights_dir)
+    path, description = find_weights(source, model, weights_dir)
     if description is None and path.suffix == ".keras":
         description = _of_archive(path, model)
     return path, description

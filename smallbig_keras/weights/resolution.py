@@ -19,7 +19,6 @@ from smallbig_keras.weights.description import (
 )
 from smallbig_keras.weights.fetching import WeightsError, WeightsNotFoundError
 from smallbig_keras.weights.records import (
-    WeightsRecord,
     builtin_records,
     read_record,
     record_stem,
@@ -42,7 +41,6 @@ class Found(NamedTuple):
 
     path: pathlib.Path
     description: Description | None
-    record: WeightsRecord | None = None
 
 
 def find_weights(weights, model=None, weights_dir=None):
@@ -61,8 +59,7 @@ def find_weights(weights, model=None, weights_dir=None):
         weights_dir: str. Folder with published files. Defaults to `None`.
 
     Returns:
-        `Found(path, description, record)`: the file, verified; its Description and its
-        WeightsRecord, or `None`.
+        `Found(path, description)`: the file, verified, and its Description, or `None`.
 
     Raises:
         NotFoundError: there is no such file, or none is published under that name.
@@ -129,7 +126,7 @@ def _find_path(path):
     if path.name.endswith(".weights.h5") and notes.is_file():
         record = read_record(notes)
         fetching.check_sha256(path, record.sha256)
-        return Found(path, record.description, record)
+        return Found(path, record.description)
     return Found(path, None)
 
 
@@ -197,7 +194,7 @@ def _find_record(name, model, weights_dir):
             record = read_record(folder / f"{stem}.json")
             if record.file and (path := folder / record.file).is_file():
                 fetching.check_sha256(path, record.sha256)
-                return Found(path, record.description, record)
+                return Found(path, record.description)
     rows = list_weights(weights_dir)
     names = {IMAGENET, *(row["name"] for row in rows if model in (None, row["model"]))}
     hint = "" if name in names else did_you_mean(name, names)
@@ -206,7 +203,7 @@ def _find_record(name, model, weights_dir):
     if mirror and model:
         record = _fetch_record(f"{mirror}/{stem}.json", cache / f"{stem}.json", hint)
         file = fetching.fetch(f"{mirror}/{record.file}", cache / record.file, record.sha256)
-        return Found(file, record.description, record)
+        return Found(file, record.description)
     record = {(r.name, r.model): r for r in builtin_records()}.get((name, model))
     if record is None:
         of = f" of {model}" if model else ""
@@ -225,7 +222,7 @@ def _find_record(name, model, weights_dir):
             "weights=None, --weights none."
         )
     file = fetching.fetch(record.url, cache / record.file, record.sha256)
-    return Found(file, record.description, record)
+    return Found(file, record.description)
 
 
 def _fetch_record(url, file, hint):

@@ -231,7 +231,7 @@ def test_weight_names():
 @pytest.mark.parametrize(
     "arguments, error, rule",
     [
-        ({"weights": "k401"}, ValueError, "must be None, a path, or one of imagenet, k400"),
+        ({"weights": "k401"}, ValueError, "must be a path, a URL, or one of imagenet, k400"),
         ({"variant": "papers"}, ValueError, "'reference', 'paper'"),
         ({"pooling": "mean"}, ValueError, "None, 'avg' or 'max'"),
         ({"classes": 0}, ValueError, "`classes` must be"),

@@ -134,7 +134,7 @@ def test_two_processes_share_a_record(cache, tmp_path, monkeypatch):
     finally:
         goes_on.set()
         other.join(20)
-    assert found == [(cache / "k400.h5", record)] * 2
+    assert found == [(cache / "k400.h5", record.description)] * 2
     assert names(cache) == ["SmallBigR50-k400.json", "k400.h5"]
 
 
