@@ -116,5 +116,5 @@ def check(given):
     if args.clips < 1:
         raise SmallBigError(f"--clips must be at least 1. Received: {args.clips}")
     check_writable(args.output)
-    check_source(args)
+    check_source(args, artifacts=False)
     return dataclasses.replace(args, format=kind)

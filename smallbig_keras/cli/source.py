@@ -71,8 +71,8 @@ class VideoOptions(DatasetOptions):
     clips: int = option(64, "number of clips")
 
 
-def check_source(args):
-    """Finds the weights, and refuses options that have no effect on them."""
+def check_source(args, artifacts=True):
+    """Finds the weights, and refuses options that have no effect on them, and maybe artifacts."""
     from smallbig_keras.export.runners import is_artifact
     from smallbig_keras.models.rebuilding import find_network
 
@@ -80,6 +80,11 @@ def check_source(args):
     if is_artifact(source) and not is_name(source, args.weights_dir):
         if not pathlib.Path(source).exists():
             raise NotFoundError(f"An artifact must be there. Received: {source}")
+        if not artifacts:
+            raise OptionError(
+                "--weights must be a run or other weights of a Keras model here, not an artifact. "
+                f"Received: {args.weights}"
+            )
         names = ("model", "variant", "options", "classes")
         given = [flag(name) for name in names if getattr(args, name) is not None]
         if given:

@@ -51,7 +51,7 @@ def check(given):
         raise SmallBigError(f"--clips must be at least 1. Received: {args.clips}")
     if args.output:
         check_writable(args.output)
-    check_source(args)
+    check_source(args, artifacts=False)
     return args
 
 

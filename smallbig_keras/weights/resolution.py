@@ -120,6 +120,11 @@ def _find_path(path):
         if description.sha256:
             fetching.check_sha256(file, description.sha256)
         return Found(file, description)
+    if path.suffix in _ARTIFACTS:
+        raise WeightsError(
+            "An artifact has no weights of a Keras model: take the run that it was exported from. "
+            f"Received: {path}"
+        )
     if path.name in runs.CHECKPOINTS and is_classifier(path.parent):
         return Found(path, read_description(path.parent))
     notes = path.with_name(f"{path.name.removesuffix('.weights.h5')}.json")
