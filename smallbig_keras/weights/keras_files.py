@@ -65,7 +65,7 @@ def load_keras(model, path):
                     classes = f"{array.shape[-1]} classes, the model has {shape[-1]}"
                     skipped[variable.path] = classes
             else:
-                arrays[variable.path] = name, array
+                arrays[variable.path] = variable.path, array
         for name in found:
             is_classifier = name.startswith("classifier/")
             skipped[name] = "the model has no classifier" if is_classifier else ""
@@ -95,7 +95,10 @@ def load_training_state(model, path):
         ValueError: if the model is not compiled.
     """
     if getattr(model, "optimizer", None) is None:
-        raise SmallBigError(f"A model must be compiled before its state. Received: {model.name}")
+        raise SmallBigError(
+            "Only a compiled model has a state of training: call `compile` first. "
+            f"Received: {model.name}"
+        )
     if not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
     with _open(path) as numbers:
@@ -106,10 +109,10 @@ def load_training_state(model, path):
             (f"{_OPTIMIZER}{i}", variable) for i, variable in enumerate(model.optimizer.variables)
         )
         pairs = read_fitting(
-            {name: (variable, name, found.pop(name, None)) for name, variable in expected.items()},
+            {n: (variable, variable.path, found.pop(n, None)) for n, variable in expected.items()},
             dict.fromkeys(found, ""),
-            f"This state is not of {model.name} with its optimizer {model.optimizer.name}. "
-            f"Received: {path}",
+            f"This state of training is not that of {model.name} with its optimizer "
+            f"{model.optimizer.name}. Received: {path}",
         )
         for variable, array in pairs:
             variable.assign(array)
@@ -196,11 +199,13 @@ def _weights(numbers):
     # `LAYER/PATH`, where PATH is that of the variable; Keras 2 adds `:0`.
     whole = any(name.startswith("model_weights/") for name in numbers)
     prefix = "model_weights/" if whole else ""
-    return {
-        name.removeprefix(prefix).partition("/")[2].removesuffix(":0"): array
-        for name, array in numbers.items()
-        if name.startswith(prefix)
-    }
+    found = {}
+    for name, array in numbers.items():
+        if name.startswith(prefix):
+            path = name.removeprefix(prefix).partition("/")[2].removesuffix(":0")
+            # A second array for a variable is unexpected.
+            found[name if path in found else path] = array
+    return found
 
 
 def _expected(model, numbers):
