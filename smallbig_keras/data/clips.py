@@ -81,7 +81,7 @@ class ClipConfig:
 
     @classmethod
     def from_dict(cls, values):
-        """Makes the config of a dict that `dataclasses.asdict` gave, as JSON holds it."""
+        """Makes the config of a dict that `to_dict` gave."""
         fields = [field.name for field in dataclasses.fields(cls)]
         if not isinstance(values, dict) or set(values) != set(fields):
             found = sorted(values) if isinstance(values, dict) else values
@@ -89,6 +89,10 @@ class ClipConfig:
                 f"The description of a clip must have {', '.join(fields)}. Received: {found}"
             )
         return cls(**values)
+
+    def to_dict(self):
+        """Returns a dict that JSON can hold."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in vars(self).items()}
 
     def replace(self, **changes):
         """Returns a config with other values; `None` keeps a value.

@@ -2,7 +2,6 @@
 
 import base64
 import contextlib
-import dataclasses
 import json
 import pathlib
 import re
@@ -85,7 +84,7 @@ def score_videos(
     num_clips, crops = views
     protocol = {
         **protocol,
-        **dataclasses.asdict(clips),
+        **clips.to_dict(),
         **{"clips": num_clips, "crops": crops, "videos": list_digest(source)},
     }
     protocol = json.loads(json.dumps(protocol))

@@ -1,7 +1,6 @@
 """The common part of all exports: the model in two-output form, metadata, atomic writing."""
 
 import contextlib
-import dataclasses
 import os
 import pathlib
 import shutil
@@ -139,7 +138,7 @@ def metadata(model, clips, class_names=None, include_preprocessing=True):
     return {
         "model": model.name,
         # For this package; `input` is the same for people and other programs.
-        "clips": dataclasses.asdict(clips),
+        "clips": clips.to_dict(),
         "input": {
             "frames": frames,
             "height": height,

@@ -1,6 +1,5 @@
 """From a finished training run to files that others can load by name."""
 
-import dataclasses
 import os
 import pathlib
 import re
@@ -81,7 +80,7 @@ def publish(run, name, folder, licence=None, overwrite=False):
             parameters=size.parameters,
             macs=size.macs,
             labels=dataset if known else description.class_names,
-            clips=dataclasses.asdict(clips),
+            clips=clips.to_dict(),
             accuracy={
                 "top1": best["val_top1"],
                 "top5": best["val_top5"],

@@ -4,6 +4,7 @@ import pytest
 
 from smallbig_keras import runs
 from smallbig_keras.cli import main
+from smallbig_keras.weights.description import of_training, write_description
 from tests.conftest import randomize
 from tests.weights.networks import NAMES, SHAPE, TINY, tiny
 
@@ -42,7 +43,8 @@ def run(trained, tmp_path_factory):
     runs.write_config(path, config)
     rows = [{"epoch": i, "val_top1": i / 4, "val_top5": i / 2} for i in (2, 1)]
     runs.write_log(path, rows)
-    trained.save(path / runs.BEST)
+    write_description(of_training(config), path)
+    runs.save_checkpoint(trained, path / runs.BEST, include_optimizer=False)
     return path
 
 

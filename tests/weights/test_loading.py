@@ -1,5 +1,6 @@
 """`weights=`: names, where they are looked for, and the errors when they are not there."""
 
+import errno
 import functools
 import hashlib
 import http.server
@@ -13,10 +14,13 @@ import numpy as np
 import pytest
 
 import smallbig_keras
+from smallbig_keras.data import ClipConfig
+from smallbig_keras.errors import ResourceError
+from smallbig_keras.models.rebuilding import describe
 from smallbig_keras.weights import WeightsError, WeightsNotFoundError, list_weights
 from smallbig_keras.weights.records import read_record
 from tests.conftest import randomize
-from tests.weights.networks import NAMES, SHAPE, equal, tiny
+from tests.weights.networks import NAMES, SHAPE, TINY, equal, tiny
 from tests.weights.torch_writer import write_torch
 
 RESNET = pathlib.Path(smallbig_keras.__file__).parent / "weights" / "families" / "resnet.json"
@@ -52,7 +56,9 @@ def test_published_folder(published, trained, monkeypatch):
     assert record.bytes == file.stat().st_size
     assert (record.accuracy["top1"], record.accuracy["top5"]) == (0.5, 1.0)
     assert record.accuracy["protocol"] == "2x1x1" and record.accuracy["run"] == "finished"
-    assert record.labels == NAMES and record.preprocessing["short_side"] == 36
+    assert record.labels == NAMES and record.description.clips == ClipConfig(
+        SHAPE[0], size=SHAPE[1], short_side=36
+    )
 
     monkeypatch.setenv("SMALLBIG_WEIGHTS", str(published))
     model = smallbig_keras.SmallBigR50(weights="k400")
@@ -121,9 +127,9 @@ def test_nothing_is_published(tmp_path):
 @pytest.mark.parametrize(
     "weights, error, message",
     [
-        ("k401", ValueError, "or one of imagenet, k400.* Did you mean 'k400'. Received: .*'k401'"),
-        ("missing.pth", FileNotFoundError, "must be a file or a run.*Received: missing.pth"),
-        ("a/b", FileNotFoundError, "must be a file or a run.*Received: a/b"),
+        ("k401", ValueError, "or one of imagenet, k400.* Did you mean 'k400'. Received: k401, wh"),
+        ("missing.pth", FileNotFoundError, "must be a file that is there.*Received: missing.pth"),
+        ("a/b", FileNotFoundError, "must be a file that is there.*Received: a/b"),
     ],
 )
 def test_unknown_weights(weights, error, message):
@@ -133,10 +139,62 @@ def test_unknown_weights(weights, error, message):
 
 def test_options_must_agree_with_the_record(published, monkeypatch):
     monkeypatch.setenv("SMALLBIG_WEIGHTS", str(published))
-    with pytest.raises(ValueError, match=r"are those of SmallBigR50.*Received: .*'width': 16"):
-        smallbig_keras.SmallBigR50(weights="k400", width=16)
+    known = r"(?s)not those of SmallBigR50.*weights k400 are of SmallBigR50\(variant='paper'"
+    for options in ({"width": 16}, {"variant": "reference"}, {"extra": None}):
+        with pytest.raises(WeightsError, match=known):
+            smallbig_keras.SmallBigR50(weights="k400", **options)
     features = smallbig_keras.SmallBigR50(weights="k400", include_top=False, pooling="avg")
     assert features.output_shape == (None, 256)
+
+
+def test_options_without_weights_are_free(published, trained, monkeypatch):
+    """Networks are compared by their weights; what is given explicitly is never overridden."""
+    monkeypatch.setenv("SMALLBIG_WEIGHTS", str(published))
+    for options in ({"dropout": 0.5}, {"variant": "paper", **TINY}, {"pool": "avg"}):
+        model = smallbig_keras.SmallBigR50(weights="k400", **options)
+        assert equal(model, trained)
+        for name, value in options.items():
+            described = describe(model)
+            if name in ("dropout", "pool"):
+                assert described.options[name] == value
+
+
+def test_file_of_a_record_is_checked(published, tmp_path):
+    copy = shutil.copytree(published, tmp_path / "copy")
+    file = copy / "SmallBigR50-k400.weights.h5"
+    assert smallbig_keras.SmallBigR50(weights=file).output_shape == (None, len(NAMES))
+    with file.open("ab") as end:
+        end.write(b"0")
+    for source in (file, str(file)):
+        with pytest.raises(WeightsError, match="SHA-256 must be"):
+            smallbig_keras.SmallBigR50(weights=source)
+
+
+def test_replacing_a_publication_leaves_no_record_of_other_weights(
+    published, run, tmp_path, monkeypatch
+):
+    """Whatever fails on the way, a record that is there describes the file that is there."""
+    from smallbig_keras.training import publishing
+
+    copy = shutil.copytree(published, tmp_path / "copy")
+    arguments = (run, "k400", copy)
+    before = {file.name: file.read_bytes() for file in copy.iterdir()}
+
+    def broken(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(publishing, "write_record", broken)
+        with pytest.raises(ResourceError, match="No space left"):
+            publishing.publish(*arguments, overwrite=True)
+    assert {file.name: file.read_bytes() for file in copy.iterdir()} == before
+    with monkeypatch.context() as patch:
+        patch.setattr(publishing.os, "replace", broken)
+        with pytest.raises(ResourceError, match="No space left"):
+            publishing.publish(*arguments, overwrite=True)
+    assert {file.name for file in copy.iterdir()} == {"SmallBigR50-k400.weights.h5"}
+    record = publishing.publish(*arguments, licence="MIT", overwrite=True)
+    assert read_record(copy / "SmallBigR50-k400.json") == record and record.licence == "MIT"
 
 
 def test_other_classes_start_anew(published, trained, monkeypatch):
@@ -153,7 +211,7 @@ def test_a_run_knows_its_network(run, trained):
     assert model.input_shape == (None, *SHAPE) and equal(model, trained)
     with pytest.warns(UserWarning, match="3 classes, the model has 10"):
         smallbig_keras.SmallBigR50(weights=run, classes=10)
-    message = r"are those of SmallBigR50\(variant='paper', .*Received: SmallBigR23"
+    message = r"are of SmallBigR50 \(3 classes\); you asked for SmallBigR23. Take SmallBigR50"
     with pytest.raises(ValueError, match=message):
         smallbig_keras.SmallBigR23(weights=run)
 
