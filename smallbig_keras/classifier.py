@@ -26,8 +26,6 @@ from smallbig_keras.weights.description import (
     write_description,
 )
 
-FORMATS = {".tflite": "tflite", ".onnx": "onnx", "": "saved_model"}
-
 
 @dataclasses.dataclass(frozen=True)
 class VideoClassifier:
@@ -190,15 +188,11 @@ class VideoClassifier:
             MissingPackageError: a package of the extra `export` is not installed.
         """
         from smallbig_keras import export
+        from smallbig_keras.export.formats import format_of
 
-        format = format or FORMATS.get(pathlib.Path(path).suffix, "saved_model")
-        writers = {name: getattr(export, f"to_{name}") for name in FORMATS.values()}
-        if format not in writers:
-            raise SmallBigError(
-                f"`format` must be one of {', '.join(writers)}. Received: {format!r}"
-            )
+        write = getattr(export, f"to_{format_of(path, format)}")
         options = {"clips": self.clips, "class_names": self.class_names, **options}
-        return writers[format](self._keras_model("exported"), path, **options)
+        return write(self._keras_model("exported"), path, **options)
 
     def _keras_model(self, purpose):
         if not hasattr(self.model, "get_weights"):
@@ -268,7 +262,7 @@ def load(
         classifier.predict("video.mp4")
     """
     from smallbig_keras.export import open_artifact
-    from smallbig_keras.export.runners import is_artifact
+    from smallbig_keras.export.formats import is_artifact
     from smallbig_keras.weights.resolution import is_name, local_source
 
     names = _names(class_names)

@@ -23,7 +23,8 @@ from smallbig_keras.cli.source import (
     load_classifier,
     load_clips,
 )
-from smallbig_keras.errors import OptionError, SmallBigError, did_you_mean
+from smallbig_keras.errors import OptionError, SmallBigError
+from smallbig_keras.export.formats import format_of
 from smallbig_keras.files import check_writable
 from smallbig_keras.options import flag, option
 
@@ -89,15 +90,7 @@ def run(args):
 def check(given):
     """Returns the options with the format filled in; refuses options of another format."""
     args = Options(**given)
-    suffixes = {".tflite": "tflite", ".onnx": "onnx"}
-    suffix = next((s for s in suffixes if args.output.endswith(s)), None)
-    ending = pathlib.Path(args.output).suffix
-    if args.format is None and suffix is None and ending and not ending[1:].isdigit():
-        raise OptionError(
-            f"No format has the suffix {ending}.{did_you_mean(ending, suffixes)} Add --format. "
-            f"Received: {args.output}"
-        )
-    kind = args.format or suffixes.get(suffix, "saved_model")
+    kind = format_of(args.output, args.format)
     for name in {name for names in FORMATS.values() for name in names} - set(FORMATS[kind]):
         if name in given:
             takers = [other for other, names in FORMATS.items() if name in names]

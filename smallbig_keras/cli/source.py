@@ -73,7 +73,7 @@ class VideoOptions(DatasetOptions):
 
 def check_source(args, artifacts=True):
     """Finds the weights, and refuses options that have no effect on them, and maybe artifacts."""
-    from smallbig_keras.export.runners import is_artifact
+    from smallbig_keras.export.formats import is_artifact
     from smallbig_keras.models.rebuilding import find_network
 
     source = local_source(args.weights)

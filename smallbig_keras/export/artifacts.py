@@ -17,9 +17,6 @@ from smallbig_keras.errors import (
 )
 from smallbig_keras.files import disk_error, make_folder
 
-# Formats that are one file.
-FILE_SUFFIXES = (".tflite", ".onnx")
-
 
 def scoring_model(model, clips):
     """Returns a model that shares all weights and gives float32 probabilities and logits by name.

@@ -9,7 +9,7 @@ import numpy as np
 
 from smallbig_keras.data.clips import ClipConfig
 from smallbig_keras.errors import NotFoundError, SmallBigError, optional_import
-from smallbig_keras.export.artifacts import FILE_SUFFIXES
+from smallbig_keras.export.formats import newest_version
 from smallbig_keras.labels import preprocess_input
 from smallbig_keras.machine import hidden_stderr, num_processors
 
@@ -64,14 +64,6 @@ class Runner:
         return (None, len(self.metadata["labels"]))
 
 
-def is_artifact(path):
-    """Tells whether a path is that of an artifact, by its name or what the folder holds."""
-    path = pathlib.Path(path)
-    if path.is_dir():
-        return (_newest_version(path) / "saved_model.pb").is_file()
-    return path.suffix in FILE_SUFFIXES
-
-
 def clips_in(metadata):
     """Returns the ClipConfig that the metadata of an artifact states."""
     if "clips" in metadata:
@@ -80,11 +72,6 @@ def clips_in(metadata):
     form = metadata["input"]
     size = max(form["height"], form["width"])
     return ClipConfig(form["frames"], short_side=form["short_side"], size=size)
-
-
-def _newest_version(path):
-    versions = [p for p in path.iterdir() if p.name.isdigit() and p.is_dir()]
-    return max(versions, key=lambda p: int(p.name)) if versions else path
 
 
 def open_artifact(path, threads=None):
@@ -106,7 +93,7 @@ def open_artifact(path, threads=None):
     path = pathlib.Path(path)
     if not path.exists():
         raise NotFoundError(f"An artifact must be there. Received: {path}")
-    path = _newest_version(path) if path.is_dir() else path
+    path = newest_version(path) if path.is_dir() else path
     kinds = {".tflite": _open_tflite, ".onnx": _open_onnx}
     opener = _open_saved_model if (path / "saved_model.pb").is_file() else kinds.get(path.suffix)
     if opener is None:

@@ -7,6 +7,7 @@ import tempfile
 from smallbig_keras.data.clips import ClipConfig
 from smallbig_keras.errors import SmallBigError, optional_import
 from smallbig_keras.export import artifacts
+from smallbig_keras.export.formats import FILE_SUFFIXES
 
 TOP = 5
 
@@ -68,7 +69,7 @@ def to_saved_model(
     if version is not None and (not isinstance(version, int) or version < 1):
         raise SmallBigError(f"`version` must be an int of at least 1. Received: {version=}")
     path = pathlib.Path(path)
-    if path.suffix in artifacts.FILE_SUFFIXES:
+    if path.suffix in FILE_SUFFIXES:
         raise SmallBigError(
             f"A SavedModel is a folder; {path.suffix} is the name of a file. "
             f"Did you mean {str(path.with_suffix(''))!r}? Received: {path}"

@@ -297,6 +297,7 @@ def _check_values(options):
             "--randaugment takes a whole number of operations from 1 and a strength above 0 and "
             f"up to 1. Received: {number:g} {strength:g}"
         )
+    training_clips(vars(options))
     variants = list_variants(options.model)
     if options.variant not in variants:
         raise SmallBigError(

@@ -76,7 +76,7 @@ def find_weights(weights, model=None, weights_dir=None):
                 f"Received: {text!r} without a model"
             )
         return Found(_find_imagenet(model, weights_dir), None)
-    rows = [row for row in list_weights(weights_dir) if row["model"] == model or model is None]
+    rows = list_weights(weights_dir)
     if bare and text in {row["name"] for row in rows}:
         return _find_record(text, model or _only_model(text, rows), weights_dir)
     path = pathlib.Path(text)
