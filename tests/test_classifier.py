@@ -277,6 +277,22 @@ def test_changed_models_and_artifacts_are_not_saved(classifier, tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["x.onnx"]
 
 
+@pytest.mark.parametrize(
+    "name, options, message",
+    [
+        ("x.tflit", {}, "No format has the suffix .tflit. Did you mean '.tflite'"),
+        ("x", {"format": "savedmodel"}, "Did you mean 'saved_model'\\? Received: 'savedmodel'"),
+        ("x.onnx", {"format": "tflite"}, "must end in .tflite"),
+        ("x", {"class_names": NAMES[:3]}, "must name the 7 classes"),
+        ("x", {"clips": ClipConfig()}, "must be of the model's 4 frames of 32 x 32"),
+    ],
+)
+def test_exports_that_are_refused(classifier, tmp_path, name, options, message):
+    with pytest.raises(SmallBigError, match=message):
+        classifier.export(tmp_path / name, **options)
+    assert not any(tmp_path.iterdir())
+
+
 def test_another_size_of_a_source(classifier, videos, tmp_path):
     folder = classifier.save(tmp_path / "saved")
     larger = load(folder, clips={"size": 48, "frames": 6})

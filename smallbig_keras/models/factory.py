@@ -20,7 +20,8 @@ _CLIPS = ClipConfig()
 
 _DOCSTRING = """{summary}
 
-Takes clips of RGB frames prepared by `smallbig_keras.preprocess_input`.
+Takes clips of RGB frames prepared by `smallbig_keras.preprocess_input`. `{name}.clips` is the
+`ClipConfig` of these clips; published weights, runs and classifiers have their own.
 
 Args:
     include_top: bool. Whether the model ends in the classifier. Defaults to `True`.
