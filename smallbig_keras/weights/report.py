@@ -60,21 +60,36 @@ def assign(model, arrays, source, new=(), skipped=None):
     """
     variables = {variable.path: variable for variable in model.weights}
     skipped = skipped or {}
+    problem = f"These weights are not those of {model.name} with its variant and options. "
+    wanted = {path: (variables[path], *found) for path, found in arrays.items()}
+    for variable, array in read_fitting(wanted, skipped, f"{problem}Received: {source}"):
+        variable.assign(array)
+    return LoadReport(source, list(arrays), list(new), skipped)
+
+
+def read_fitting(wanted, skipped, problem):
+    """Reads the arrays for variables after all shapes are compared, or raises `WeightsError`.
+
+    Args:
+        wanted: dict of any keys to `(variable, name in the file, array or None)`. An array may
+            be anything with a shape that becomes one.
+        skipped: dict of names in the file to why they are not taken; an empty reason is an error.
+        problem: str. What the error begins with.
+
+    Returns:
+        list of `(variable, array)`.
+    """
     problems = {
-        "missing": [name for name, array in arrays.values() if array is None],
+        "missing": [name for _, name, array in wanted.values() if array is None],
         "unexpected": [name for name, reason in skipped.items() if not reason],
         "of another shape": [
-            f"{name} {array.shape} for {tuple(variables[path].shape)}"
-            for path, (name, array) in arrays.items()
-            if array is not None and array.shape != tuple(variables[path].shape)
+            f"{name} {array.shape} for {tuple(variable.shape)}"
+            for variable, name, array in wanted.values()
+            if array is not None and array.shape != tuple(variable.shape)
         ],
     }
     if any(problems.values()):
         lines = [f"{what}: {_few(names, 20)}" for what, names in problems.items() if names]
-        raise WeightsError(
-            f"These weights are not those of {model.name} with its variant and options. "
-            f"Received: {source}\n" + "; ".join(lines)
-        )
-    for path, (_, array) in arrays.items():
-        variables[path].assign(np.asarray(array))
-    return LoadReport(source, list(arrays), list(new), skipped)
+        raise WeightsError(f"{problem}\n" + "; ".join(lines))
+    # A damaged array ends the reading before a variable is set.
+    return [(variable, np.asarray(array)) for variable, _, array in wanted.values()]

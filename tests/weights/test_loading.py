@@ -1,6 +1,5 @@
-"""`weights=`: names, paths, where they are looked for, and what is said when they are not there."""
+"""`weights=`: names, where they are looked for, and the errors when they are not there."""
 
-import dataclasses
 import functools
 import hashlib
 import http.server
@@ -9,79 +8,18 @@ import pathlib
 import shutil
 import threading
 import warnings
-import zipfile
 
-import keras
 import numpy as np
 import pytest
 
 import smallbig_keras
-from smallbig_keras import runs
-from smallbig_keras.cli import main
-from smallbig_keras.weights import WeightsError, WeightsNotFoundError, list_weights, load_weights
-from smallbig_keras.weights.records import builtin_records, read_record, write_record
+from smallbig_keras.weights import WeightsError, WeightsNotFoundError, list_weights
+from smallbig_keras.weights.records import read_record
 from tests.conftest import randomize
+from tests.weights.networks import NAMES, SHAPE, equal, tiny
 from tests.weights.torch_writer import write_torch
 
-TINY = {"blocks": [1, 1, 1, 1], "width": 8, "smallbig_stages": [5]}
-SHAPE = (2, 32, 32, 3)
-NAMES = ["up", "down", "left"]
-
-
-def tiny(name="SmallBigR50", **options):
-    return getattr(smallbig_keras, name)(
-        **{"input_shape": SHAPE, "classes": len(NAMES), **TINY, **options}
-    )
-
-
-def equal(one, other):
-    values = zip(one.weights, other.weights, strict=True)
-    return all(a.path == b.path and np.array_equal(a, b) for a, b in values)
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(monkeypatch, tmp_path):
-    """A cache of the test's own, and no folders of the user's."""
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "cache"))
-    monkeypatch.delenv("SMALLBIG_WEIGHTS", raising=False)
-    monkeypatch.delenv("SMALLBIG_WEIGHTS_URL", raising=False)
-
-
-@pytest.fixture(scope="module")
-def trained():
-    return randomize(tiny(variant="paper"))
-
-
-@pytest.fixture(scope="module")
-def run(trained, tmp_path_factory):
-    """The folder of a finished run, as training writes it."""
-    path = tmp_path_factory.mktemp("runs") / "finished"
-    config = {
-        "model": "SmallBigR50",
-        "variant": "paper",
-        "options": TINY,
-        "dataset": "sthv2",
-        "data_root": "/data/sthv2",
-        "class_names": NAMES,
-        "frames": SHAPE[0],
-        "size": SHAPE[1],
-        "sampling": "segment",
-        "stride": 8,
-        "test_short_side": 36,
-        "epochs": 2,
-    }
-    runs.write_config(path, config)
-    rows = [{"epoch": i, "val_top1": i / 4, "val_top5": i / 2} for i in (2, 1)]
-    runs.write_log(path, rows)
-    trained.save(path / runs.BEST)
-    return path
-
-
-@pytest.fixture(scope="module")
-def published(run, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("published")
-    main(["publish", str(run), "--name", "k400", "--out", str(folder)])
-    return folder
+RESNET = pathlib.Path(smallbig_keras.__file__).parent / "weights" / "families" / "resnet.json"
 
 
 @pytest.fixture
@@ -210,44 +148,6 @@ def test_other_classes_start_anew(published, trained, monkeypatch):
         assert same == (not ours.path.startswith("classifier/")), ours.path
 
 
-@pytest.mark.parametrize("kind", ["run", "keras", "h5"])
-def test_paths(run, trained, tmp_path, kind):
-    path = {"run": run, "keras": run / runs.BEST, "h5": tmp_path / "x.weights.h5"}[kind]
-    if kind == "h5":
-        trained.save_weights(path)
-    assert equal(tiny(variant="paper", weights=path), trained)
-    headless = tiny(variant="paper", weights=path, include_top=False)
-    body = keras.Model(trained.input, trained.get_layer(headless.layers[-1].name).output)
-    assert equal(headless, body)
-    with pytest.warns(UserWarning, match="3 classes, the model has 4"):
-        tiny(variant="paper", weights=path, classes=4)
-
-
-@pytest.mark.parametrize("kind", ["keras", "h5"])
-@pytest.mark.parametrize(
-    "name, options",
-    [("C2DR23", {}), ("SmallBigR50", {"width": 16}), ("SmallBigR50", {"extra": None})],
-)
-def test_weights_of_another_network(run, trained, tmp_path, kind, name, options):
-    path = run / runs.BEST
-    if kind == "h5":
-        path = tmp_path / "x.weights.h5"
-        trained.save_weights(path)
-    model = tiny(name, variant="reference" if name == "C2DR23" else "paper", **options)
-    before = [np.array(w) for w in model.weights]
-    with pytest.raises(WeightsError, match=f"weights are not those of {name} .*Received: "):
-        load_weights(model, path)
-    for weight, value in zip(model.weights, before, strict=True):
-        np.testing.assert_array_equal(weight, value)
-
-
-@pytest.mark.parametrize("name", ["x.weights.h5", "x.keras", "x.npz", "x.bin"])
-def test_files_that_are_no_weights(tmp_path, name):
-    (tmp_path / name).write_bytes(b"no weights")
-    with pytest.raises(ValueError, match=f"Received: .*{name}"):
-        load_weights(tiny(), tmp_path / name)
-
-
 def test_a_run_knows_its_network(run, trained):
     model = smallbig_keras.SmallBigR50(weights=run)
     assert model.input_shape == (None, *SHAPE) and equal(model, trained)
@@ -256,43 +156,6 @@ def test_a_run_knows_its_network(run, trained):
     message = r"are those of SmallBigR50\(variant='paper', .*Received: SmallBigR23"
     with pytest.raises(ValueError, match=message):
         smallbig_keras.SmallBigR23(weights=run)
-
-
-@pytest.mark.parametrize("name", ["x.keras", "x.weights.h5"])
-def test_weights_without_a_classifier(trained, tmp_path, name):
-    body = keras.Model(trained.input, trained.get_layer("classifier").input)
-    (body.save if name == "x.keras" else body.save_weights)(tmp_path / name)
-    model = tiny(variant="paper")
-    report = load_weights(model, tmp_path / name)
-    assert report.new == ["classifier/kernel", "classifier/bias"] and not report.skipped
-    np.testing.assert_array_equal(model.weights[0], trained.weights[0])
-
-
-def test_keras_file_with_an_optimizer_and_code(trained, tmp_path):
-    """The numbers are taken; the configuration, which might run code, is not."""
-    model = keras.models.clone_model(trained)
-    model.compile("adam", "mse")
-    model.optimizer.build(model.trainable_variables)
-    model.set_weights(trained.get_weights())
-    model.save(tmp_path / "x.keras")
-    with zipfile.ZipFile(tmp_path / "x.keras") as old:
-        config = old.read("config.json").replace(b'"Activation"', b'"Lambda"')
-        with zipfile.ZipFile(tmp_path / "y.keras", "w") as new:
-            new.writestr("config.json", config)
-            new.writestr("model.weights.h5", old.read("model.weights.h5"))
-    for name in ("x.keras", "y.keras"):
-        loaded = tiny(variant="paper")
-        load_weights(loaded, tmp_path / name)
-        assert equal(loaded, trained)
-
-
-def test_damaged_checkpoint_names_the_file(run, tmp_path):
-    data = bytearray((run / runs.BEST).read_bytes())
-    middle = len(data) // 2
-    data[middle : middle + 400] = bytes(400)
-    (tmp_path / "x.keras").write_bytes(data)
-    with pytest.raises(ValueError, match="must be whole.*Received: .*x.keras"):
-        load_weights(tiny(variant="paper"), tmp_path / "x.keras")
 
 
 def test_imagenet_without_a_network(monkeypatch, tmp_path):
@@ -347,84 +210,3 @@ def test_imagenet(tmp_path, monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         tiny(weights="imagenet", include_top=False)
-
-
-RESNET = pathlib.Path(smallbig_keras.__file__).parent / "weights" / "families" / "resnet.json"
-
-
-def test_records_can_be_recomputed():
-    """Parameters and operations of every record, and what is not published says so."""
-    for record in builtin_records():
-        model = getattr(smallbig_keras, record.model)(
-            input_shape=tuple(record.input_shape),
-            classes=record.classes,
-            variant=record.variant,
-            **record.options,
-        )
-        size = smallbig_keras.complexity(model)
-        assert (record.parameters, record.macs) == size, record.stem
-        if isinstance(record.labels, str):
-            assert len(smallbig_keras.class_names(record.labels)) == record.classes
-        published = [record.file, record.url, record.sha256]
-        assert all(published) or published == [None] * 3
-        assert record.accuracy is None
-        if record.file is None:
-            assert "Not published" in record.source
-        else:
-            assert record.sha256 in record.file and record.licence
-
-
-def test_damaged_records(tmp_path):
-    record = builtin_records()[0]
-    file = tmp_path / "x.json"
-    write_record(record, file)
-    assert read_record(file) == record
-    fields = json.loads(file.read_text())
-    for change, message in (
-        ({"classes": "400"}, "of another type.*classes"),
-        ({"more": 1}, "must have the fields"),
-        ({"file": "../x.h5"}, "must lie beside it"),
-    ):
-        file.write_text(json.dumps({**fields, **change}))
-        with pytest.raises(ValueError, match=message):
-            read_record(file)
-    file.write_text("{")
-    with pytest.raises(ValueError, match="whole JSON file. Received: .*x.json"):
-        read_record(file)
-
-
-def test_list_skips_what_is_no_record(published, tmp_path, monkeypatch):
-    """Also what an interrupted download leaves; a damaged file asked for by name is an error."""
-    folder = shutil.copytree(published, tmp_path / "weights")
-    for name, text in (
-        ("a.json", "{"),
-        ("b.json", '{"url": "http://x", "length": 3}'),
-        ("c.json", "[" * 100_000),
-        ("SmallBigR50-sthv2.json", "<html>"),
-        ("SmallBigR50-k400.weights.h5.part.note", "{}"),
-    ):
-        (folder / name).write_text(text)
-    (folder / "d.json").mkdir()
-    record = read_record(folder / "SmallBigR50-k400.json")
-    write_record(dataclasses.replace(record, file=None), folder / "e.json")
-    (folder / "f.json").write_bytes(b"\xff\xfe")
-    rows = list_weights(folder)
-    assert len(rows) == len(builtin_records())
-    assert [row["name"] for row in rows if row["available"]] == ["k400"]
-    monkeypatch.setenv("SMALLBIG_WEIGHTS", str(folder))
-    with pytest.raises(ValueError, match="whole JSON file. Received: .*SmallBigR50-sthv2.json"):
-        smallbig_keras.SmallBigR50(weights="sthv2")
-
-
-def test_publishing_errors(run, published, tmp_path):
-    arguments = ["publish", str(run), "--out", str(published), "--name"]
-    with pytest.raises(SystemExit, match="not replaced without --overwrite"):
-        main([*arguments, "k400"])
-    for name in ("imagenet", "K400", "../x", ""):
-        with pytest.raises(SystemExit, match="A name has small letters"):
-            main([*arguments, name])
-    half = shutil.copytree(run, tmp_path / "half")
-    runs.write_log(half, runs.read_log(half)[:1])
-    with pytest.raises(SystemExit, match="must be finished, 2 epochs; .*Received: .*half after 1"):
-        main(["publish", str(half), "--name", "k400", "--out", str(tmp_path / "out")])
-    assert not (tmp_path / "out").exists()
