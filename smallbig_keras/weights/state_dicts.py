@@ -1,11 +1,13 @@
 """State dicts in the files that PyTorch users have, and in those converted from them."""
 
+import math
 import pathlib
 
 import numpy as np
 
 from smallbig_keras.errors import NotFoundError, optional_import
 from smallbig_keras.files import replace_file
+from smallbig_keras.weights.archives import DAMAGE, open_archive, open_member
 from smallbig_keras.weights.fetching import WeightsError
 from smallbig_keras.weights.ports import to_keras_layout
 from smallbig_keras.weights.torch_files import CheckpointError, read_torch
@@ -73,10 +75,26 @@ def convert(source, target):
 def read_converted(path):
     """Reads a `.npz` file that `convert` wrote; raises `WeightsError` if it is damaged."""
     try:
-        with np.load(path) as arrays:
-            return dict(arrays)
-    except Exception as error:
-        # NumPy and zipfile raise many kinds for damaged bytes.
+        with open_archive(path) as archive:
+            return {
+                name.removesuffix(".npy"): _read_array(open_member(path, archive, name))
+                for name in archive.namelist()
+            }
+    except DAMAGE as error:
         raise WeightsError(
             f"Converted weights must be whole ({error}). Delete them. Received: {path}"
         ) from None
+
+
+def _read_array(file):
+    """Reads a `.npy` file that holds as many numbers as it says; NumPy would allocate first."""
+    read_header = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }[np.lib.format.read_magic(file)]
+    shape, in_columns, dtype = read_header(file)
+    values = file.read()
+    claimed = math.prod(shape) * dtype.itemsize
+    if dtype.kind not in "biuf" or claimed != len(values):
+        raise ValueError(f"{claimed:,} bytes of {dtype} are claimed, {len(values):,} are there")
+    return np.frombuffer(values, dtype).reshape(shape, order="F" if in_columns else "C")

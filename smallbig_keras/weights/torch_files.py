@@ -5,41 +5,28 @@ tensors and containers, and nothing else; numbers stay in the file, mapped into 
 """
 
 import collections
-import dataclasses
-import math
 import mmap
 import pathlib
 import pickle
 import pickletools
 import struct
 import zipfile
-import zlib
 
-import ml_dtypes
-import numpy as np
-
-from smallbig_keras.errors import NotFoundError, SmallBigError
+from smallbig_keras.errors import NotFoundError
+from smallbig_keras.weights.archives import stored_bytes
+from smallbig_keras.weights.torch_tensors import (
+    DTYPES,
+    CheckpointError,
+    Inert,
+    Rebuild,
+    Storage,
+    StorageType,
+    Tensor,
+    is_count,
+)
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
-_DTYPES = {
-    "Float": "float32",
-    "Double": "float64",
-    "Half": "float16",
-    "BFloat16": ml_dtypes.bfloat16,
-    "Long": "int64",
-    "Int": "int32",
-    "Short": "int16",
-    "Char": "int8",
-    "Byte": "uint8",
-    "Bool": "bool",
-    "ComplexFloat": "complex64",
-    "ComplexDouble": "complex128",
-}
-
-
-class CheckpointError(SmallBigError):
-    """A checkpoint is damaged, of an unknown format, or asks for what a checkpoint may not."""
 
 
 def read_torch(path):
@@ -86,91 +73,6 @@ _DAMAGE = (
 )
 
 
-class _Inert:
-    """A name in the pickle that stands for data; nothing can be set on it."""
-
-    __slots__ = ("_name",)
-
-    def __init__(self, name):
-        self._name = name
-
-    def __setstate__(self, state):
-        raise pickle.UnpicklingError(f"{self._name} has no state")
-
-    def __repr__(self):
-        return self._name
-
-
-class _StorageType(_Inert):
-    """A class of storages, which says the type of the numbers."""
-
-    __slots__ = ()
-
-    @property
-    def dtype(self):
-        return np.dtype(_DTYPES[self._name])
-
-
-class _Rebuild(_Inert):
-    """A function that makes a tensor of a storage, or of another tensor."""
-
-    __slots__ = ()
-
-    def __call__(self, *args):
-        if self._name.startswith("_rebuild_parameter"):
-            return args[0]
-        storage, offset, size, stride = args[:4]
-        return _Tensor(storage, offset, tuple(size), tuple(stride))
-
-
-@dataclasses.dataclass(eq=False)
-class _Storage:
-    key: str
-    dtype: np.dtype
-    count: int
-    array: np.ndarray | None = None
-
-    def __setstate__(self, state):
-        raise pickle.UnpicklingError("a storage has no state")
-
-
-@dataclasses.dataclass(eq=False)
-class _Tensor:
-    storage: _Storage
-    offset: int
-    size: tuple
-    stride: tuple
-
-    def __setstate__(self, state):
-        # Attributes that a program has put on a tensor.
-        return None
-
-    def array(self):
-        """The numbers, as a view of the storage."""
-        if not isinstance(self.storage, _Storage) or self.storage.array is None:
-            raise CheckpointError("A tensor must have a storage in the file.")
-        values = (self.offset, *self.size, *self.stride)
-        if len(self.size) != len(self.stride) or not all(_is_count(n) for n in values):
-            raise CheckpointError(
-                f"A tensor must have a size and a stride of ints, not {self.size}, {self.stride}."
-            )
-        data = self.storage.array
-        last = self.offset + sum((n - 1) * s for n, s in zip(self.size, self.stride, strict=True))
-        if math.prod(self.size) and last >= len(data):
-            raise CheckpointError(
-                f"A tensor must lie inside its storage of {len(data)} numbers, not end at {last}."
-            )
-        bytes_ = [s * data.itemsize for s in self.stride]
-        view = np.lib.stride_tricks.as_strided(
-            data[min(self.offset, len(data)) :], self.size, bytes_, writeable=False
-        )
-        return view.astype("float32") if data.dtype == ml_dtypes.bfloat16 else view
-
-
-def _is_count(value):
-    return type(value) is int and 0 <= value < 2**62
-
-
 class _Unpickler(pickle.Unpickler):
     """Runs a checkpoint's program with the names below and no others."""
 
@@ -188,9 +90,9 @@ class _Unpickler(pickle.Unpickler):
             *("_rebuild_tensor", "_rebuild_tensor_v2"),
             *("_rebuild_parameter", "_rebuild_parameter_with_state"),
         ):
-            return _Rebuild(name)
-        if module == "torch" and name.removesuffix("Storage") in _DTYPES:
-            return _StorageType(name.removesuffix("Storage"))
+            return Rebuild(name)
+        if module == "torch" and name.removesuffix("Storage") in DTYPES:
+            return StorageType(name.removesuffix("Storage"))
         if (module, name) == ("torch", "Size"):
             return tuple
         raise CheckpointError(
@@ -200,11 +102,11 @@ class _Unpickler(pickle.Unpickler):
 
     def persistent_load(self, identity):
         kind, storage_type, key, _location, count, *view = identity
-        if kind != "storage" or not isinstance(storage_type, _StorageType):
+        if kind != "storage" or not isinstance(storage_type, StorageType):
             raise CheckpointError("A checkpoint may refer to storages of numbers only.")
-        if not isinstance(key, str) or not _is_count(count):
+        if not isinstance(key, str) or not is_count(count):
             raise CheckpointError("A storage must have a key and a number of elements.")
-        storage = self.storages.setdefault(key, _Storage(key, storage_type.dtype, count))
+        storage = self.storages.setdefault(key, Storage(key, storage_type.dtype, count))
         if storage.dtype != storage_type.dtype or storage.count != count:
             raise CheckpointError(f"Storage {key!r} must have one type and size.")
         if view and view[0] is not None:
@@ -221,35 +123,28 @@ def _check_program(file):
 
 def _read_zip(path, data):
     with zipfile.ZipFile(path) as archive:
-        pickles = [i for i in archive.infolist() if i.filename.endswith("/data.pkl")]
+        entries = {info.filename: info for info in archive.infolist()}
+        pickles = [entry for name, entry in entries.items() if name.endswith("/data.pkl")]
         if len(pickles) != 1:
             raise CheckpointError("A checkpoint must have one file data.pkl in its archive.")
         prefix = pickles[0].filename.removesuffix("data.pkl")
-        entries = {info.filename: info for info in archive.infolist()}
-        if f"{prefix}byteorder" in entries and archive.read(f"{prefix}byteorder") != b"little":
+        order = entries.get(f"{prefix}byteorder")
+        if order is not None and stored_bytes(data, order) != b"little":
             raise CheckpointError("A checkpoint must be little-endian.")
+        # A check: a program that is compressed may be of any length.
+        stored_bytes(data, pickles[0])
         with archive.open(pickles[0]) as file:
             unpickler = _Unpickler(file)
             root = unpickler.load()
+    stored = 0
     for storage in unpickler.storages.values():
-        entry = entries[f"{prefix}data/{storage.key}"]
-        numbers = _entry_bytes(data, entry)
-        if entry.compress_type != zipfile.ZIP_STORED:
-            raise CheckpointError("Numbers in a checkpoint must not be compressed.")
-        if zlib.crc32(numbers) != entry.CRC:
-            raise CheckpointError(f"The numbers in {entry.filename} are damaged.")
-        _fill(storage, numbers)
+        numbers = stored_bytes(data, entries[f"{prefix}data/{storage.key}"])
+        stored += len(numbers)
+        # Members of an archive may overlap.
+        if stored > len(data):
+            raise CheckpointError("Storages must lie side by side in the file.")
+        storage.fill(numbers)
     return root
-
-
-def _entry_bytes(data, entry):
-    # A local header has lengths of its own: PyTorch pads names so that numbers are aligned.
-    start = entry.header_offset
-    signature, name, extra = struct.unpack("<4s22xHH", data[start : start + 30])
-    start += 30 + name + extra
-    if signature != b"PK\x03\x04" or start + entry.file_size > len(data):
-        raise CheckpointError(f"{entry.filename} must lie inside the file.")
-    return memoryview(data)[start : start + entry.file_size]
 
 
 def _read_legacy(_path, data):
@@ -271,7 +166,7 @@ def _read_legacy(_path, data):
         start, length = file.position, count * storage.dtype.itemsize
         if start + length > len(data):
             raise EOFError(f"storage {key!r} ends behind the file")
-        _fill(storage, memoryview(data)[start : start + length])
+        storage.fill(memoryview(data)[start : start + length])
         file.position += length
     return root
 
@@ -300,21 +195,12 @@ class _Mapped:
         return self.read(-1 if end < 0 else end + 1 - self.position)
 
 
-def _fill(storage, numbers):
-    if len(numbers) != storage.count * storage.dtype.itemsize:
-        raise CheckpointError(
-            f"Storage {storage.key!r} must have {storage.count} numbers of type {storage.dtype}, "
-            f"not {len(numbers)} bytes."
-        )
-    storage.array = np.frombuffer(numbers, storage.dtype)
-
-
 def _resolve(value, known):
     """Replaces tensors by arrays in containers; `known` holds by id what was resolved."""
     if id(value) in known:
         return known[id(value)][1]
     result = value
-    if isinstance(value, _Tensor):
+    if isinstance(value, Tensor):
         result = value.array()
     elif isinstance(value, dict):
         result = {}
@@ -326,7 +212,7 @@ def _resolve(value, known):
         result.extend(_resolve(item, known) for item in value)
     elif isinstance(value, tuple):
         result = tuple(_resolve(item, known) for item in value)
-    elif isinstance(value, _Storage | _Inert):
+    elif isinstance(value, Storage | Inert):
         raise CheckpointError("A checkpoint must hold tensors, not storages or types.")
     known[id(value)] = value, result
     return result

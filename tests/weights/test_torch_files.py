@@ -176,11 +176,11 @@ def test_references_that_multiply_do_not(tmp_path):
     ],
 )
 def test_tensors_stay_in_their_storage(tmp_path, offset, size, stride, message):
-    from smallbig_keras.weights.torch_files import _Storage, _Tensor
+    from smallbig_keras.weights.torch_tensors import Storage, Tensor
 
-    storage = _Storage("0", np.dtype("float32"), 4, np.zeros(4, "float32"))
+    storage = Storage("0", np.dtype("float32"), 4, np.zeros(4, "float32"))
     with pytest.raises(CheckpointError, match=message):
-        _Tensor(storage, offset, size, stride).array()
+        Tensor(storage, offset, size, stride).array()
 
 
 @pytest.mark.parametrize(

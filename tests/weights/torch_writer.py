@@ -23,6 +23,9 @@ class _Pickler(pickle.Pickler):
         self.arrays = {}
 
     def reducer_override(self, value):
+        if isinstance(value, View):
+            storage, size, stride = _Storage(value.array), value.size, value.stride
+            return self.torch._utils._rebuild_tensor_v2, (storage, 0, size, stride, False, {})
         if not isinstance(value, np.ndarray):
             return NotImplemented
         strides = tuple(s // value.itemsize for s in value.strides)
@@ -37,6 +40,13 @@ class _Pickler(pickle.Pickler):
         kind = getattr(self.torch, STORAGES[value.array.dtype.name])
         identity = ("storage", kind, key, "cpu", value.array.size)
         return identity if self.torch.zip else (*identity, None)
+
+
+class View:
+    """A tensor of any size and stride on the numbers of an array."""
+
+    def __init__(self, array, size, stride):
+        self.array, self.size, self.stride = array, size, stride
 
 
 class _Storage:
