@@ -18,6 +18,7 @@ from smallbig_keras.weights.description import (
     read_description,
 )
 from smallbig_keras.weights.fetching import WeightsError, WeightsNotFoundError
+from smallbig_keras.weights.keras_files import KERAS_SUFFIXES
 from smallbig_keras.weights.records import (
     builtin_records,
     read_record,
@@ -30,7 +31,7 @@ MIRROR_VARIABLE = "SMALLBIG_WEIGHTS_URL"
 IMAGENET = "imagenet"
 HUB_VARIABLE = "HF_ENDPOINT"
 _HUB = "https://huggingface.co"
-_FILES = (".keras", ".h5", ".npz", *SUFFIXES)
+_FILES = (*KERAS_SUFFIXES, ".npz", *SUFFIXES)
 _ARTIFACTS = (".tflite", ".onnx")
 # Files that publishers name by the beginning of their SHA-256, as torchvision does.
 _DIGITS = re.compile(r"-([0-9a-f]{8,64})\.\w+")
