@@ -268,14 +268,40 @@ def test_missing_package(monkeypatch):
         GrpcClient("localhost:1", "smallbig").signatures()
 
 
-def test_guide(double, video, tmp_path, monkeypatch, capsys):
-    """The programs of the guide run in the order they stand, and its configuration is valid."""
+@pytest.fixture
+def guide(small_model, double, video, tmp_path, monkeypatch):
+    """The text of the guide and its Python programs, in a folder as the guide has it."""
     text = GUIDE.read_text(encoding="utf-8").replace("localhost:8500", double.address)
     monkeypatch.chdir(tmp_path)
     shutil.copy(video, "video.webm")
+    write_metadata(small_model, CLIPS)
+    return text, re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+
+
+def write_metadata(model, clips):
+    file = pathlib.Path("models/smallbig/1/assets/metadata.json")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(artifacts.metadata(model, clips, NAMES)))
+
+
+@pytest.mark.parametrize("sampling, stride", [("segment", 8), ("dense", 3), ("dense", 30)])
+def test_frames_of_the_guide(guide, small_model, sampling, stride):
+    """They are those of the sampler, also in a video that is shorter than the clip."""
+    clips = CLIPS.replace(sampling=sampling, stride=stride)
+    write_metadata(small_model, clips)
+    for count in (1, FRAMES - 1, 24, 25):
+        write_video("video.webm", count)
+        values = {}
+        exec(guide[1][0], values)
+        assert values["positions"] == clips.sampler()(count)[0].tolist()
+
+
+def test_guide(double, guide, capsys):
+    """The programs of the guide run in the order they stand, and its configuration is valid."""
+    text, programs = guide
     values = {}
-    for program in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
-        exec(program.replace("frames = 8", f"frames = {FRAMES}"), values)
+    for program in programs:
+        exec(program, values)
     labels = capsys.readouterr().out
     request = pathlib.Path("request.json").read_bytes()
     url = double.url + "/v1/models/smallbig:predict"
