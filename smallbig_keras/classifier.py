@@ -15,7 +15,7 @@ import numpy as np
 
 from smallbig_keras import runs
 from smallbig_keras.data.clips import ClipConfig
-from smallbig_keras.errors import AlreadyThereError, SmallBigError
+from smallbig_keras.errors import AlreadyThereError, NotFoundError, SmallBigError
 from smallbig_keras.files import make_folder, sha256
 from smallbig_keras.labels.predictions import decode_predictions
 from smallbig_keras.labels.preprocessing import preprocess_input
@@ -229,7 +229,7 @@ def load(
     weights_dir=None,
     **options,
 ):
-    """Loads a classifier from any source. Nothing in a file is run.
+    """Loads a classifier from any source. Nothing in a file of weights is run.
 
     Args:
         source: str or path. The folder of a run or of a saved classifier; the name of published
@@ -330,7 +330,12 @@ def _names(class_names):
 
     if not isinstance(class_names, str | os.PathLike):
         return class_names
+    if class_names in DATASETS:
+        return names_of(class_names)
     file = pathlib.Path(class_names)
-    if class_names not in DATASETS and file.is_file():
-        return file.read_text(encoding="utf-8").splitlines()
-    return names_of(os.fspath(class_names))
+    if not file.is_file():
+        raise NotFoundError(
+            f"Class names are those of a dataset, {', '.join(DATASETS)}, or the lines of a file "
+            f"that is there. Received: {class_names}"
+        )
+    return file.read_text(encoding="utf-8").splitlines()

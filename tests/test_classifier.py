@@ -444,7 +444,7 @@ def test_names_that_nobody_tells(classifier, tmp_path):
         load(path, class_names="k400", **options)
     (tmp_path / "names.txt").write_text("\n".join(NAMES))
     assert load(path, class_names=str(tmp_path / "names.txt"), **options).class_names == NAMES
-    with pytest.raises(SmallBigError, match="`dataset` must be one of"):
+    with pytest.raises(SmallBigError, match="the lines of a file that is there. Received: k401"):
         load(path, class_names="k401", **options)
 
 

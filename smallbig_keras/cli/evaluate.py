@@ -190,7 +190,9 @@ def _results(source):
 
     if is_classifier(source):
         return pathlib.Path(source, "evaluation")
-    return pathlib.Path("evaluation", pathlib.PurePath(str(source).replace("://", "/")).name)
+    path = pathlib.PurePath(str(source).replace("://", "/"))
+    parts = [part for part in path.parts if part not in (path.anchor, "..")]
+    return pathlib.Path("evaluation", "-".join(parts))
 
 
 def _digest(weights, args):

@@ -5,7 +5,8 @@
     smallbig fit --dataset sthv2 --data-root DIR --batch-size 64 --dtype mixed_bfloat16
     smallbig fit --resume runs/RUN                           # after an interruption
 
-A run is a folder: `config.json`, `log.csv`, `tensorboard/`, `best.keras`, `last.keras`.
+A run is a folder: a classifier (`classifier.json`, `model.weights.h5`), its options
+(`config.json`), `log.csv`, `tensorboard/`, and `last.weights.h5`, from which it continues.
 """
 
 import dataclasses

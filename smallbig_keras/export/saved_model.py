@@ -34,7 +34,7 @@ def to_saved_model(
       probabilities and logits over the views of a video (paper, section 6, "Testing").
 
     The fourth, `metadata`, takes `request`, strings `(batch,)` of any content, and returns
-    `metadata`, the JSON that tells a client which frames to send.
+    `metadata`, the JSON that tells a client which frames to send, and `frames`, their number.
 
     `keras.layers.TFSMLayer(path)` opens a version's folder as a layer, which is `serving_default`.
 
@@ -110,7 +110,9 @@ def _servable(model, info, input_dtype):
 
     from smallbig_keras.data.transforms import centre_crop, short_side_resize, to_uint8
 
-    scores = artifacts.scoring_model(model, ClipConfig.from_dict(info["clips"]))
+    scores = artifacts.scoring_model(
+        artifacts.in_float32(model), ClipConfig.from_dict(info["clips"])
+    )
     form = info["input"]
     frames, size = form["frames"], (form["height"], form["width"])
     clip_shape = (frames, *size, 3)
@@ -165,7 +167,11 @@ def _servable(model, info, input_dtype):
 
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, "request")])
     def metadata(request):
-        return {"metadata": tf.fill(tf.shape(request), described)}
+        # By REST a server leaves out the name of an output that is the only one.
+        return {
+            "metadata": tf.fill(tf.shape(request), described),
+            "frames": tf.fill(tf.shape(request), frames),
+        }
 
     module = tf.Module(name=model.name.lower())
     module.weights = [weight.value for weight in scores.weights]

@@ -156,7 +156,7 @@ def duration(seconds):
 
 
 class RunRecorder(keras.callbacks.Callback):
-    """Keeps the folder of a run: `log.csv`, `best.keras`, `last.keras`, `previous.keras`.
+    """Keeps the folder of a run: its log and its checkpoints.
 
     The log is written before the checkpoint, so that a run stopped between the two continues
     from the checkpoint and drops the later row.

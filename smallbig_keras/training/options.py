@@ -12,7 +12,7 @@ from smallbig_keras.models.registry import list_models, list_variants, model_spe
 from smallbig_keras.options import flag, option, value_text
 from smallbig_keras.training.recipes import SAMPLE, clip_options, find_recipe
 from smallbig_keras.weights.description import training_clips
-from smallbig_keras.weights.resolution import IMAGENET, is_name
+from smallbig_keras.weights.resolution import IMAGENET, list_weights
 
 # Beside the options, a run's `config.json` holds what the training found.
 FACTS = (
@@ -196,9 +196,11 @@ def _read_source(given, kind, dataset):
     weights, model = given.get("weights"), given.get("model")
     if weights in (None, "none", IMAGENET):
         return {}
-    if model is None and is_name(weights, given.get("weights_dir")):
+    rows = [row for row in list_weights(given.get("weights_dir")) if row["name"] == weights]
+    wanted = find_recipe(kind, dataset)["model"]
+    if model is None and any(row["model"] == wanted for row in rows):
         # Several networks may have weights of one name.
-        model = find_recipe(kind, dataset)["model"]
+        model = wanted
     path, known = known_network(weights, model, given.get("weights_dir"))
     if known is None:
         # A file of weights alone is for the network that the recipe or --model names.

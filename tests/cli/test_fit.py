@@ -175,7 +175,7 @@ def test_two_devices_reach_the_loss_of_one(sample, tmp_path):
     for strategy in ("one", "mirrored"):
         output = tmp_path / strategy
         flags = arguments(sample, output, "--epochs", "1", "--strategy", strategy)
-        flags += ["--lr", "0.001", *(["--sync-bn"] if strategy == "mirrored" else [])]
+        flags += ["--lr", "0.0001", *(["--sync-bn"] if strategy == "mirrored" else [])]
         result = subprocess.run(
             [sys.executable, "-c", textwrap.dedent(code), json.dumps(flags)],
             capture_output=True,
@@ -186,13 +186,14 @@ def test_two_devices_reach_the_loss_of_one(sample, tmp_path):
         assert f"{1 + (strategy == 'mirrored')} device(s)" in result.stdout
         losses += [row["loss"] for row in runs.read_log(output)]
         weights.append(trainable(open_last(output)))
-    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+    assert losses[1] == pytest.approx(losses[0], rel=3e-5)
     config = runs.read_config(tmp_path / "one")
     keras.utils.set_random_seed(config["seed"])
     start = trainable(compiling.make_model(config, steps=3))
     one, mirrored = (trained - start for trained in weights)
-    assert np.linalg.norm(one) > 1e-3
-    # Rounding grows from step to step; a wrong mean over replicas would differ by half and more.
+    assert np.linalg.norm(one) > 1e-4
+    # Rounding grows from step to step, the faster the higher the rate; a wrong mean over
+    # replicas would differ by half and more.
     assert np.linalg.norm(mirrored - one) < 5e-2 * np.linalg.norm(one)
 
 

@@ -144,7 +144,9 @@ class _Rest(http.server.BaseHTTPRequestHandler):
             request = request_from_json(body, double)
             request.model_spec.MergeFrom(type(request.model_spec)(**spec))
             outputs = double.Predict(request).outputs
-            return {"outputs": {key: _in_json(tensor) for key, tensor in outputs.items()}}
+            answer = {key: _in_json(tensor) for key, tensor in outputs.items()}
+            # The only output comes without its name.
+            return {"outputs": answer if len(answer) > 1 else next(iter(answer.values()))}
         request = get_model_metadata_pb2.GetModelMetadataRequest(model_spec=spec)
         signatures = get_model_metadata_pb2.SignatureDefMap()
         double.GetModelMetadata(request).metadata["signature_def"].Unpack(signatures)

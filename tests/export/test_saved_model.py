@@ -87,7 +87,7 @@ def test_opens_as_a_layer_of_keras(small_model, clips, tmp_path, input_dtype):
     assert set(answer) == set(expected)
     np.testing.assert_array_equal(answer["labels"], expected["labels"])
     signatures = tf.saved_model.load(str(path)).signatures
-    assert sorted(signatures) == ["jpeg", "serving_default", "views"]
+    assert sorted(signatures) == ["jpeg", "metadata", "serving_default", "views"]
 
 
 def test_views_are_averaged(folder, small_model, clips):
