@@ -409,6 +409,7 @@ def test_a_run_before_its_first_epoch(classifier, tmp_path):
         ("hf://owner", {}, "is hf://owner/name. Received: hf://owner"),
         ("ftp://host/x.pth", {"model": "C2DR50"}, "must begin with http.*Received: ftp://host/x"),
         ("folder", {}, "A folder of weights is a run or a saved classifier"),
+        ("SmallBigR50", {}, "SmallBigR50 is a network: name its weights"),
         ("text.txt", {}, "add model"),
         ("file.weights.h5", {}, "needs the name of its network: add model, one of C2DR101"),
     ],

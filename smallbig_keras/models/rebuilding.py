@@ -46,6 +46,10 @@ def known_network(source, model=None, weights_dir=None):
     """Finds weights, and the description of their network where they know it, else `None`."""
     if model is not None:
         get_model_function(model)
+    if isinstance(source, str) and source in list_models():
+        raise OptionError(
+            f"{source} is a network: name its weights, and the network as model. Received: {source}"
+        )
     path, description = find_weights(source, model, weights_dir)
     if description is None and path.suffix == ".keras":
         description = _of_archive(path, model)
@@ -65,8 +69,9 @@ def _of_archive(path, model):
     """Describes the network of a `.keras` file by its configuration, `None` if it is another."""
     from smallbig_keras.weights.keras_files import read_config
 
+    config = read_config(path).get("config")
     try:
-        return _of_config(read_config(path).get("config"))
+        return _of_config(config)
     except SmallBigError as error:
         if model is None:
             raise SmallBigError(
@@ -147,8 +152,8 @@ def build_network(path, description, source):
     if spec.min_parameters() > path.stat().st_size:
         raise WeightsError(
             f"The description does not fit its weights: {description.model} with its options has "
-            f"at least {spec.min_parameters():,} parameters. Received: {path}, a file of "
-            f"{path.stat().st_size:,} bytes"
+            f"at least {spec.min_parameters():,} parameters. Give the variant and the options that "
+            f"they were trained with. Received: {path}, a file of {path.stat().st_size:,} bytes"
         )
     network = function(
         input_shape=description.clips.shape,
