@@ -342,7 +342,7 @@ def changed(folder, **values):
         ({"class_names": NAMES[:6]}, "classifier.json describes no classifier. Received: class_n"),
         ({"class_names": [1] * 7}, "describes no classifier. Received: class_names"),
         ({"clips": {"frames": 8}}, "classifier.json: The description of a clip must have"),
-        ({"options": {"width": 100_000}}, "does not fit its weights: .* parameters. Received: "),
+        ({"options": {"width": 100_000}}, "does not fit its weights: .* parameters. Give .* Received: "),
         ({"classes": 10**9, "class_names": None}, "does not fit its weights: .* parameters"),
         ({"layers": []}, "must have the fields model, .*Received: .*layers"),
         ({"sha256": "0" * 64}, "damaged or another file: its SHA-256 must be 0000"),
