@@ -8,6 +8,7 @@
 
 import dataclasses
 import functools
+import inspect
 import os
 import pathlib
 
@@ -15,9 +16,14 @@ import numpy as np
 
 from smallbig_keras import runs
 from smallbig_keras.data.clips import ClipConfig
-from smallbig_keras.errors import AlreadyThereError, NotFoundError, SmallBigError
+from smallbig_keras.errors import (
+    AlreadyThereError,
+    OptionError,
+    SmallBigError,
+    did_you_mean,
+)
 from smallbig_keras.files import make_folder, sha256
-from smallbig_keras.labels.predictions import decode_predictions
+from smallbig_keras.labels.predictions import decode_predictions, read_class_names
 from smallbig_keras.labels.preprocessing import preprocess_input
 from smallbig_keras.machine import groups, map_parallel
 from smallbig_keras.weights.description import (
@@ -53,6 +59,11 @@ class VideoClassifier:
     class_names: list
 
     def __post_init__(self):
+        if not isinstance(self.clips, ClipConfig) or not hasattr(self.model, "input_shape"):
+            raise SmallBigError(
+                "A classifier is a model, a ClipConfig and class names, in this order. "
+                f"Received: {type(self.model).__name__}, {type(self.clips).__name__}"
+            )
         if isinstance(self.class_names, str) or not all(
             isinstance(name, str) for name in self.class_names
         ):
@@ -65,12 +76,13 @@ class VideoClassifier:
             n in (None, m) for n, m in zip(shape[1:], self.clips.shape, strict=True)
         ):
             raise SmallBigError(
-                f"The model must take the clips, {self.clips.shape}. Received: a model of input "
-                f"shape {tuple(shape[1:])}"
+                f"The model must take the clips, {self.clips.shape}: change them with "
+                "clips.replace(frames=..., size=...), or build it with input_shape=clips.shape. "
+                f"Received: a model of input shape {tuple(shape[1:])}"
             )
         if len(outputs) != 2 or outputs[1] != len(self.class_names):
             raise SmallBigError(
-                f"`class_names` must name the classes of the model, whose output shape is "
+                f"`class_names` must name the classes of the model, of output shape "
                 f"{tuple(outputs[1:])}. Received: {len(self.class_names)} names"
             )
 
@@ -263,9 +275,18 @@ def load(
     """
     from smallbig_keras.export import open_artifact
     from smallbig_keras.export.formats import is_artifact
+    from smallbig_keras.models.factory import OPTIONS
     from smallbig_keras.weights.resolution import is_name, local_source
 
-    names = _names(class_names)
+    if not isinstance(source, str | os.PathLike) or not os.fspath(source):
+        raise SmallBigError(f"A source is a path, a name or a URL. Received: {source!r:.80}")
+    unknown = sorted(set(options) - set(OPTIONS))
+    if unknown:
+        hint = did_you_mean(unknown[0], (*inspect.signature(load).parameters, *OPTIONS))
+        raise OptionError(
+            f"A network has the options {', '.join(OPTIONS)}.{hint} Received: {', '.join(unknown)}"
+        )
+    names = read_class_names(class_names)
     source = local_source(source)
     if is_artifact(source) and not is_name(source, weights_dir):
         given = {"model": model, "variant": variant, "classes": classes, **options}
@@ -275,7 +296,13 @@ def load(
                 f"An artifact knows its network: leave out {', '.join(given)}. Received: {source}"
             )
         runner = open_artifact(source)
-        return VideoClassifier(runner, _changed(runner.clips, clips), names or runner.class_names)
+        rule = _changed(runner.clips, clips)
+        if rule.shape != runner.clips.shape:
+            raise SmallBigError(
+                f"An artifact keeps its clips of {runner.clips.shape}: export one of {rule.shape} "
+                f"from the run. Received: {source}"
+            )
+        return VideoClassifier(runner, rule, names or runner.class_names)
     from smallbig_keras.models.rebuilding import build_network, find_network
 
     path, found = find_network(
@@ -289,7 +316,11 @@ def load(
 
 def _changed(clips, given):
     """Returns the ClipConfig that is given, or one with the fields that are given."""
-    return clips.replace(**(given or {})) if isinstance(given, dict | None) else given
+    if isinstance(given, ClipConfig):
+        return given
+    if not isinstance(given, dict | None):
+        raise SmallBigError(f"`clips` must be a ClipConfig or a dict. Received: {given!r:.80}")
+    return clips.replace(**(given or {}))
 
 
 def classify(video, model, top=5):
@@ -322,20 +353,3 @@ def classify(video, model, top=5):
 @functools.lru_cache(maxsize=1)
 def _loaded(source, _stamp):
     return load(source)
-
-
-def _names(class_names):
-    """Returns class names of a sequence, a dataset or a file of lines; `None` if none are given."""
-    from smallbig_keras.labels.predictions import DATASETS, class_names as names_of
-
-    if not isinstance(class_names, str | os.PathLike):
-        return class_names
-    if class_names in DATASETS:
-        return names_of(class_names)
-    file = pathlib.Path(class_names)
-    if not file.is_file():
-        raise NotFoundError(
-            f"Class names are those of a dataset, {', '.join(DATASETS)}, or the lines of a file "
-            f"that is there. Received: {class_names}"
-        )
-    return file.read_text(encoding="utf-8").splitlines()

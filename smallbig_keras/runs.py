@@ -11,6 +11,7 @@ from smallbig_keras.files import replace_file
 
 CONFIG = "config.json"
 LOG = "log.csv"
+SCORE = "val_top1"
 # The network of the best epoch; network and optimiser of the last epoch and of the one before.
 BEST = "model.weights.h5"
 LAST = "last.weights.h5"
@@ -128,6 +129,11 @@ def read_log(path):
         return []
     with file.open(newline="") as lines:
         return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(lines)]
+
+
+def best_row(rows):
+    """Returns the row of the best epoch: the highest accuracy, of equal ones the lowest loss."""
+    return max(rows, key=lambda row: (row[SCORE], -row.get("val_loss", 0)), default=None)
 
 
 def write_log(path, rows):

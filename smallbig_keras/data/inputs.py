@@ -76,8 +76,9 @@ def _check_frames(frames):
     # Values from 0 to 1 are the likeliest mistake, and would all be black.
     scaled = frames.dtype.kind == "f" and 0 < high <= 1
     if not (0 <= low and high <= 255) or scaled:
+        hint = " Multiply them by 255." if scaled and low >= 0 else ""
         raise SmallBigError(
-            "Frames must be RGB values from 0 to 255, not normalised. "
+            f"Frames must be RGB values from 0 to 255.{hint} "
             f"Received: {frames.dtype} values from {low:g} to {high:g}"
         )
     return np.rint(frames).astype(np.uint8)

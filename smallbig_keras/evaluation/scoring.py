@@ -297,7 +297,9 @@ def _is_same(theirs, ours, file, progress):
     """Compares the protocol of earlier scores, and says in what it differs."""
     changed = [key for key in {**ours, **theirs} if theirs.get(key) != ours.get(key)]
     if changed:
-        progress(f"{file} is of another {', '.join(changed)}: scored anew")
+        missing = [key for key in changed if key not in theirs]
+        other = "of an older version, without" if missing else "of another"
+        progress(f"{file} is {other} {', '.join(missing or changed)}: scored anew")
     return not changed
 
 

@@ -1,10 +1,12 @@
 """From scores to class names."""
 
 import importlib.resources
+import os
+import pathlib
 
 import numpy as np
 
-from smallbig_keras.errors import SmallBigError
+from smallbig_keras.errors import NotFoundError, SmallBigError
 
 DATASETS = ("hmdb51", "k400", "sthv1", "sthv2", "ucf101")
 
@@ -29,6 +31,21 @@ def class_names(dataset):
     if dataset not in DATASETS:
         raise SmallBigError(f"`dataset` must be one of {DATASETS}. Received: {dataset=}")
     file = importlib.resources.files("smallbig_keras.labels") / f"{dataset}.txt"
+    return file.read_text(encoding="utf-8").splitlines()
+
+
+def read_class_names(names):
+    """Returns class names: those of a dataset, the lines of a file, or a sequence as it is."""
+    if not isinstance(names, str | os.PathLike):
+        return names
+    if names in DATASETS:
+        return class_names(names)
+    file = pathlib.Path(names)
+    if not file.is_file():
+        raise NotFoundError(
+            f"Class names are those of a dataset, {', '.join(DATASETS)}, or the lines of a file "
+            f"that is there. Received: {names}"
+        )
     return file.read_text(encoding="utf-8").splitlines()
 
 

@@ -24,5 +24,7 @@ def scoring_function(model):
 
         # One trace for batches of any number: the last one rounds like the others.
         clips = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)
-        score = tf.function(score, input_signature=[clips])
+        # The trace itself: TensorFlow takes the functions of several models for one that is
+        # traced again and again, and warns.
+        score = tf.function(score).get_concrete_function(clips)
     return lambda clips: keras.ops.convert_to_numpy(score(keras.ops.convert_to_tensor(clips)))

@@ -13,7 +13,7 @@ from smallbig_keras.models.factory import make_spec
 from smallbig_keras.models.registry import get_model_function, list_models, match_network
 from smallbig_keras.weights.description import Description
 from smallbig_keras.weights.fetching import WeightsError
-from smallbig_keras.weights.resolution import find_weights
+from smallbig_keras.weights.resolution import FILES, find_weights
 
 
 def find_network(source, model=None, variant=None, classes=None, weights_dir=None, **options):
@@ -76,7 +76,7 @@ def _of_archive(path, model):
         if model is None:
             raise SmallBigError(
                 f"{error}\nThe weights of a model of other layers need the name of the network: "
-                f"add model. Received: {path}"
+                f"add model (--model). Received: {path}"
             ) from None
         return None
 
@@ -100,10 +100,16 @@ def _of_config(config):
 def _of_weights(path, source, model, variant, options):
     from smallbig_keras.weights.loading import count_classes
 
+    if not path.name.endswith(FILES):
+        raise SmallBigError(
+            f"A source is a run, a saved classifier, an artifact, or weights, {', '.join(FILES)}. "
+            f"Received: {source}"
+        )
     if model is None:
         raise OptionError(
-            "A file of weights alone needs the name of its network: add model, one of "
-            f"{', '.join(list_models())}. Received: {source} without a model"
+            "A file of weights alone needs the name of its network: add model (--model), one of "
+            f"{', '.join(list_models())}, with the variant and options that it was trained with. "
+            f"Received: {source} without a model"
         )
     function = get_model_function(model)
     classes = count_classes(path)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from smallbig_keras import runs
 from smallbig_keras.machine import peak_memory
 
-SCORE = "val_top1"
+SCORE = runs.SCORE
 _COLUMNS = 100
 # Seconds between two lines of progress, on a terminal and in a file.
 _REDRAW, _REPORT = 0.2, 60
@@ -169,14 +169,14 @@ class RunRecorder(keras.callbacks.Callback):
 
     @property
     def best(self):
-        """The row of the log with the highest validation accuracy, a dict or `None`."""
-        return max(self.rows, key=lambda row: row[SCORE], default=None)
+        """The row of the best epoch in the log, a dict or `None`."""
+        return runs.best_row(self.rows)
 
     def on_epoch_end(self, epoch, logs=None):
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         row = {"epoch": epoch + 1, "learning_rate": rate, **{k: float(v) for k, v in logs.items()}}
-        improved = self.best is None or row[SCORE] > self.best[SCORE]
         self.rows.append(row)
+        improved = self.best is row
         runs.write_log(self.path, self.rows)
         if improved:
             runs.save_checkpoint(self.model, self.path / runs.BEST, include_optimizer=False)

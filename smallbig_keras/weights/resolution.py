@@ -31,7 +31,7 @@ MIRROR_VARIABLE = "SMALLBIG_WEIGHTS_URL"
 IMAGENET = "imagenet"
 HUB_VARIABLE = "HF_ENDPOINT"
 _HUB = "https://huggingface.co"
-_FILES = (*KERAS_SUFFIXES, ".npz", *SUFFIXES)
+FILES = (*KERAS_SUFFIXES, ".npz", *SUFFIXES)
 _ARTIFACTS = (".tflite", ".onnx")
 # Files that publishers name by the beginning of their SHA-256, as torchvision does.
 _DIGITS = re.compile(r"-([0-9a-f]{8,64})\.\w+")
@@ -83,10 +83,10 @@ def find_weights(weights, model=None, weights_dir=None):
     path = pathlib.Path(text)
     if path.exists():
         return _find_path(path)
-    if not bare or text.endswith(_FILES):
+    if not bare or text.endswith(FILES):
         raise WeightsNotFoundError(
-            "Weights must be a file that is there, a run or a saved classifier. "
-            f"Received: {path}, which is not there"
+            "Weights must be a file that is there, a run or a saved classifier."
+            f"{_nearest(path)}Received: {path}, which is not there"
         )
     return _find_record(text, model, weights_dir)
 
@@ -148,7 +148,7 @@ def _fetch_url(url):
     url = url.rstrip("/")
     name = urllib.parse.unquote(urllib.parse.urlsplit(url).path.rpartition("/")[2])
     folder = fetching.cache_folder() / "urls" / hashlib.sha256(url.encode()).hexdigest()[:16]
-    if name.endswith((*_FILES, *_ARTIFACTS)):
+    if name.endswith((*FILES, *_ARTIFACTS)):
         digits = _DIGITS.search(name)
         return fetching.fetch(url, folder / name, digits and digits[1])
     _fetch_json(f"{url}/{DESCRIPTION}", folder / DESCRIPTION)
@@ -169,6 +169,12 @@ def _fetch_json(url, file):
             raise
 
 
+def _nearest(path):
+    """Offers the nearest name beside a path that is not there."""
+    names = os.listdir(path.parent) if path.parent.is_dir() else []
+    return f"{did_you_mean(path.name, names)} "
+
+
 def _only_model(name, rows):
     """Returns the one network that has weights of a name, those on this machine first."""
     rows = [row for row in rows if row["name"] == name]
@@ -178,12 +184,17 @@ def _only_model(name, rows):
             return models[0]
         if models:
             break
-    models = sorted(models or [row["model"] for row in rows])
-    if len(models) == 1:
-        return models[0]
+    named = sorted(models or [row["model"] for row in rows])
+    if len(named) == 1:
+        return named[0]
+    if not models:
+        raise WeightsNotFoundError(
+            f"No {name!r} weights are published, of {', '.join(named)} or any other network. "
+            f"Received: {name!r}"
+        )
     raise SmallBigError(
-        f"Several networks have weights {name!r}: name one as model, {', '.join(models)}. "
-        f"Received: {name!r} alone"
+        f"Several networks have weights {name!r}: name one as model (--model), "
+        f"{', '.join(named)}. Received: {name!r} alone"
     )
 
 

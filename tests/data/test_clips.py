@@ -193,7 +193,10 @@ def test_folder_of_frames_begins_at_its_lowest_number(first, tmp_path):
         ({"a": 1}, "A video must be a path .*Received: dict"),
         (np.zeros((4, 8, 8)), r"must be `\(frames, height, width, 3\)`. Received: shape=\(4, 8"),
         (np.zeros((0, 8, 8, 3), np.uint8), r"shape=\(0, 8, 8, 3\)"),
-        (np.full((4, 8, 8, 3), 0.5), "from 0 to 255, not normalised. Received: .* from 0.5 to 0.5"),
+        (
+            np.full((4, 8, 8, 3), 0.5),
+            "to 255. Multiply them by 255. Received: .* from 0.5 to 0.5",
+        ),
         (np.full((4, 8, 8, 3), -1.0), "from 0 to 255"),
         (np.full((4, 8, 8, 3), np.nan), "from 0 to 255"),
         (np.full((4, 8, 8, 3), "a"), "from 0 to 255"),
