@@ -236,7 +236,7 @@ def test_what_is_no_video(classifier):
 def test_parts_that_do_not_fit(classifier):
     model = classifier.model
     with pytest.raises(
-        SmallBigError, match=r"must take the clips, \(8, 32, 32, 3\): change.*\(4, 32, 32, 3\)"
+        SmallBigError, match=r"take the clips, \(8, 32, 32, 3\): change.*\(4, 32, 32, 3\)"
     ):
         VideoClassifier(model, CLIPS.replace(frames=8), NAMES)
     with pytest.raises(SmallBigError, match=r"\(7,\). Received: 6 names"):

@@ -5,6 +5,7 @@ import types
 
 import pytest
 
+from smallbig_keras import runs
 from smallbig_keras.training import callbacks
 from smallbig_keras.training.callbacks import Progress, duration
 
@@ -79,3 +80,12 @@ def test_a_terminal_is_not_redrawn_at_every_step(monkeypatch):
 )
 def test_duration(seconds, words):
     assert duration(seconds) == words
+
+
+def test_best_epoch_of_equal_accuracies_has_the_lowest_loss():
+    rows = [
+        {"epoch": epoch, "val_top1": top1, "val_loss": loss}
+        for epoch, (top1, loss) in enumerate([(0.5, 0.1), (1.0, 0.3), (1.0, 0.01), (1.0, 0.02)], 1)
+    ]
+    assert runs.best_row(rows)["epoch"] == 3
+    assert runs.best_row([]) is None
