@@ -8,7 +8,6 @@
 
 import dataclasses
 import functools
-import inspect
 import os
 import pathlib
 
@@ -18,9 +17,7 @@ from smallbig_keras import runs
 from smallbig_keras.data.clips import ClipConfig
 from smallbig_keras.errors import (
     AlreadyThereError,
-    OptionError,
     SmallBigError,
-    did_you_mean,
 )
 from smallbig_keras.files import make_folder, sha256
 from smallbig_keras.labels.predictions import decode_predictions, read_class_names
@@ -275,17 +272,10 @@ def load(
     """
     from smallbig_keras.export import open_artifact
     from smallbig_keras.export.formats import is_artifact
-    from smallbig_keras.models.factory import OPTIONS
     from smallbig_keras.weights.resolution import is_name, local_source
 
     if not isinstance(source, str | os.PathLike) or not os.fspath(source):
         raise SmallBigError(f"A source is a path, a name or a URL. Received: {source!r:.80}")
-    unknown = sorted(set(options) - set(OPTIONS))
-    if unknown:
-        hint = did_you_mean(unknown[0], (*inspect.signature(load).parameters, *OPTIONS))
-        raise OptionError(
-            f"A network has the options {', '.join(OPTIONS)}.{hint} Received: {', '.join(unknown)}"
-        )
     names = read_class_names(class_names)
     source = local_source(source)
     if is_artifact(source) and not is_name(source, weights_dir):

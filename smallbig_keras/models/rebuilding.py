@@ -7,13 +7,16 @@ numbers of a file, compared by names and shapes. Nothing that a file names is im
 import dataclasses
 import warnings
 
-from smallbig_keras.errors import OptionError, SmallBigError
+from smallbig_keras.errors import OptionError, SmallBigError, did_you_mean
 from smallbig_keras.models.description import is_same, read_activation, read_options
-from smallbig_keras.models.factory import make_spec
+from smallbig_keras.models.factory import OPTIONS, make_spec
 from smallbig_keras.models.registry import get_model_function, list_models, match_network
 from smallbig_keras.weights.description import Description
 from smallbig_keras.weights.fetching import WeightsError
 from smallbig_keras.weights.resolution import FILES, find_weights
+
+# Arguments of `load` beside the options.
+_OTHERS = ("model", "variant", "clips", "class_names", "classes", "weights_dir")
 
 
 def find_network(source, model=None, variant=None, classes=None, weights_dir=None, **options):
@@ -33,6 +36,12 @@ def find_network(source, model=None, variant=None, classes=None, weights_dir=Non
     Raises:
         SmallBigError: the weights are of another network, or nobody names it.
     """
+    unknown = sorted(set(options) - set(OPTIONS))
+    if unknown:
+        hint = did_you_mean(unknown[0], (*_OTHERS, *OPTIONS))
+        raise OptionError(
+            f"A network has the options {', '.join(OPTIONS)}.{hint} Received: {', '.join(unknown)}"
+        )
     path, description = known_network(source, model, weights_dir)
     if description is None:
         description = _of_weights(path, source, model, variant, options)
