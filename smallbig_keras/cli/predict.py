@@ -56,7 +56,7 @@ def check(given):
 
 def run(args):
     """Prints the best classes of each video; returns them by video."""
-    from smallbig_keras.data.decoding import BadVideoError
+    from smallbig_keras.data.video_file import BadVideoError
 
     classifier = load_classifier(args)
     results, errors = {}, []

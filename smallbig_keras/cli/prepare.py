@@ -108,7 +108,7 @@ def make_index(args):
 def make_shards(args):
     """Makes shards of a dataset and reports what they hold; returns the manifest."""
     from smallbig_keras.data import shards
-    from smallbig_keras.data.decoding import BadVideoError
+    from smallbig_keras.data.video_file import BadVideoError
 
     options = ShardOptions(args.dataset, args.content, args.short_side, args.quality, args.shard_mb)
     splits = _read_splits(args)

@@ -14,7 +14,6 @@ from .dataset import (
     load_clip as load_clip,
 )
 from .decoding import (
-    BadVideoError as BadVideoError,
     read_frames as read_frames,
 )
 from .index import (
@@ -35,6 +34,9 @@ from .sampling import (
     segment_clips as segment_clips,
     segment_train as segment_train,
 )
+from .scanning import (
+    FrameTimes as FrameTimes,
+)
 from .shards import (
     ShardOptions as ShardOptions,
     ShardSource as ShardSource,
@@ -46,4 +48,7 @@ from .sources import (
 )
 from .unreadable import (
     UnreadableVideos as UnreadableVideos,
+)
+from .video_file import (
+    BadVideoError as BadVideoError,
 )

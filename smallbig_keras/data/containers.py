@@ -1,60 +1,87 @@
-"""Signs in the bytes of a file: pictures, and sizes that RIFF (avi), Matroska and mp4 state."""
+"""Signs in the bytes of a file: its container, and a size that tells if it was cut off."""
 
-# Of a JPEG, with thumbnail and colour profile, that holds the marker of further pictures.
+import os
+
+# So much tells the container: five packets of a transport stream, of up to 204 bytes.
+HEAD = 4096
+NAMES = "mp4, mov, 3gp, webm, mkv, avi, wmv, flv, mpg, ts, mts, m2ts, ogv, mxf, gif"
+# FFmpeg's demuxers by the first bytes of a file.
+_SIGNATURES = {
+    b"\x1aE\xdf\xa3": "matroska",
+    b"FLV\x01": "flv",
+    b"0&\xb2u\x8ef\xcf\x11": "asf",
+    b"GIF8": "gif",
+    b"OggS": "ogg",
+    b"DKIF": "ivf",
+    b"\x06\x0e+4": "mxf",
+    b".RMF": "rm",
+    b"YUV4MPEG2 ": "yuv4mpegpipe",
+    b"\0\0\x01\xba": "mpeg",
+    b"\0\0\x01\xb3": "mpegvideo",
+    b"\xff\xd8\xff": "mjpeg",
+    b"\x89PNG\r\n\x1a\n": "apng",
+}
+_BOXES = (b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"free", b"skip", b"wide", b"pnot")
+_TRANSPORT_PACKETS = (188, 192, 204)
+# Pictures: BMP, both byte orders of TIFF, Photoshop, JPEG XL; and brands of such a file with boxes.
+_PICTURES = (b"BM", b"II*\0", b"MM\0*", b"8BPS", b"\xff\x0a", b"\0\0\0\x0cJXL ")
+_PICTURE_BRANDS = (b"heic", b"heix", b"mif1", b"avif", b"crx ")
+# A JPEG, with thumbnail and colour profile, that holds the mark of further pictures.
 _PREFACE = 1 << 18
-# JPEG, PNG, BMP and both byte orders of TIFF.
-_PICTURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\0", b"MM\0*")
-_MATROSKA = b"\x1aE\xdf\xa3"
+# Of the end of a file that was set aside for a download.
 _BLOCK = 4096
 
 
-def begins_like_picture(file):
-    """Tells if a file begins like a JPEG, PNG, BMP, WebP or TIFF picture, as films may, too."""
-    file.seek(0)
-    head = file.read(12)
-    return head.startswith(_PICTURES) or (head[:4] == b"RIFF" and head[8:] == b"WEBP")
+def container_format(head):
+    """Returns the name of FFmpeg's demuxer for a file of these first bytes, or None."""
+    if head[4:8] in _BOXES:
+        return "mov"
+    if head[:4] == b"RIFF" and head[8:11] == b"AVI":
+        return "avi"
+    for signature, name in _SIGNATURES.items():
+        if head.startswith(signature):
+            return name
+    for length in _TRANSPORT_PACKETS:
+        for start in range(min(length, len(head) - 4 * length)):
+            if head[start : start + 4 * length + 1 : length] == b"GGGGG":
+                return "mpegts"
+    return None
 
 
-def is_multi_picture(file):
-    """Tells if a file is a JPEG of several pictures, as telephones make, and no film of them."""
+def is_picture(file):
+    """Tells if a file is a picture that no film begins like."""
     file.seek(0)
     head = file.read(_PREFACE)
-    return head.startswith(_PICTURES[0]) and b"MPF\0" in head
+    # A JPEG of several pictures, as telephones make, is no film of them.
+    jpegs = head.startswith(b"\xff\xd8\xff") and b"MPF\0" in head
+    webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
+    boxes = head[4:8] == b"ftyp" and head[8:12] in _PICTURE_BRANDS
+    return jpegs or webp or boxes or head.startswith(_PICTURES)
 
 
-def is_matroska(file):
-    """Tells if a file is a webm or mkv, whose readers pass over damage without a word."""
+def is_cut(file, kind):
+    """Tells if a file ends before the size that its container states, or in zeros."""
+    end = file.seek(0, os.SEEK_END)
+    file.seek(max(0, end - _BLOCK))
+    if end > _BLOCK and file.read(_BLOCK) == bytes(_BLOCK):
+        return True
     file.seek(0)
-    return file.read(4) == _MATROSKA
+    head = file.read(HEAD)
+    if kind == "avi":
+        # A file written to a pipe states the largest number there is.
+        size = int.from_bytes(head[4:8], "little")
+        return size != 0xFFFFFFFF and size + 8 > end
+    return kind == "matroska" and _matroska_end(head) > end
 
 
-def ends_in_zeros(file):
-    """Tells if the last block of a file is zeros: space that was set aside and not filled."""
-    file.seek(max(0, file.seek(0, 2) - _BLOCK))
-    return file.read() == bytes(_BLOCK)
-
-
-def stated_bytes(file):
-    """Reads the size in bytes that a container states; 0 where it does not (TS, live webm)."""
-    file.seek(0)
-    head = file.read(_BLOCK)
-    if head[:4] == b"RIFF":
-        return 8 + int.from_bytes(head[4:8], "little")
-    if head[:4] == _MATROSKA:
-        return _matroska_bytes(head)
-    if head[4:8] == b"ftyp":
-        return _mp4_bytes(file)
-    return 0
-
-
-def _matroska_bytes(head):
-    """An EBML header, then one Segment: identifier, size, content."""
+def _matroska_end(head):
+    """An EBML header, then one Segment: identifier, size, content; 0 if it states no size."""
     size, start = _ebml_size(head, 4)
     segment = start + size
     if head[segment : segment + 4] != b"\x18S\x80g":
         return 0
     size, start = _ebml_size(head, segment + 4)
-    return start + size
+    return start + size if size else 0
 
 
 def _ebml_size(data, position):
@@ -66,19 +93,3 @@ def _ebml_size(data, position):
     value &= limit - 1
     # All ones: a live stream, of unknown size.
     return 0 if value == limit - 1 else value, position + length
-
-
-def _mp4_bytes(file):
-    """A row of boxes: size in 4 bytes, type in 4; size 1 means 8 more bytes of size, 0 the rest."""
-    end = file.seek(0, 2)
-    position = 0
-    while position + 8 <= end:
-        file.seek(position)
-        head = file.read(16)
-        length = int.from_bytes(head[:4], "big")
-        if length == 1:
-            length = int.from_bytes(head[8:16], "big")
-        if length < 8:
-            break
-        position += length
-    return position

@@ -214,7 +214,7 @@ def load_clip(
         return wanted
 
     transform = EvaluationTransform(clips, crops, normalize)
-    frames = tf.constant(read_video(as_video(video), choose))
+    frames = tf.constant(read_video(as_video(video), choose)[0])
     cut, _ = transform(frames, tf.constant(positions), label=None)
     return cut.numpy().reshape(-1, *clips.shape)
 

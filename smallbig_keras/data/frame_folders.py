@@ -7,7 +7,7 @@ import string
 import numpy as np
 import tensorflow as tf
 
-from smallbig_keras.data.decoding import BadVideoError, check_video_file
+from smallbig_keras.data.video_file import BadVideoError, check_video_file
 
 _PICTURE_NAME = re.compile(r"(.*?)([0-9]+)(\.(?:jpg|jpeg|png|webp|bmp))", re.IGNORECASE)
 _NUMBERED = "NUMBER.jpg"

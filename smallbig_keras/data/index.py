@@ -7,79 +7,93 @@ together with its index.
 import hashlib
 import json
 import os
-from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
-
-import cv2
-import numpy as np
+from typing import NamedTuple
 
 from smallbig_keras.data.annotations.video import as_videos
-from smallbig_keras.data.decoding import SHORT_WAY, BadVideoError, VideoReader
-from smallbig_keras.data.frame_folders import count_frames, read_frame_folder
+from smallbig_keras.data.decoding import read_with_times
+from smallbig_keras.data.frame_folders import count_frames as count_pictures, read_frame_folder
+from smallbig_keras.data.scanning import FrameTimes, scan
+from smallbig_keras.data.video_file import BadVideoError, VideoFile, check_video_file
 from smallbig_keras.errors import NotFoundError, ResourceError, SmallBigError
 from smallbig_keras.files import replace_file
 from smallbig_keras.machine import num_processors
 
-# Seeks that are tried in a video.
-_SEEKS = 8
-_KEYS = ("path", "bytes", "mtime", "num_frames", "width", "height", "exact_seek", "error")
+_KEYS = ("path", "bytes", "mtime", "digest", "num_frames", "width", "height", "times", "error")
 _BEGIN = b'{"path": '
+# Bytes of the beginning and of the end of a file that its digest is made of.
+_BLOCK = 4096
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """The result of decoding a video from its first frame to its last.
-
-    Two are equal if they say the same of the frames.
+    """What is known of a video that was read before.
 
     Args:
         num_frames: int. Frames that decoding gives, 0 if there is an error.
         width: int. Pixels, upright.
         height: int. Pixels, upright.
-        exact_seek: bool. True if seeking gave the same frames as decoding in order, at several
-            frames.
-        error: str or None. The reason why the video cannot be read.
-        bytes: int. Size of the file, by which the info of an older file of that name is known.
-            Defaults to `None`: there is no file, or it is a folder.
+        times: FrameTimes. Defaults to `None`, for a folder or where there is an error.
+        error: str. The reason why the video cannot be read. Defaults to `None`.
+        stamp: FileStamp. The file that it is about. Defaults to `None`, for a folder.
     """
 
     num_frames: int
     width: int
     height: int
-    exact_seek: bool
-    error: str | None
-    bytes: int | None = field(default=None, compare=False)
+    times: FrameTimes | None = None
+    error: str | None = None
+    stamp: tuple | None = field(default=None, compare=False)
+
+
+class FileStamp(NamedTuple):
+    """What tells a file from another one that takes its name: bytes, time, ends of the content."""
+
+    bytes: int
+    # Nanoseconds.
+    mtime: int
+    # Hash of the first and the last 4096 bytes.
+    digest: str
+
+
+def file_stamp(path):
+    """Returns the `FileStamp` of a file, None where there is none that can be read."""
+    try:
+        status = os.stat(check_video_file(path))
+        with open(path, "rb") as file:
+            content = file.read(_BLOCK)
+            file.seek(max(len(content), status.st_size - _BLOCK))
+            content += file.read(_BLOCK)
+    except (BadVideoError, OSError):
+        return None
+    digest = hashlib.blake2b(content, digest_size=8).hexdigest()
+    return FileStamp(status.st_size, status.st_mtime_ns, digest)
 
 
 def probe_video(video):
-    """Counts the frames of a video and tries if seeking finds them.
-
-    Frames are told apart by a hash of their pixels. Where too few of them differ from all others,
-    as in a still, nothing shows that seeking is exact, and it counts as not exact.
+    """Decodes a video from its first frame to its last, and finds any damage.
 
     Args:
-        video: str, path or bytes. The file, or its content.
+        video: str, path, bytes or binary file. The file, or its content.
 
     Returns:
-        `VideoInfo`. A file that `read_frames` would refuse has an `error` and no frames; none
-        is raised.
+        `VideoInfo`. A file with a frame that cannot be decoded has an `error` and no frames; none
+        is raised. Where frames come at other times than the packets say, they have no times.
     """
-    size = len(video) if isinstance(video, bytes) else file_bytes(video)
+    stamp = file_stamp(video) if isinstance(video, str | os.PathLike) else None
     try:
-        hashes = []
-        with VideoReader(video) as reader:
-            for _, frame in reader.walk():
-                height, width = frame.shape[:2]
-                hashes.append(_hash(frame))
-            count = reader.check_whole()
-        return VideoInfo(count, width, height, _seeks_exactly(video, hashes), None, size)
+        with VideoFile(video) as file:
+            times = scan(file)
+            met = [frame.pts for frame in file.frames()]
+            if met != times.unpack()[0].tolist():
+                times = FrameTimes(len(met))
+        (first,), _ = read_with_times(video, lambda _: [0], times)
+        width, height = first.shape[1::-1]
+        return VideoInfo(times.count, width, height, times, None, stamp)
     except BadVideoError as error:
-        return VideoInfo(0, 0, 0, False, str(error), size)
-    except (cv2.error, MemoryError) as error:
-        bad = BadVideoError.about(video, f"a file whose frames cannot be held ({error})")
-        return VideoInfo(0, 0, 0, False, str(bad), size)
+        return VideoInfo(0, 0, 0, None, str(error), stamp)
 
 
 def make_index(videos, path, workers=None, progress=None):
@@ -114,25 +128,25 @@ def make_index(videos, path, workers=None, progress=None):
             f"Received: {path}: {error.strerror}"
         ) from None
     with file:
-        entries = _read_entries(path)
+        infos = _read_infos(path)
         file.truncate(_whole_bytes(path))
     with path.open("ab") as file, ThreadPool(workers or num_processors()) as pool:
         stamps = dict(zip(videos, pool.imap(_stamp, videos.values(), 64), strict=True))
         todo = [
             (video, stamps[key])
             for key, video in videos.items()
-            if key not in entries or stamps[key] != _stamp_of(entries[key])
+            if key not in infos or stamps[key] != infos[key].stamp
         ]
-        for done, (key, entry) in enumerate(pool.imap_unordered(_examine, todo), start=1):
-            entries[key] = entry
-            file.write(_line(key, entry, path.parent))
+        for done, (key, info) in enumerate(pool.imap_unordered(_examine, todo), start=1):
+            infos[key] = info
+            file.write(_line(key, info, path.parent))
             file.flush()
             if progress:
                 progress(done, len(todo))
-    order = [*videos, *(key for key in entries if key not in videos)]
-    lines = b"".join(_line(key, entries[key], path.parent) for key in order)
+    order = [*videos, *(key for key in infos if key not in videos)]
+    lines = b"".join(_line(key, infos[key], path.parent) for key in order)
     replace_file(path, lambda file: file.write_bytes(lines))
-    return {key: _info(entries[key]) for key in videos}
+    return {key: infos[key] for key in videos}
 
 
 def read_index(path):
@@ -153,57 +167,42 @@ def read_index(path):
         raise NotFoundError(
             f"There is no such index. Make it: smallbig prepare index. Received: {path}"
         )
-    return {key: _info(entry) for key, entry in _read_entries(path).items()}
+    return _read_infos(path)
 
 
-def file_bytes(path):
-    """Returns the size of a file, or None where there is no file."""
-    try:
-        return os.stat(path).st_size
-    except (OSError, ValueError):
-        return None
-
-
-def _seeks_exactly(video, hashes):
-    times = Counter(hashes)
-    sought = range(SHORT_WAY + 1, len(hashes))
-    alone = [index for index in sought if times[hashes[index]] == 1]
-    if len(alone) < min(_SEEKS, len(sought)):
-        return False
-    if not alone:
-        return True
-    # The last frame is one of them: a wrong rate shows there most.
-    for position in np.unique(np.linspace(0, len(alone) - 1, _SEEKS).astype(int)):
-        index = alone[position]
-        try:
-            with VideoReader(video) as reader:
-                reader.seek(index)
-                found = [_hash(frame) for _, frame in reader.walk([index], index + 1)]
-        except BadVideoError:
-            return False
-        if found != [hashes[index]]:
-            return False
-    return True
-
-
-def _hash(frame):
-    return hashlib.blake2b(frame.tobytes(), digest_size=16).digest()
-
-
-def _read_entries(path):
-    entries = {}
+def _read_infos(path):
+    infos = {}
     lines = path.read_bytes()[: _whole_bytes(path)].splitlines()
     for number, line in enumerate(lines, start=1):
         try:
             entry = json.loads(line)
             key = os.path.normpath(os.path.join(path.parent, entry["path"]))
-            entries[key] = {name: entry[name] for name in _KEYS[1:]}
+            if "exact_seek" not in entry:
+                infos[key] = _from_entry(entry)
+            # Version 0.1.0 knew no times: its videos are decoded once more.
         except (ValueError, KeyError, TypeError):
             raise SmallBigError(
                 f"{path}, line {number}: a line of an index must be a JSON object of "
                 f"{', '.join(_KEYS)}. Received: {line[:200]!r}"
             ) from None
-    return entries
+    return infos
+
+
+def _from_entry(entry):
+    stamp = FileStamp(entry["bytes"], entry["mtime"], entry["digest"])
+    times = None if entry["times"] is None else FrameTimes.from_list(entry["times"])
+    size = entry["num_frames"], entry["width"], entry["height"]
+    return VideoInfo(*size, times, entry["error"], None if stamp.mtime is None else stamp)
+
+
+def _line(key, info, folder):
+    name = key.removeprefix(os.path.join(folder, "")).replace(os.sep, "/")
+    stamp = info.stamp or FileStamp(None, None, None)
+    times = info.times and info.times.to_list()
+    size = info.num_frames, info.width, info.height
+    entry = dict(zip(_KEYS, (name, *stamp, *size, times, info.error), strict=True))
+    # Escapes keep names that are not UTF-8.
+    return json.dumps(entry, ensure_ascii=True).encode() + b"\n"
 
 
 def _whole_bytes(path):
@@ -216,43 +215,28 @@ def _whole_bytes(path):
     return end
 
 
-def _line(key, entry, folder):
-    name = key.removeprefix(os.path.join(folder, ""))
-    entry = {"path": name.replace(os.sep, "/"), **entry}
-    # Escapes keep names that are not UTF-8.
-    return json.dumps(entry, ensure_ascii=True).encode() + b"\n"
-
-
-def _info(entry):
-    return VideoInfo(**{name: value for name, value in entry.items() if name != "mtime"})
-
-
-def _stamp_of(entry):
-    return entry["bytes"], entry["mtime"]
-
-
 def _stamp(video):
-    """Returns size and time: other ones mean another file, or other names in a folder."""
+    """Returns what tells that a file changed, or the names in a folder."""
+    if video.template is None:
+        return file_stamp(video.path)
     try:
-        status = os.stat(video.path)
+        return FileStamp(None, os.stat(video.path).st_mtime_ns, None)
     except (OSError, ValueError):
-        return None, None
-    return None if video.template is not None else status.st_size, status.st_mtime_ns
+        return None
 
 
 def _examine(work):
-    video, (size, time) = work
+    video, stamp = work
     info = probe_video(video.path) if video.template is None else _probe_folder(video)
-    entry = {**asdict(info), "bytes": size, "mtime": time}
-    return os.path.abspath(video.path), {name: entry[name] for name in _KEYS[1:]}
+    return os.path.abspath(video.path), replace(info, stamp=stamp)
 
 
 def _probe_folder(video):
     """Counts the frames of a folder and reads the first one."""
     try:
-        count = count_frames(video.path, video.template)
+        count = count_pictures(video.path, video.template)
         first = read_frame_folder(video.path, video.template, lambda _: [0], count)
     except BadVideoError as error:
-        return VideoInfo(0, 0, 0, False, str(error))
+        return VideoInfo(0, 0, 0, error=str(error))
     _, height, width, _ = first.shape
-    return VideoInfo(count, width, height, True, None)
+    return VideoInfo(count, width, height)

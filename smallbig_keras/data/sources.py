@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from smallbig_keras.data.annotations.video import as_videos, warn
-from smallbig_keras.data.decoding import BadVideoError, check_video_file, read_frames
+from smallbig_keras.data.decoding import read_with_times
 from smallbig_keras.data.frame_folders import (
     count_frames,
     frame_file,
@@ -17,8 +17,9 @@ from smallbig_keras.data.frame_folders import (
     read_images,
     read_picture_folder,
 )
-from smallbig_keras.data.index import VideoInfo, file_bytes
+from smallbig_keras.data.index import VideoInfo, file_stamp
 from smallbig_keras.data.sampling import frames_to_read
+from smallbig_keras.data.video_file import BadVideoError, check_video_file
 
 _MAX_REPLACEMENTS = 10
 
@@ -32,16 +33,15 @@ class VideoSource:
     Args:
         videos: list of `Video` or of paths of files; a path is a video without a label, whose id
             is the name of the file.
-        infos: dict. `VideoInfo` by path, from `read_index`: it spares the decoding of frames
-            that are not sampled, and an unreadable file is not opened again. The info of a file
-            that has another size by now is not used, with an `AnnotationWarning`. Defaults to
-            `None`.
+        infos: dict. `VideoInfo` by path, from `read_index`: it spares the reading of all packets,
+            and an unreadable file is not opened again. The info of a file that changed since is
+            not used, with an `AnnotationWarning`. Defaults to `None`.
     """
 
     def __init__(self, videos, infos=None):
         self.videos = as_videos(videos)
         self._infos = {os.path.abspath(path): info for path, info in (infos or {}).items()}
-        self._counted = {}
+        self._learned = {}
         self._warned = False
 
     def __len__(self):
@@ -70,27 +70,28 @@ class VideoSource:
 
     def info_of(self, video):
         """Returns the `VideoInfo` of the file that is there now, or None if there is none."""
-        path, size = os.path.abspath(video.path), file_bytes(video.path)
-        info, counted = self._infos.get(path), self._counted.get(path)
-        # No size: nothing cheap tells if the frames of a folder are still the same.
-        if info is not None and info.bytes is not None:
-            if info.bytes == size:
-                return info
-            if not self._warned:
-                self._warned = True
-                warn(
-                    "Videos that changed since they were indexed are read as if they were not; "
-                    "`smallbig prepare index` brings the index up to date. "
-                    f"Received: {video.path!r}"
-                )
-        return counted if counted is not None and counted.bytes == size else None
+        path = os.path.abspath(video.path)
+        info, learned = self._infos.get(path), self._learned.get(path)
+        # Nothing cheap tells if the frames of a folder are still the same.
+        if video.template is not None or not (info or learned):
+            return None
+        stamp = file_stamp(path)
+        if info is not None and info.stamp == stamp:
+            return info
+        if info is not None and not self._warned:
+            self._warned = True
+            warn(
+                "Videos that changed since they were indexed are read as if they were not; "
+                "`smallbig prepare index` brings the index up to date. "
+                f"Received: {video.path!r}"
+            )
+        return learned if learned is not None and learned.stamp == stamp else None
 
-    def learn(self, video, num_frames, frames):
-        """Notes the number of frames of a file: later epochs need not decode it to its end."""
+    def learn(self, video, times, frames):
+        """Notes the times of the frames of a file: later epochs need not read all its packets."""
         height, width = frames.shape[1:3]
-        size = file_bytes(video.path)
-        info = VideoInfo(num_frames, width, height, False, None, size)
-        self._counted[os.path.abspath(video.path)] = info
+        info = VideoInfo(times.count, width, height, times, stamp=file_stamp(video.path))
+        self._learned[os.path.abspath(video.path)] = info
 
     def clips(self, epoch, sampler, unreadable, num_parallel_calls):
         """Makes the clips of one epoch: in training in random order, else in that of the list.
@@ -155,22 +156,24 @@ def list_digest(source):
 
 
 def read_video(video, sampler, info=None):
-    """Reads the frames that a sampler chooses from a `Video`, bytes, or an array of frames."""
+    """Reads the frames that a sampler chooses from a `Video`, bytes, or an array of frames.
+
+    Returns:
+        `(frames, times)`, the `FrameTimes` of a file, else None.
+    """
     if isinstance(video, np.ndarray):
-        return video[sampler(len(video))]
+        return video[sampler(len(video))], None
     if isinstance(video, bytes):
-        return read_frames(video, sampler)
+        return read_with_times(video, sampler)
     # The number of frames in annotations counts for folders only: that of a file is the one that
     # decoding gives.
     if video.template is not None:
-        return read_frame_folder(video.path, video.template, sampler, video.num_frames)
+        return read_frame_folder(video.path, video.template, sampler, video.num_frames), None
     if os.path.isdir(video.path):
-        return read_picture_folder(video.path, sampler)
-    if info is None:
-        return read_frames(video.path, sampler)
-    if info.error is not None:
+        return read_picture_folder(video.path, sampler), None
+    if info is not None and info.error is not None:
         raise BadVideoError(info.error)
-    return read_frames(video.path, sampler, info.num_frames, info.exact_seek)
+    return read_with_times(video.path, sampler, info and info.times)
 
 
 class _Reader:
@@ -201,20 +204,19 @@ class _Reader:
         """Returns `(frames, frame_positions, label, good)`, by the policy for unreadable videos."""
         choice = np.random.default_rng((self.sampler.seed, int(epoch), int(index), 1))
         video = self.videos[index]
-        frame_positions, count = self.no_positions, 0
+        frame_positions = self.no_positions
 
         def sample(num_frames):
-            nonlocal frame_positions, count
+            nonlocal frame_positions
             wanted, frame_positions = frames_to_read(self.sampler(num_frames, epoch, index))
-            count = num_frames
             return wanted
 
         for _ in range(_MAX_REPLACEMENTS):
             try:
                 info = self.source.info_of(video)
-                frames = read_video(video, sample, info)
-                if info is None and video.template is None:
-                    self.source.learn(video, count, frames)
+                frames, times = read_video(video, sample, info)
+                if info is None and times is not None:
+                    self.source.learn(video, times, frames)
                 return frames, frame_positions, _label(video), np.True_
             except BadVideoError as error:
                 self.unreadable.add(video.path, str(error))

@@ -2,7 +2,7 @@
 
 import threading
 
-from smallbig_keras.data.decoding import BadVideoError
+from smallbig_keras.data.video_file import BadVideoError
 from smallbig_keras.errors import SmallBigError, did_you_mean
 
 _POLICIES = ("replace", "skip", "raise")

@@ -236,7 +236,7 @@ def encode_clip(video, clips, quality=95):
     if not 1 <= quality <= 100:
         raise SmallBigError(f"`quality` must be from 1 to 100. Received: {quality=}")
     sampler = clips.sampler()
-    clip = read_video(as_video(video), lambda count: sampler(count)[0])
+    clip, _ = read_video(as_video(video), lambda count: sampler(count)[0])
     files = np.empty((1, len(clip)), object)
     for i, frame in enumerate(clip):
         options = [cv2.IMWRITE_JPEG_QUALITY, quality]

@@ -2,14 +2,15 @@
 
 An example is a `tf.train.Example` of the features `id`, `label` (left out where there is none),
 `num_frames`, `width`, `height`, and either `frames`, every frame as a JPEG file, or `video`, the
-file as it was, with `exact_seek`.
+file as it was, with the `times` of its frames.
 """
 
-import cv2
+import json
+
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from smallbig_keras.data.decoding import BadVideoError, VideoReader, check_video_file, read_frames
+from smallbig_keras.data.decoding import iterate_frames, read_frames
 from smallbig_keras.data.frame_folders import (
     count_frames,
     decode_images,
@@ -18,6 +19,8 @@ from smallbig_keras.data.frame_folders import (
     read_frame_folder,
 )
 from smallbig_keras.data.index import probe_video
+from smallbig_keras.data.scanning import FrameTimes
+from smallbig_keras.data.video_file import BadVideoError, check_video_file
 
 
 def make_example(video, info, content, short_side, quality):
@@ -32,7 +35,7 @@ def make_example(video, info, content, short_side, quality):
             raise BadVideoError(info.error)
         with open(check_video_file(video.path), "rb") as file:
             features["video"] = [file.read()]
-        features["exact_seek"] = [int(info.exact_seek)]
+        features["times"] = [json.dumps(info.times.to_list()).encode()]
         count, width, height = info.num_frames, info.width, info.height
     else:
         frames = _file_frames if video.template is None else _folder_frames
@@ -59,8 +62,8 @@ def check_example(example, name, label, content):
         if (found, labels) != (name, [label] * (label is not None)):
             return f"the video {found!r} in place of {name!r}, or another label"
         if content == "video":
-            exact_seek = bool(feature["exact_seek"].int64_list.value[0])
-            read_frames(values[0], lambda _: [0, count - 1], count, exact_seek)
+            times = FrameTimes.from_list(json.loads(feature["times"].bytes_list.value[0]))
+            read_frames(values[0], lambda _: [0, count - 1], times)
         elif len(values) != count:
             return f"{len(values)} frames, not {count}"
         else:
@@ -80,7 +83,7 @@ def parse_example(example, content):
         content: tf.io.RaggedFeature(tf.string),
         "label": tf.io.FixedLenFeature((), tf.int64, -1),
         "num_frames": tf.io.FixedLenFeature((), tf.int64, 0),
-        "exact_seek": tf.io.FixedLenFeature((), tf.int64, 0),
+        "times": tf.io.FixedLenFeature((), tf.string, ""),
     }
     parsed = tf.io.parse_single_example(example, features)
     return {
@@ -88,7 +91,7 @@ def parse_example(example, content):
         "contents": parsed[content],
         "label": tf.cast(parsed["label"], tf.int32),
         "num_frames": parsed["num_frames"],
-        "exact_seek": tf.cast(parsed["exact_seek"], tf.bool),
+        "times": parsed["times"],
     }
 
 
@@ -100,14 +103,8 @@ def _feature(values):
 
 def _file_frames(video, short_side, quality):
     """Yields `(jpeg, (height, width))` of a file; one frame at a time is in memory."""
-    try:
-        with VideoReader(video.path) as reader:
-            for _, frame in reader.walk():
-                yield _encode(_resize(frame, short_side), quality)
-            reader.check_whole()
-    except (cv2.error, MemoryError) as error:
-        received = f"a file whose frames cannot be held ({error})"
-        raise BadVideoError.about(video.path, received) from None
+    for frame in iterate_frames(video.path):
+        yield _encode(_resize(frame, short_side), quality)
 
 
 def _folder_frames(video, short_side, quality):
@@ -126,7 +123,7 @@ def _folder_frames(video, short_side, quality):
         if resized is frame and jpeg.startswith(b"\xff\xd8\xff"):
             yield jpeg, frame.shape[:2]
         else:
-            yield _encode(cv2.cvtColor(resized, cv2.COLOR_RGB2BGR), quality)
+            yield _encode(resized, quality)
 
 
 def _folder_frame(video, count, *indices):
@@ -140,9 +137,9 @@ def _resize(frame, short_side):
     if not 0 < short_side < short:
         return frame
     size = (short_side * width // short, short_side * height // short)
-    return cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+    resized = tf.image.resize(frame, size[::-1], antialias=True)
+    return tf.cast(tf.round(resized), tf.uint8).numpy()
 
 
 def _encode(frame, quality):
-    jpeg = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-    return jpeg.tobytes(), frame.shape[:2]
+    return tf.io.encode_jpeg(frame, quality=quality).numpy(), frame.shape[:2]

@@ -1,13 +1,17 @@
 """Clips from TFRecord shards."""
 
+import json
+
 import numpy as np
 import tensorflow as tf
 
-from smallbig_keras.data.decoding import BadVideoError, read_frames
+from smallbig_keras.data.decoding import read_frames
 from smallbig_keras.data.frame_folders import decode_images, graph_reason, try_images
 from smallbig_keras.data.sampling import frames_to_read
+from smallbig_keras.data.scanning import FrameTimes
 from smallbig_keras.data.shards.examples import parse_example
 from smallbig_keras.data.shards.manifest import join, read_manifest
+from smallbig_keras.data.video_file import BadVideoError
 from smallbig_keras.errors import SmallBigError, did_you_mean
 
 # In training, videos come from this many shards in turn, and are shuffled in windows of this many
@@ -160,7 +164,7 @@ class _Reader:
                 lambda: tf.numpy_function(self._refuse_frames, refused, tf.uint8, stateful=False),
             )
         else:
-            names = ("index", "contents", "wanted", "num_frames", "exact_seek")
+            names = ("index", "contents", "wanted", "times")
             inputs = [video[name] for name in names]
             frames = tf.numpy_function(self._read, inputs, tf.uint8, stateful=False)
         frames = tf.ensure_shape(frames, (None, None, None, 3))
@@ -188,9 +192,10 @@ class _Reader:
             f"Received: {file!r}: example {index - first} cannot be read: {reason}"
         )
 
-    def _read(self, index, contents, wanted, num_frames, exact_seek):
+    def _read(self, index, contents, wanted, times):
         try:
-            return read_frames(contents[0], lambda _: wanted, int(num_frames), bool(exact_seek))
+            times = FrameTimes.from_list(json.loads(times.item()))
+            return read_frames(contents[0], lambda _: wanted, times)
         except BadVideoError as error:
             return self._refuse(index, error)
 

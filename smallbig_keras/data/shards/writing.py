@@ -14,11 +14,11 @@ import numpy as np
 import tensorflow as tf
 
 from smallbig_keras.data.annotations.video import as_videos
-from smallbig_keras.data.decoding import BadVideoError
 from smallbig_keras.data.frame_folders import graph_reason
 from smallbig_keras.data.shards.examples import make_example
 from smallbig_keras.data.shards.manifest import MANIFEST, read_manifest
 from smallbig_keras.data.sources import VideoSource
+from smallbig_keras.data.video_file import BadVideoError
 from smallbig_keras.errors import ResourceError, SmallBigError
 from smallbig_keras.files import folder_lock, make_folder, replace_file, sha256
 from smallbig_keras.machine import num_processors

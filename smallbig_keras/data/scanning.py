@@ -1,0 +1,174 @@
+"""When each frame of a video is shown, read from its packets without decoding them."""
+
+import base64
+import zlib
+from dataclasses import dataclass
+
+import av
+import numpy as np
+
+from smallbig_keras.data.video_file import reason_of
+from smallbig_keras.errors import SmallBigError
+
+# Containers whose times are guessed, and guessed otherwise after a seek.
+_GUESSED = ("mpeg", "mpegvideo", "yuv4mpegpipe")
+# Codecs whose packets in avi tell their times although frames are reordered.
+_AVI_CODECS = ("mpeg4",)
+# Space between two packets of a Matroska file in which a hole is looked for, and the zeros of one.
+_SPACE, _HOLE = 1 << 14, bytes(1 << 12)
+# Frames of a file, ten hours of them: nothing that is read may ask for more memory.
+_MOST = 1 << 20
+# Seconds by which a track may end before the length that a file states.
+_SLACK = 0.5
+
+
+@dataclass(frozen=True)
+class FrameTimes:
+    """The frames of a video file, in the order in which they are shown.
+
+    Args:
+        count: int. Number of frames.
+        times: bytes. When they are shown, in units of the stream, packed. Empty if frames cannot
+            be found by their times and are counted from the first one on.
+        keys: bytes. The times of key frames, from which decoding can begin, packed.
+    """
+
+    count: int
+    times: bytes = b""
+    keys: bytes = b""
+
+    @classmethod
+    def of(cls, times, keys):
+        """Makes it of times and times of key frames, both sorted."""
+        return cls(len(times), _pack(times), _pack(keys))
+
+    def unpack(self):
+        """Returns the times and those of key frames, two int64 arrays."""
+        return _unpack(self.times), _unpack(self.keys)
+
+    def to_list(self):
+        """Returns a list that JSON can hold."""
+        return [self.count, *(base64.b64encode(b).decode() for b in (self.times, self.keys))]
+
+    @classmethod
+    def from_list(cls, values):
+        """Makes it of a list that `to_list` gave."""
+        try:
+            count, *packed = values
+            made = cls(int(count), *(base64.b64decode(text, validate=True) for text in packed))
+            good = made.count > 0 and (not made.times or len(made.unpack()[0]) == made.count)
+        except (TypeError, ValueError, zlib.error):
+            good = False
+        if not good:
+            raise SmallBigError(f"Not the times of frames. Received: {values!r:.200}")
+        return made
+
+
+def _pack(numbers):
+    # Steps, which are few different ones: about 50 bytes for a file, up to 2 a frame where the
+    # rate varies.
+    return zlib.compress(np.diff(numbers, prepend=0).astype("<i8").tobytes(), 9)
+
+
+def _unpack(packed):
+    steps = zlib.decompressobj().decompress(packed, 8 * _MOST)
+    return np.cumsum(np.frombuffer(steps, "<i8"))
+
+
+def scan(file):
+    """Reads the times of the frames of an open `VideoFile`.
+
+    Raises:
+        BadVideoError: there is no frame, or the file is cut off or has lost a part.
+    """
+    entries = [(e.timestamp, e.pos + e.size, e.size) for e in file.stream.index_entries]
+    packets, others = _read_packets(file)
+    _check_whole(file, entries, packets, others)
+    shown = [time for time, *_, hidden in packets if not hidden]
+    if not shown:
+        raise file.bad(f"a file without a frame, {file}")
+    if _can_seek(file, packets, shown):
+        keys = [time for time, _, key, _ in packets if key]
+        return FrameTimes.of(sorted(shown), sorted(keys))
+    return count_frames(file)
+
+
+def count_frames(file):
+    """Decodes all frames of an open `VideoFile`, for those that have no times of their own."""
+    return FrameTimes(sum(1 for _ in file.frames()))
+
+
+def _read_packets(file):
+    """Returns `(time, decoding time, key, hidden)` of packets, and the last time of other streams.
+
+    The demuxer of Matroska passes over what it cannot read: the space between packets is looked
+    through for holes.
+    """
+    stream = file.stream
+    matroska, vp8 = file.format == "matroska", file.codec == "vp8"
+    packets, spaces, others, end = [], [], 0.0, None
+    try:
+        for packet in file.container.demux(*(() if matroska else (stream,))):
+            size = packet.size
+            if not size:
+                continue
+            if matroska:
+                if end is not None and packet.pos - end > _SPACE:
+                    spaces.append((end, packet.pos))
+                end = packet.pos + size
+                if packet.stream_index != stream.index:
+                    others = max(others, float((packet.pts or 0) * packet.time_base))
+                    continue
+            # VP8 has packets of its own for pictures that are not shown.
+            hidden = packet.is_discard or (vp8 and not bytes(packet)[0] & 16)
+            packets.append((packet.pts, packet.dts, packet.is_keyframe, hidden))
+    except av.FFmpegError as error:
+        raise file.bad(
+            f"a damaged file, {file}: it breaks off after {len(packets)} frames "
+            f"({reason_of(error)})"
+        ) from None
+    for start, end in spaces:
+        file.file.seek(start)
+        if _HOLE in file.file.read(end - start):
+            raise file.bad(f"a damaged file, {file}: a hole of zeros from byte {start} on")
+    return packets, others
+
+
+def _check_whole(file, entries, packets, others):
+    """Refuses a file that is cut off or has lost a part, by what it says of itself."""
+    found = f"a truncated file, {file}: {len(packets)} frames in {file.size} bytes"
+    index_end = max((end for _, end, _ in entries), default=0)
+    if index_end > file.size:
+        raise file.bad(f"{found}, where its index goes to byte {index_end}")
+    times = {time for time, *_ in packets}
+    if file.format == "matroska":
+        # Its index has key frames only. Their times may be rounded.
+        lost = sum(not times & {time - 1, time, time + 1} for time, *_ in entries)
+    else:
+        listed = sum(size > 0 for *_, size in entries)
+        lost = listed - len(packets) if file.format in ("mov", "avi") else 0
+    if lost > 0:
+        raise file.bad(f"{found}, where its index lists {lost} more")
+    if not file.is_cut or not packets:
+        return
+    if file.format == "avi" and len(packets) < file.stream.frames:
+        raise file.bad(f"{found}, of {file.stream.frames}")
+    last = float(max(times - {None}, default=0) * file.stream.time_base)
+    stated = (file.container.duration or 0) / av.time_base
+    # Sound may go on where there are no pictures.
+    if file.format == "matroska" and max(last, others - _SLACK) + _SLACK < stated:
+        if last + _SLACK > others:
+            raise file.bad(f"{found}, to {last:.2f} of {stated:.2f} s")
+
+
+def _can_seek(file, packets, shown):
+    """Tells if frames can be found by their times: each has one that is surely its own."""
+    if file.format in _GUESSED or None in shown:
+        return False
+    context = file.stream.codec_context
+    if file.format == "avi" and context.has_b_frames and file.codec not in _AVI_CODECS:
+        return False
+    # Decoding begins with a key frame and goes on as time does.
+    decoded = [time for _, time, *_ in packets if time is not None]
+    ordered = np.all(np.diff(decoded) > 0)
+    return bool(packets[0][2] and ordered and len(set(shown)) == len(shown))

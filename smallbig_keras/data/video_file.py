@@ -1,0 +1,200 @@
+"""An open video: checked before it is opened, by which demuxer, and the stream that is taken."""
+
+import io
+import os
+import stat
+
+import av
+
+from smallbig_keras.data.containers import HEAD, NAMES, container_format, is_cut, is_picture
+from smallbig_keras.errors import SmallBigError
+
+# Pixels of a frame: a file of a few bytes may ask for any number.
+_MAX_PIXELS = 1 << 28
+# Nothing but the file itself is opened, whatever it names.
+_OPTIONS = {"protocol_whitelist": "file", "enable_drefs": "0"}
+
+
+class BadVideoError(SmallBigError):
+    """A file that does not give the frames of a video."""
+
+    @classmethod
+    def about(cls, video, received):
+        """Returns the error for a video, see `VideoFile`, with the reason `received`."""
+        return cls(
+            "A video must be a regular file with frames that can be decoded. "
+            f"Received: {_name(video)}: {received}"
+        )
+
+
+def _name(video):
+    if isinstance(video, bytes):
+        return f"{len(video)} bytes in memory"
+    if not isinstance(video, str | os.PathLike):
+        video = getattr(video, "name", None) or f"a {type(video).__name__}"
+        return str(video)
+    return repr(os.path.abspath(video))
+
+
+def check_video_file(path):
+    """Returns the absolute path of a file that can be opened as a video without harm."""
+    # Opening a FIFO waits for ever, and a name that is not UTF-8 cannot be printed or stored.
+    try:
+        path = os.path.abspath(os.fspath(path))
+        path.encode("utf-8")
+        status = os.stat(path)
+    except UnicodeEncodeError:
+        raise BadVideoError.about(path, "a name that is not UTF-8") from None
+    except (OSError, ValueError) as error:
+        raise BadVideoError.about(path, getattr(error, "strerror", None) or error) from None
+    if not stat.S_ISREG(status.st_mode):
+        raise BadVideoError.about(path, "not a regular file")
+    if status.st_size == 0:
+        raise BadVideoError.about(path, "an empty file")
+    return path
+
+
+class VideoFile:
+    """An open video, a context manager.
+
+    Only containers that are known by their first bytes are opened, each by its own demuxer: a text
+    that begins like a playlist would make FFmpeg open the files that it names.
+
+    Args:
+        video: str, path, bytes or binary file. A binary file must be seekable; it is read from
+            its beginning and stays open.
+
+    Attributes:
+        file: binary file. The bytes.
+        size: int. Their number.
+        format: str. FFmpeg's name of the container.
+        container: `av.container.InputContainer`.
+        stream: `av.VideoStream`. The best one; it is decoded by one thread.
+        shape: pair of ints. Width and height of its frames as the file states them.
+
+    Raises:
+        BadVideoError: the file cannot be opened without harm, is no video, or has no stream of
+            pictures for which there is a decoder.
+    """
+
+    def __init__(self, video):
+        self.video = video
+        self.container = None
+        if isinstance(video, str | os.PathLike):
+            self.video = check_video_file(video)
+            try:
+                self.file = open(self.video, "rb")
+            except OSError as error:
+                raise self.bad(error.strerror) from None
+        else:
+            self.file = io.BytesIO(video) if isinstance(video, bytes) else video
+        try:
+            self.size = self.file.seek(0, os.SEEK_END)
+            self.format = self._find_format()
+            self.rewind()
+        except BaseException:
+            self.close()
+            raise
+
+    def _find_format(self):
+        self.file.seek(0)
+        head = self.file.read(HEAD)
+        if is_picture(self.file):
+            raise self.bad("a picture")
+        name = container_format(head)
+        if name is None:
+            begin = f"it begins with {head[:12]!r}, like none of {NAMES}" if head else "it is empty"
+            raise self.bad(f"a file that is not a video: {begin}")
+        return name
+
+    def rewind(self):
+        """Opens the container, or opens it once more to read it from its beginning."""
+        self._close_container()
+        self.file.seek(0)
+        # The prefix keeps a colon in a name from naming a protocol.
+        source = f"file:{self.video}" if isinstance(self.video, str) else self.file
+        try:
+            self.container = av.open(source, format=self.format, options=_OPTIONS)
+        except (av.FFmpegError, ValueError, OSError) as error:
+            reason = f"not a whole file ({reason_of(error)})"
+            raise self.bad(f"a file that is not a video: {self.format}, {reason}") from None
+        self.stream = self.container.streams.best("video")
+        self._check_stream()
+        context = self.stream.codec_context
+        self.shape = context.width, context.height
+        # Many files are read at once, a thread each. Threads for frames would hold frames back.
+        context.thread_type, context.thread_count = "SLICE", 1
+        # A decoder may look at `skip_frame` once, now, and must not skip any.
+        try:
+            context.open(strict=False)
+        except (av.FFmpegError, ValueError) as error:
+            raise self.bad(f"{self}: no decoder ({reason_of(error)})") from None
+
+    def _check_stream(self):
+        stream = self.stream
+        if stream is None or stream.disposition & av.stream.Disposition.attached_pic:
+            kinds = ", ".join(sorted({s.type for s in self.container.streams})) or "nothing"
+            raise self.bad(
+                f"a file that is not a video: {self.format} without a stream of pictures, "
+                f"with {kinds}"
+            )
+        if stream.codec_context is None:
+            raise self.bad(f"{self.format}: pictures of a codec for which there is no decoder")
+        width, height = stream.codec_context.width, stream.codec_context.height
+        if width * height > _MAX_PIXELS:
+            raise self.bad(f"{self}: frames of {width}x{height} pixels")
+
+    def __str__(self):
+        return f"{self.format} of {self.codec}"
+
+    @property
+    def codec(self):
+        """str. Name of the codec."""
+        return self.stream.codec_context.name
+
+    @property
+    def is_cut(self):
+        """bool. True if the file ends before the size that it states, or in zeros."""
+        return is_cut(self.file, self.format)
+
+    def frames(self):
+        """Yields all frames, `av.VideoFrame`, from the first one on; there is at least one."""
+        self.rewind()
+        count = 0
+        try:
+            for frame in self.container.decode(self.stream):
+                if frame.is_corrupt:
+                    raise self.bad(f"a damaged file, {self}: frame {count} is damaged")
+                yield frame
+                count += 1
+        except av.FFmpegError as error:
+            raise self.bad(
+                f"a damaged file, {self}: frame {count} cannot be decoded ({reason_of(error)})"
+            ) from None
+        if not count:
+            raise self.bad(f"a file without a frame that can be decoded, {self}")
+
+    def bad(self, received):
+        """Returns the `BadVideoError` for this video."""
+        return BadVideoError.about(self.video, received)
+
+    def close(self):
+        """Closes what was opened here."""
+        self._close_container()
+        if self.file is not self.video:
+            self.file.close()
+
+    def _close_container(self):
+        if self.container is not None:
+            self.container.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def reason_of(error):
+    """Returns the words of an error of FFmpeg."""
+    return getattr(error, "strerror", None) or str(error)
