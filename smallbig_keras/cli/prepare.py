@@ -92,8 +92,7 @@ def make_index(args):
         frames = [info.num_frames for info in good]
         print(
             f"{len(good)} good: {sum(frames)} frames, {min(frames)} / "
-            f"{statistics.median(frames):g} / {max(frames)} a video (least, median, most), "
-            f"{sum(info.exact_seek for info in good)} with exact seeks"
+            f"{statistics.median(frames):g} / {max(frames)} a video (least, median, most)"
         )
     report = path.with_suffix(".bad.txt")
     report.unlink(missing_ok=True)
@@ -229,7 +228,7 @@ def _command(documentation, options, function):
 
 COMMANDS = {
     "index": _command(
-        "Reads every video once: frames, size, whether seeks are exact, errors.",
+        "Decodes every video once: frames and their times, size, errors.",
         SplitOptions,
         make_index,
     ),

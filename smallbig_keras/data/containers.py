@@ -49,14 +49,15 @@ def container_format(head):
 
 
 def is_picture(file):
-    """Tells if a file is a picture that no film begins like."""
+    """Tells if a file is a picture; a film in the same format, but for JPEG, is known."""
     file.seek(0)
     head = file.read(_PREFACE)
     # A JPEG of several pictures, as telephones make, is no film of them.
     jpegs = head.startswith(b"\xff\xd8\xff") and b"MPF\0" in head
     webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
+    png = head.startswith(b"\x89PNG") and b"acTL" not in head
     boxes = head[4:8] == b"ftyp" and head[8:12] in _PICTURE_BRANDS
-    return jpegs or webp or boxes or head.startswith(_PICTURES)
+    return jpegs or webp or png or boxes or head.startswith(_PICTURES)
 
 
 def is_cut(file, kind):

@@ -4,11 +4,13 @@ from collections import defaultdict
 
 import av
 import numpy as np
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import Interpolation, VideoReformatter
 
 from smallbig_keras.data.scanning import count_frames, scan
 from smallbig_keras.data.video_file import VideoFile
 
+# FFmpeg's own conversion for pictures of 8 bits; it makes those of more bits exact.
+_CONVERSION = Interpolation.BILINEAR | Interpolation.FULL_CHR_H_INT
 # Frames that are decoded on the way to the next wanted one, before a seek costs less.
 _SHORT_WAY = 12
 
@@ -190,6 +192,22 @@ class _Frames:
 
 def to_rgb(frame, reformatter, width, height):
     """Returns a decoded frame as an upright uint8 array `(height, width, 3)`."""
-    picture = reformatter.reformat(frame, width, height, "rgb24", threads=1).to_ndarray()
+    plain = _without_fields(frame) if frame.interlaced_frame else frame
+    picture = reformatter.reformat(
+        plain, width, height, "rgb24", interpolation=_CONVERSION, threads=1
+    ).to_ndarray()
     turns = round(frame.rotation / 90)
     return np.rot90(picture, turns) if turns else picture
+
+
+def _without_fields(frame):
+    """Returns a copy of an interlaced frame that is converted as a whole, as `ffmpeg` does."""
+    plain = av.VideoFrame(frame.width, frame.height, frame.format.name)
+    plain.colorspace, plain.color_range = frame.colorspace, frame.color_range
+    for source, target in zip(frame.planes, plain.planes, strict=True):
+        rows = np.zeros((target.height, target.line_size), np.uint8)
+        width = min(source.line_size, target.line_size)
+        content = np.frombuffer(source, np.uint8).reshape(-1, source.line_size)
+        rows[:, :width] = content[: target.height, :width]
+        target.update(rows)
+    return plain

@@ -14,11 +14,11 @@ from smallbig_keras.errors import SmallBigError
 _GUESSED = ("mpeg", "mpegvideo", "yuv4mpegpipe")
 # Codecs whose packets in avi tell their times although frames are reordered.
 _AVI_CODECS = ("mpeg4",)
-# Space between two packets of a Matroska file in which a hole is looked for, and the zeros of one.
-_SPACE, _HOLE = 1 << 14, bytes(1 << 12)
+# The zeros that make a hole between two packets of a Matroska file.
+_HOLE = bytes(4096)
 # Frames of a file, ten hours of them: nothing that is read may ask for more memory.
 _MOST = 1 << 20
-# Seconds by which a track may end before the length that a file states.
+# Seconds by which sound goes on where pictures have ended.
 _SLACK = 0.5
 
 
@@ -85,6 +85,8 @@ def scan(file):
     packets, others = _read_packets(file)
     _check_whole(file, entries, packets, others)
     shown = [time for time, *_, hidden in packets if not hidden]
+    if file.format == "mjpeg" and len(shown) == 1:
+        raise file.bad("a picture")
     if not shown:
         raise file.bad(f"a file without a frame, {file}")
     if _can_seek(file, packets, shown):
@@ -113,7 +115,7 @@ def _read_packets(file):
             if not size:
                 continue
             if matroska:
-                if end is not None and packet.pos - end > _SPACE:
+                if end is not None and packet.pos - end > len(_HOLE):
                     spaces.append((end, packet.pos))
                 end = packet.pos + size
                 if packet.stream_index != stream.index:
@@ -127,6 +129,8 @@ def _read_packets(file):
             f"a damaged file, {file}: it breaks off after {len(packets)} frames "
             f"({reason_of(error)})"
         ) from None
+    if matroska and end is not None and file.size - end > len(_HOLE):
+        spaces.append((end, file.size))
     for start, end in spaces:
         file.file.seek(start)
         if _HOLE in file.file.read(end - start):
@@ -153,12 +157,12 @@ def _check_whole(file, entries, packets, others):
         return
     if file.format == "avi" and len(packets) < file.stream.frames:
         raise file.bad(f"{found}, of {file.stream.frames}")
-    last = float(max(times - {None}, default=0) * file.stream.time_base)
+    # Where other streams go on, the pictures may have ended.
+    times = np.sort([float(time * file.stream.time_base) for time in times - {None}] or [0])
+    last, step = times[-1], np.median(np.diff(times)) if len(times) > 1 else 0
     stated = (file.container.duration or 0) / av.time_base
-    # Sound may go on where there are no pictures.
-    if file.format == "matroska" and max(last, others - _SLACK) + _SLACK < stated:
-        if last + _SLACK > others:
-            raise file.bad(f"{found}, to {last:.2f} of {stated:.2f} s")
+    if file.format == "matroska" and stated - last > 2 * step and others - last < _SLACK:
+        raise file.bad(f"{found}, to {last:.2f} of {stated:.2f} s")
 
 
 def _can_seek(file, packets, shown):

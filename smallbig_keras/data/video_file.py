@@ -103,7 +103,7 @@ class VideoFile:
             raise self.bad("a picture")
         name = container_format(head)
         if name is None:
-            begin = f"it begins with {head[:12]!r}, like none of {NAMES}" if head else "it is empty"
+            begin = f"it begins like none of {NAMES}" if head else "it is empty"
             raise self.bad(f"a file that is not a video: {begin}")
         return name
 
@@ -118,8 +118,7 @@ class VideoFile:
         except (av.FFmpegError, ValueError, OSError) as error:
             reason = f"not a whole file ({reason_of(error)})"
             raise self.bad(f"a file that is not a video: {self.format}, {reason}") from None
-        self.stream = self.container.streams.best("video")
-        self._check_stream()
+        self.stream = self._best_stream()
         context = self.stream.codec_context
         self.shape = context.width, context.height
         # Many files are read at once, a thread each. Threads for frames would hold frames back.
@@ -130,19 +129,29 @@ class VideoFile:
         except (av.FFmpegError, ValueError) as error:
             raise self.bad(f"{self}: no decoder ({reason_of(error)})") from None
 
-    def _check_stream(self):
-        stream = self.stream
-        if stream is None or stream.disposition & av.stream.Disposition.attached_pic:
-            kinds = ", ".join(sorted({s.type for s in self.container.streams})) or "nothing"
+    def _best_stream(self):
+        """Returns the stream with the largest frames, of equal ones the best by FFmpeg's rule."""
+        streams = self.container.streams
+        best, cover = streams.best("video"), av.stream.Disposition.attached_pic
+        films = [s for s in streams.video if not s.disposition & cover]
+        if not films:
+            kinds = ", ".join(sorted({s.type for s in streams})) or "nothing"
             raise self.bad(
                 f"a file that is not a video: {self.format} without a stream of pictures, "
                 f"with {kinds}"
             )
-        if stream.codec_context is None:
-            raise self.bad(f"{self.format}: pictures of a codec for which there is no decoder")
-        width, height = stream.codec_context.width, stream.codec_context.height
-        if width * height > _MAX_PIXELS:
-            raise self.bad(f"{self}: frames of {width}x{height} pixels")
+        films = [s for s in films if s.codec_context is not None]
+        if not films:
+            raise self.bad(f"{self.format} of a codec for which there is no decoder")
+
+        def area(stream):
+            return stream.codec_context.width * stream.codec_context.height
+
+        stream = max(films, key=lambda s: (area(s), s.index == best.index))
+        if area(stream) > _MAX_PIXELS:
+            context = stream.codec_context
+            raise self.bad(f"{self.format}: frames of {context.width}x{context.height} pixels")
+        return stream
 
     def __str__(self):
         return f"{self.format} of {self.codec}"
@@ -162,11 +171,15 @@ class VideoFile:
         self.rewind()
         count = 0
         try:
-            for frame in self.container.decode(self.stream):
-                if frame.is_corrupt:
-                    raise self.bad(f"a damaged file, {self}: frame {count} is damaged")
-                yield frame
-                count += 1
+            for packet in self.container.demux(self.stream):
+                # A part of a broadcast begins with packets that need earlier ones.
+                bad = packet.is_corrupt and count > 0
+                for frame in packet.decode():
+                    bad |= frame.is_corrupt
+                    yield frame
+                    count += 1
+                if bad:
+                    raise self.bad(f"a damaged file, {self}: damaged near frame {count}")
         except av.FFmpegError as error:
             raise self.bad(
                 f"a damaged file, {self}: frame {count} cannot be decoded ({reason_of(error)})"

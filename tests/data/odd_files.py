@@ -6,15 +6,18 @@ good clips, for training and for validation.
 """
 
 import os
+import pathlib
 import shutil
 
 import av
 import cv2
 import numpy as np
 
+from tests.data.kinds import KINDS
 from tests.data.videos import picture, write_frames, write_video
 
 GOOD = 24
+CASES = pathlib.Path(__file__).parent / "cases"
 TEMPLATE = "img_{:05d}.jpg"
 
 
@@ -43,6 +46,25 @@ def _sound(path):
         sound.rate = 8000
         output.mux(stream.encode(sound))
         output.mux(stream.encode())
+
+
+def _case(name):
+    return lambda path: shutil.copy(CASES / name, path)
+
+
+def _case_of(kind):
+    def make(path):
+        write_video(path.with_suffix(pathlib.Path(kind).suffix), 12, **KINDS[kind]).rename(path)
+
+    return make
+
+
+def _playlist(path):
+    path.write_text(f"ffconcat version 1.0\nfile '{path.parents[2] / 'good.webm'}'\n")
+
+
+def _unknown_codec(content):
+    return content.replace(b"avc1", b"zzzz").replace(b"avcC", b"zzzC")
 
 
 def _not_utf8(path):
@@ -102,8 +124,13 @@ FILES = {
     "empty file": ("empty.mp4", _bytes(b"")),
     "web page named .mp4": ("page.mp4", _bytes(b"<html>404 Not Found</html>" * 99)),
     "random bytes": ("noise.mp4", _bytes(np.random.default_rng(0).bytes(9999))),
+    "playlist named .mp4": ("playlist.mp4", _playlist),
     "JPEG named .mp4": ("picture.mp4", _bytes(_encoded(".jpg"))),
     "sound without pictures": ("sound.mkv", _sound),
+    "mp4 of a codec without a decoder": (
+        "codec.mp4",
+        _changed(_unknown_codec, 12, codec="libx264"),
+    ),
     "mp4 cut off before its index": ("index.mp4", _changed(lambda b: b[:-900], codec="libx264")),
     "mp4 cut off in the middle": ("cut.mp4", _changed(lambda b: b[: len(b) * 7 // 10], **_FAST)),
     "webm cut off in the middle": ("cut.webm", _changed(lambda b: b[: len(b) * 7 // 10])),
@@ -125,6 +152,15 @@ FILES = {
         _video(12, codec="libx264", size=(95, 63), pix_fmt="yuv444p"),
     ),
     "10 bits a colour": ("ten.mp4", _video(12, codec="libx264", pix_fmt="yuv420p10le")),
+    "AV1": ("av1.mp4", _video(12, **KINDS["av1.mp4"])),
+    "HEVC of 10 bits, as phones film": ("hevc.mov", _video(12, **KINDS["hevc_10_bit.mp4"])),
+    "interlaced h264": ("interlaced.mp4", _case("interlaced.mp4")),
+    "transport stream of a camera": ("camera.MTS", _case_of("h264.m2ts")),
+    "animated GIF": ("film.gif", _video(12, **KINDS["film.gif"])),
+    "sound longer than the pictures": ("sound.webm", _case("long_audio.webm")),
+    "pause of a second, as in recordings of browsers": ("pause.webm", _case("pause.webm")),
+    "avi written to a pipe": ("piped.avi", _case("piped.avi")),
+    "mp4 with an edit list and a box after its end": ("box.mp4", _case("free_box_at_end.mp4")),
     "turned by the container": ("turned.mp4", _changed(_turned, 12, codec="libx264")),
     "variable rate": (
         "rate.webm",

@@ -8,9 +8,9 @@ from smallbig_keras.data import (
     Video,
     clip_dataset,
     load_clip,
-    read_frames,
     sources,
 )
+from smallbig_keras.data.decoding import read_with_times
 from smallbig_keras.labels import preprocess_input
 from tests.data.streams import assert_same, stream
 from tests.data.test_batch_augmentation import needs_keras_layers
@@ -116,10 +116,10 @@ def test_crops_are_left_centre_right(videos):
 def test_a_video_is_read_once_for_all_views(videos, monkeypatch):
     calls = []
 
-    def count(path, sampler, *info):
-        return read_frames(path, lambda n: calls.append(sampler(n)) or calls[-1], *info)
+    def count(path, sampler, *times):
+        return read_with_times(path, lambda n: calls.append(sampler(n)) or calls[-1], *times)
 
-    monkeypatch.setattr(sources, "read_frames", count)
+    monkeypatch.setattr(sources, "read_with_times", count)
     stream(videos[:3], frames=4, training=False, views=(6, 3))
     assert len(calls) == 3
     for wanted in calls:

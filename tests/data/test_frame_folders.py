@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smallbig_keras.data.decoding import BadVideoError
+from smallbig_keras.data import BadVideoError
 from smallbig_keras.data.frame_folders import (
     count_frames,
     decode_images,

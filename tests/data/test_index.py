@@ -16,6 +16,8 @@ from smallbig_keras.data import (
     make_index,
     read_index,
 )
+from smallbig_keras.data.decoding import read_with_times
+from smallbig_keras.data.index import file_stamp
 from tests.data.videos import HEIGHT, WIDTH, write_frames, write_video
 
 TEMPLATE = "img_{:05d}.jpg"
@@ -77,11 +79,15 @@ def test_lines(root, videos, tmp_path):
     expected += [str(tmp_path / "bad.mp4"), "fifo.mp4", "missing.mp4", "caf\udce9.mp4"]
     assert [line["path"] for line in lines] == [*expected, "frames", "empty"]
     for line, count in zip(lines[:5], (23, 20, 24, 21, 22), strict=True):
-        status = (root / line.pop("path")).stat()
+        file = root / line.pop("path")
+        status = file.stat()
         assert line == {
             **{"bytes": status.st_size, "mtime": status.st_mtime_ns, "num_frames": count},
-            **{"width": WIDTH, "height": HEIGHT, "exact_seek": True, "error": None},
+            **{"width": WIDTH, "height": HEIGHT, "error": None},
+            "digest": file_stamp(file).digest,
+            "times": read_with_times(file, lambda _: [0])[1].to_list(),
         }
+        assert len(line["times"][1]) < 60
     reasons = ["not a video", "not a regular file", "No such file", "not UTF-8", None, "no frame"]
     for line, reason in zip(lines[5:], reasons, strict=True):
         assert (reason in line["error"]) if reason else line["error"] is None
@@ -122,6 +128,45 @@ def test_changed_files_are_decoded_again(root, videos, probed, monkeypatch):
     probed.clear()
     make_index([Video(video.id + ".mp4", 0, video.id) for video in videos], "index.jsonl")
     assert probed == []
+
+
+@pytest.mark.parametrize("change", ["time", "head", "tail", "size"])
+def test_a_file_that_changed_in_any_way(root, videos, change):
+    """Of the same size and time it differs at its ends, of the same content by its time."""
+    infos = make_index(videos, root / "index.jsonl")
+    path = Path(videos[0].path)
+    before, data = path.stat(), bytearray(path.read_bytes())
+    if change == "size":
+        data += b"free"
+    elif change != "time":
+        data[{"head": 9, "tail": -9}[change]] ^= 1
+    path.write_bytes(data)
+    if change != "time":
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    source = VideoSource(videos, infos)
+    with pytest.warns(AnnotationWarning, match="Videos that changed since they were indexed"):
+        assert source.info_of(videos[0]) is None
+    assert source.info_of(videos[1]) == infos[videos[1].path]
+    if change == "tail":
+        # The frames are the same, the stamp is not.
+        assert (
+            make_index(videos, root / "index.jsonl")[videos[0].path].stamp
+            != infos[videos[0].path].stamp
+        )
+
+
+def test_an_index_of_version_0_1_0_is_made_again(root, videos, probed):
+    path = root / "index.jsonl"
+    make_index(videos, path)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines:
+        del line["times"], line["digest"]
+        line["exact_seek"] = True
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert read_index(path) == {}
+    probed.clear()
+    assert len(make_index(videos, path)) == len(probed) == 5
+    assert len(read_index(path)) == 5
 
 
 def test_the_info_of_another_file_is_not_used(root, videos):

@@ -17,8 +17,8 @@ from smallbig_keras.data import (
     make_index,
     make_shards,
     probe_video,
-    read_frames,
 )
+from smallbig_keras.data.decoding import read_frames, read_with_times
 from smallbig_keras.data.sampling import frames_to_read
 from smallbig_keras.errors import SmallBigError
 from tests.data.streams import assert_same, stream
@@ -105,17 +105,17 @@ def test_index_and_shards_of_paths(videos, tmp_path):
     assert source.ids == ["0.webm", "1.webm", "2.webm", "3.webm"] and not source.has_labels
 
 
-def test_a_file_is_decoded_to_its_end_once(tmp_path, monkeypatch):
+def test_a_file_is_scanned_once(tmp_path, monkeypatch):
     """Later epochs give what they would without the first; a file that changed begins anew."""
     path = write_video(tmp_path / "a.webm", 60)
     videos = [Video(str(path), 0, "a")]
     asked = []
 
-    def spy(video, sampler, num_frames=None, exact_seek=False):
-        asked.append(num_frames)
-        return read_frames(video, sampler, num_frames, exact_seek)
+    def spy(video, sampler, times=None):
+        asked.append(times and times.count)
+        return read_with_times(video, sampler, times)
 
-    monkeypatch.setattr("smallbig_keras.data.sources.read_frames", spy)
+    monkeypatch.setattr("smallbig_keras.data.sources.read_with_times", spy)
     options = dict(training=True, batch_size=1, size=48, sampling="dense", stride=2)
     source = VideoSource(videos)
     first, second = read(source, epochs=2, **options)
@@ -130,7 +130,7 @@ def test_probed_videos_give_the_same_clips(videos, tmp_path):
     (tmp_path / "bad.webm").write_bytes(b"bad")
     bad = Video(str(tmp_path / "bad.webm"), 9, "bad")
     infos = {video.path: probe_video(video.path) for video in (*videos, bad)}
-    assert all(infos[video.path].exact_seek for video in videos)
+    assert all(infos[video.path].times for video in videos)
     for options in (dict(sampling="dense", stride=2), dict(views=(3, 3))):
         expected = read(videos, **options)
         assert_same(expected, read(VideoSource(videos, infos), **options))

@@ -194,7 +194,7 @@ class _Reader:
 
     def _read(self, index, contents, wanted, times):
         try:
-            times = FrameTimes.from_list(json.loads(times.item()))
+            times = FrameTimes.from_list(json.loads(times))
             return read_frames(contents[0], lambda _: wanted, times)
         except BadVideoError as error:
             return self._refuse(index, error)
