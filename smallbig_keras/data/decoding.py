@@ -4,13 +4,14 @@ from collections import defaultdict
 
 import av
 import numpy as np
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.reformatter import VideoReformatter
 
 from smallbig_keras.data.scanning import count_frames, scan
 from smallbig_keras.data.video_file import VideoFile
 
-# FFmpeg's own conversion for pictures of 8 bits; it makes those of more bits exact.
-_CONVERSION = Interpolation.BILINEAR | Interpolation.FULL_CHR_H_INT
+# SWS_BILINEAR and SWS_FULL_CHR_H_INT: FFmpeg's own conversion for pictures of 8 bits, exact for
+# those of more bits.
+_CONVERSION = 2 | 0x2000
 # Frames that are decoded on the way to the next wanted one, before a seek costs less.
 _SHORT_WAY = 12
 

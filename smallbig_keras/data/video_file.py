@@ -2,9 +2,11 @@
 
 import io
 import os
+import re
 import stat
 
 import av
+import av.logging
 
 from smallbig_keras.data.containers import HEAD, NAMES, container_format, is_cut, is_picture
 from smallbig_keras.errors import SmallBigError
@@ -142,7 +144,7 @@ class VideoFile:
             )
         films = [s for s in films if s.codec_context is not None]
         if not films:
-            raise self.bad(f"{self.format} of a codec for which there is no decoder")
+            raise self.bad(f"{self.format} without a decoder for its codec, {self._codec_name()}")
 
         def area(stream):
             return stream.codec_context.width * stream.codec_context.height
@@ -152,6 +154,16 @@ class VideoFile:
             context = stream.codec_context
             raise self.bad(f"{self.format}: frames of {context.width}x{context.height} pixels")
         return stream
+
+    def _codec_name(self):
+        """Returns the name of a codec that has no decoder: FFmpeg has it in a text alone."""
+        level = av.logging.get_level()
+        av.logging.set_level(av.logging.INFO)
+        try:
+            text = self.container.dumps_format()
+        finally:
+            av.logging.set_level(level)
+        return ", ".join(re.findall(r"Video: ([^,\n]*)", text))
 
     def __str__(self):
         return f"{self.format} of {self.codec}"

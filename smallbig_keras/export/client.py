@@ -9,6 +9,7 @@ import urllib.parse
 import urllib.request
 
 import numpy as np
+import tensorflow as tf
 
 from smallbig_keras.data.inputs import as_video
 from smallbig_keras.data.sources import read_video
@@ -231,17 +232,13 @@ def encode_clip(video, clips, quality=95):
         SmallBigError: `quality` is out of range.
         BadVideoError: the file is no video that can be decoded.
     """
-    import cv2
-
     if not 1 <= quality <= 100:
         raise SmallBigError(f"`quality` must be from 1 to 100. Received: {quality=}")
     sampler = clips.sampler()
     clip, _ = read_video(as_video(video), lambda count: sampler(count)[0])
     files = np.empty((1, len(clip)), object)
     for i, frame in enumerate(clip):
-        options = [cv2.IMWRITE_JPEG_QUALITY, quality]
-        _, file = cv2.imencode(".jpg", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), options)
-        files[0, i] = file.tobytes()
+        files[0, i] = tf.io.encode_jpeg(frame, quality=quality).numpy()
     return files
 
 

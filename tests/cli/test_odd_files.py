@@ -26,7 +26,7 @@ def reasons(printed, root):
     found = {}
     for line in lines:
         name = re.match(r"'.*?/odd/([^/']+)", line)[1]
-        found[name] = re.sub(r"(?<![\w-])\d+(\.\d+)?", "N", line.rpartition("': ")[2])
+        found[name] = re.sub(r"(?<![\w-])\d+(\.\d+)?\b", "N", line.rpartition("': ")[2])
     return found
 
 

@@ -1,6 +1,7 @@
 """The frames that a sampler chooses, whatever the codec and the container."""
 
 import os
+import pathlib
 
 import av
 import numpy as np
@@ -39,6 +40,16 @@ def test_frames_are_exact(tmp_path, name):
                 video = (path, path.read_bytes(), file)[subset % 3]
                 frames, found = read_with_times(video, lambda _, w=wanted: w, known)
             assert np.array_equal(frames, whole[wanted]) and found == times
+
+
+def test_the_table_of_the_documentation():
+    text = (pathlib.Path(__file__).parents[2] / "docs" / "videos.md").read_text(encoding="utf-8")
+    rows = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")][2:]
+    tables = {suffix.strip(): row[1:] for row in rows for suffix in row[0].split(",")}
+    for name in KINDS:
+        stem, suffix = name.split(".")
+        cell = tables[suffix][0 if name in BY_TIME else 1]
+        assert stem.split("_")[0] in cell, name
 
 
 @pytest.mark.parametrize("name", ["h264.mp4", "h264_variable_rate.mp4", "vp9.webm", "mpeg2.mpg"])

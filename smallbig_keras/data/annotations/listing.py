@@ -16,7 +16,7 @@ from smallbig_keras.errors import SmallBigError, did_you_mean
 
 VIDEO_SUFFIXES = (
     *(".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".flv", ".wmv", ".ts"),
-    *(".3gp", ".ogv", ".gif"),
+    *(".mts", ".m2ts", ".vob", ".3gp", ".3g2", ".f4v", ".mxf", ".ogv", ".gif"),
 )
 # Something-Something V1; TSM; TSN, mmaction2 and the SmallBigNet authors' scripts; their defaults.
 FRAME_TEMPLATES = (
