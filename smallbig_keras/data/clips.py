@@ -39,7 +39,8 @@ class ClipConfig:
             `(0.485, 0.456, 0.406)`.
         std: three floats above 0. Standard deviation of them. Defaults to
             `(0.229, 0.224, 0.225)`.
-        interpolation: str. How a frame is resized: `"bilinear"`. Defaults to `"bilinear"`.
+        interpolation: str. How a frame is resized: `"bilinear"`, which averages where it shrinks,
+            as Pillow and torchvision do. Defaults to `"bilinear"`.
 
     Raises:
         SmallBigError: a value is outside those above, or the crop does not fit the short side.

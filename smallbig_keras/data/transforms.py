@@ -93,16 +93,27 @@ class EvaluationTransform:
         return tf.reshape(views, (clips * self.crops, *self.clips.shape)), label
 
 
-def short_side_resize(clip, size, antialias=False):
+def resize(frames, height, width):
+    """Resizes frames `(frames, height, width, 3)` by the one rule of `ClipConfig.interpolation`.
+
+    Bilinear between the pixels where it enlarges; where it shrinks, also the mean of all pixels
+    that one of the result covers, as Pillow does: without that, stripes become others.
+    """
+    size, given = (height, width), tf.shape(frames)
+    # The two are equal where nothing shrinks, but averaging takes four times as long.
+    return tf.cond(
+        (height < given[1]) | (width < given[2]),
+        lambda: tf.image.resize(frames, size, antialias=True),
+        lambda: tf.image.resize(frames, size),
+    )
+
+
+def short_side_resize(clip, size):
     """Resizes the shorter side to `size` pixels, the longer one rounded down, to float32."""
-    # Bilinear. OpenCV does not average over the source pixels of a target pixel, Pillow does
-    # (`antialias`).
     height, width = tf.shape(clip)[1], tf.shape(clip)[2]
     short = tf.minimum(height, width)
     size = tf.cast(size, tf.int32)
-    return tf.image.resize(
-        clip, (size * height // short, size * width // short), antialias=antialias
-    )
+    return resize(clip, size * height // short, size * width // short)
 
 
 def random_crop(clip, size, seed, low, high):
@@ -122,7 +133,7 @@ def random_crop(clip, size, seed, low, high):
     offset = tf.random.stateless_uniform((2,), keys[1]) * tf.cast(room + 1, tf.float32)
     top, left = tf.unstack(tf.minimum(tf.cast(offset, tf.int32), room))
     window = clip[:, top : top + side, left : left + side]
-    return tf.image.resize(window, (size, size))
+    return resize(window, size, size)
 
 
 def centre_crop(clip, size):
@@ -148,7 +159,7 @@ def multi_scale_crop(clip, size, seed, scales=(1, 0.875, 0.75, 0.66)):
     """Takes a rectangle of random size at one of 13 points, resized to a square of `size`."""
     # TSN's crop (Wang et al., ECCV 2016), with which the authors' code trains: height and width
     # are the shorter side times two neighbours in `scales`, or `size` where that is less than 3
-    # pixels off. It is resized as Pillow does, averaging where it shrinks.
+    # pixels off.
     clip = tf.convert_to_tensor(clip)
     keys = tf.random.split(seed, 2)
     room = tf.shape(clip)[1:3]
@@ -162,7 +173,7 @@ def multi_scale_crop(clip, size, seed, scales=(1, 0.875, 0.75, 0.66)):
     height, width = tf.unstack(tf.gather(sides, _choice(pairs, keys[0])))
     top, left = tf.unstack((room - (height, width)) // 4 * _choice(_CORNERS, keys[1]))
     window = clip[:, top : top + height, left : left + width]
-    return tf.image.resize(window, (size, size), antialias=True)
+    return resize(window, size, size)
 
 
 def horizontal_flip(clip, label, seed, label_map=None):

@@ -166,9 +166,7 @@ def test_sound_with_a_cover_picture(tmp_path):
 def test_codec_without_a_decoder(tmp_path):
     path = write_video(tmp_path / "odd.mp4", 12, codec="libx264")
     path.write_bytes(path.read_bytes().replace(b"avc1", b"zzzz").replace(b"avcC", b"zzzC"))
-    with pytest.raises(
-        BadVideoError, match=r"odd.mp4': mov without a decoder for its codec, none \(zzzz"
-    ):
+    with pytest.raises(BadVideoError, match=r"mov without a decoder for its codec, none \(zzzz"):
         read(path, [0])
 
 

@@ -16,13 +16,13 @@ def clip(height=30, width=41, frames=2):
 
 
 def bilinear(values, length, axis):
-    """Half-pixel centres, edges repeated."""
-    source = values.shape[axis]
-    place = np.clip((np.arange(length) + 0.5) * source / length - 0.5, 0, source - 1)
-    low = np.floor(place).astype(int)
-    weight = (place - low).reshape([-1 if i == axis else 1 for i in range(values.ndim)])
-    high = np.minimum(low + 1, source - 1)
-    return values.take(low, axis) * (1 - weight) + values.take(high, axis) * weight
+    """A triangle over the neighbours, or over the pixels that one covers; its part in the frame."""
+    scale = values.shape[axis] / length
+    centres = (np.arange(length)[:, None] + 0.5) * scale
+    distance = np.abs(np.arange(values.shape[axis]) + 0.5 - centres)
+    weights = np.maximum(0, 1 - distance / max(1, scale))
+    weights /= weights.sum(1, keepdims=True)
+    return np.moveaxis(np.tensordot(weights, values, (1, axis)), 0, axis)
 
 
 @pytest.mark.parametrize(
@@ -35,14 +35,6 @@ def test_short_side_resize(height, width, size, shape):
     assert resized.shape == (2, *shape, 3) and resized.dtype == np.float32
     expected = bilinear(bilinear(source.astype(float), shape[0], 1), shape[1], 2)
     np.testing.assert_allclose(resized, expected, atol=2e-3)
-
-
-def test_antialias_averages():
-    stripes = np.zeros((1, 32, 32, 3), np.uint8)
-    stripes[:, :, ::4] = 200
-    smooth = transforms.short_side_resize(stripes, 8, antialias=True).numpy()
-    assert np.abs(smooth[:, :, 1:-1] - 50).max() < 1
-    assert np.abs(transforms.short_side_resize(stripes, 8).numpy() - 50).max() > 40
 
 
 def test_random_crop_draws_every_place():
@@ -76,8 +68,10 @@ def test_random_crop_draws_every_short_side(height, width):
         for ramp, extent in ((middle[:, 0, 0], height), (middle[0, :, 1], width)):
             step = (ramp[-1] - ramp[0]) / (len(ramp) - 1)
             start = ramp[0] + 0.5 - 5.5 * step
-            assert -1e-3 < start and start + 40 * step < extent + 1e-3
-            sides.add(round(step * 40, 2))
+            # Means of pixels: a ramp is straight within a part of one.
+            assert -0.1 < start and start + 40 * step < extent + 0.1
+            assert abs(step * 40 - round(step * 40)) < 0.1
+            sides.add(round(step * 40))
     assert sides == {np.floor(40 * 100 / short + 0.5) for short in range(50, 65)}
 
 

@@ -22,6 +22,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from smallbig_keras import data, decode_predictions
 from smallbig_keras.cli import main
+from smallbig_keras.data.transforms import resize
 from smallbig_keras.errors import ResourceError, SmallBigError
 from smallbig_keras.export import (
     GrpcClient,
@@ -109,7 +110,7 @@ def test_only_jpeg_is_between_the_client_and_keras(small_model, clients, video):
     frames = data.read_frames(video, lambda count: data.segment_centre(count, FRAMES))
     images = np.stack(decoded)[..., ::-1]
     assert np.abs(images.astype(int) - frames).mean() < 3
-    images = np.rint(tf.image.resize(images, (36, 54)).numpy()[None, :, 2:34, 11:43])
+    images = np.rint(resize(images, 36, 54).numpy()[None, :, 2:34, 11:43])
     scores = artifacts.scoring_model(small_model, CLIPS).predict(images, verbose=0)
     for client in clients:
         answer = client.predict("jpeg", {"frames": files})

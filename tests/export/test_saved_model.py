@@ -14,6 +14,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 import smallbig_keras
+from smallbig_keras.data.transforms import resize
 from smallbig_keras.export import to_saved_model
 from tests.export.conftest import NAMES, SHAPE
 
@@ -111,7 +112,7 @@ def test_jpeg_request_without_this_package(folder, small_model, jpegs):
     )
     assert result.returncode == 0, result.stderr
     label, scores = json.loads(result.stdout.splitlines()[-1])
-    resized = np.rint(tf.image.resize(images, (36, 45)).numpy())
+    resized = np.rint(resize(images, 36, 45).numpy())
     expected = probabilities(small_model, resized[None, :, 2:34, 6:38])
     np.testing.assert_allclose(scores, expected, atol=1e-5)
     assert label == NAMES[expected.argmax()]

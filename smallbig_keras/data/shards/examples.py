@@ -20,6 +20,7 @@ from smallbig_keras.data.frame_folders import (
 )
 from smallbig_keras.data.index import probe_video
 from smallbig_keras.data.scanning import FrameTimes
+from smallbig_keras.data.transforms import resize, to_uint8
 from smallbig_keras.data.video_file import BadVideoError, check_video_file
 
 
@@ -137,8 +138,7 @@ def _resize(frame, short_side):
     if not 0 < short_side < short:
         return frame
     size = (short_side * width // short, short_side * height // short)
-    resized = tf.image.resize(frame, size[::-1], antialias=True)
-    return tf.cast(tf.round(resized), tf.uint8).numpy()
+    return to_uint8(resize(frame[None], *size[::-1]))[0].numpy()
 
 
 def _encode(frame, quality):
