@@ -3,11 +3,32 @@
 import keras
 import tensorflow as tf
 
+from smallbig_keras.data.transforms import normalize
 from smallbig_keras.errors import MissingPackageError
 from smallbig_keras.models.registry import get_model_function
 from smallbig_keras.optimizers import SGDWithL2
 from smallbig_keras.weights.description import training_clips
 from smallbig_keras.weights.loading import load_weights
+
+
+class ClipTrainer(keras.Model):
+    """A network that takes clips as they leave the loader, uint8, and normalises them itself.
+
+    A device is sent a quarter of the bytes so. It has the layers of a network, given by `inputs`
+    and `outputs`, and with them their weights and the form of their checkpoints.
+    """
+
+    clips = None
+
+    def train_step(self, data):
+        return super().train_step(self._normalized(data))
+
+    def test_step(self, data):
+        return super().test_step(self._normalized(data))
+
+    def _normalized(self, data):
+        clips, labels = data
+        return normalize(clips, self.clips), labels
 
 
 def make_strategy(name):
@@ -53,6 +74,8 @@ def make_model(config, steps, load=True):
     if load:
         config["frozen"] = find_frozen(model, config["freeze"], loaded)
     freeze(model, config["frozen"])
+    model = ClipTrainer(model.inputs, model.outputs, name=model.name)
+    model.clips = training_clips(config)
     if config["sync_bn"]:
         for layer in model._flatten_layers():
             if is_norm(layer):

@@ -241,6 +241,8 @@ def _clips(config, videos, validation, epoch, unreadable, unreadable_validation)
         "class_names": config["class_names"],
         "seed": config["seed"],
         "num_parallel_calls": config["workers"],
+        # The device normalises.
+        "normalize": False,
     }
     randaugment = config["randaugment"]
     train_clips = clip_dataset(
