@@ -98,6 +98,7 @@ def _decode(file, start, wanted, frames):
             file.rewind()
         else:
             file.container.seek(start, stream=file.stream)
+        file.open_decoder()
         context, skip, begun = file.stream.codec_context, None, start is None
         for packet in file.container.demux(file.stream):
             if not packet.size:

@@ -125,11 +125,14 @@ class VideoFile:
         self.shape = context.width, context.height
         # Many files are read at once, a thread each. Threads for frames would hold frames back.
         context.thread_type, context.thread_count = "SLICE", 1
-        # A decoder may look at `skip_frame` once, now, and must not skip any.
+
+    def open_decoder(self):
+        """Opens the decoder, after a seek: some take long to be emptied by one."""
+        # Some look at `skip_frame` here, once, and must not skip any.
         try:
-            context.open(strict=False)
+            self.stream.codec_context.open(strict=False)
         except (av.FFmpegError, ValueError) as error:
-            raise self.bad(f"{self}: no decoder ({reason_of(error)})") from None
+            raise self.bad(f"{self}: the decoder does not open ({reason_of(error)})") from None
 
     def _best_stream(self):
         """Returns the stream with the largest frames, of equal ones the best by FFmpeg's rule."""
@@ -181,6 +184,7 @@ class VideoFile:
     def frames(self):
         """Yields all frames, `av.VideoFrame`, from the first one on; there is at least one."""
         self.rewind()
+        self.open_decoder()
         count = 0
         try:
             for packet in self.container.demux(self.stream):
