@@ -2,11 +2,10 @@
 
 import itertools
 import os
-from pathlib import Path
 
 import numpy as np
 
-from smallbig_keras.data.annotations.video import Video
+from smallbig_keras.data.annotations.video import Video, as_videos
 from smallbig_keras.errors import SmallBigError
 
 _KINDS = (
@@ -47,8 +46,7 @@ def as_video(video):
     if isinstance(video, Video | bytes):
         return video
     if isinstance(video, str | os.PathLike):
-        path = os.fspath(video)
-        return Video(path, None, Path(path).name)
+        return as_videos([video])[0]
     if isinstance(video, dict) or not (hasattr(video, "__array__") or hasattr(video, "__iter__")):
         raise _wrong(video)
     if not hasattr(video, "__array__"):
