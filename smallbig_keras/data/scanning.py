@@ -28,9 +28,10 @@ class FrameTimes:
 
     Args:
         count: int. Number of frames.
-        times: bytes. When they are shown, in units of the stream, packed. Empty if frames cannot
-            be found by their times and are counted from the first one on.
-        keys: bytes. The times of key frames, from which decoding can begin, packed.
+        times: bytes. When they are shown, in units of the stream, packed. Defaults to `b""`:
+            frames cannot be found by their times and are counted from the first one on.
+        keys: bytes. The times of key frames, from which decoding can begin, packed. Defaults to
+            `b""`.
     """
 
     count: int

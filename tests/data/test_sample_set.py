@@ -97,7 +97,7 @@ def test_missing_packages_are_named(tmp_path, monkeypatch):
     with pytest.raises(ImportError, match=r'pip install "smallbig-keras\[sample\]"'):
         make_sample(tmp_path / "set")
     monkeypatch.undo()
-    monkeypatch.setitem(__import__("sys").modules, "av", None)
+    monkeypatch.setitem(__import__("sys").modules, "cv2", None)
     with pytest.raises(ImportError, match=r'pip install "smallbig-keras\[sample\]"'):
         make_sample(tmp_path / "set")
 
