@@ -1,18 +1,18 @@
-"""A video as an example of a shard: made, checked, and parsed in the graph.
+"""A video as an example of a shard: made and checked.
 
 An example is a `tf.train.Example` of the features `id`, `label` (left out where there is none),
 `num_frames`, `width`, `height`, and either `frames`, every frame as a JPEG file, or `video`, the
 file as it was, with `exact_seek`.
 """
 
-import cv2
+import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from smallbig_keras.data.decoding import BadVideoError, VideoReader, check_video_file, read_frames
 from smallbig_keras.data.frame_folders import (
     count_frames,
-    decode_images,
+    decode_image,
     frame_file,
     graph_reason,
     read_frame_folder,
@@ -63,8 +63,8 @@ def check_example(example, name, label, content):
             read_frames(values[0], lambda _: [0, count - 1], count, exact_seek)
         elif len(values) != count:
             return f"{len(values)} frames, not {count}"
-        else:
-            decode_images(tf.constant([values[0], values[-1]]))
+        elif len({tuple(decode_image(value).shape) for value in (values[0], values[-1])}) > 1:
+            return f"frames of {name!r} of several sizes"
     except BadVideoError as error:
         return str(error).rpartition("Received: ")[2]
     except tf.errors.OpError as error:
@@ -72,24 +72,6 @@ def check_example(example, name, label, content):
     except (DecodeError, IndexError) as error:
         return f"no example of a video ({type(error).__name__}: {error})"
     return None
-
-
-def parse_example(example, content):
-    """Parses an example in the graph, a dict of tensors; an empty one gives no frames."""
-    features = {
-        content: tf.io.RaggedFeature(tf.string),
-        "label": tf.io.FixedLenFeature((), tf.int64, -1),
-        "num_frames": tf.io.FixedLenFeature((), tf.int64, 0),
-        "exact_seek": tf.io.FixedLenFeature((), tf.int64, 0),
-    }
-    parsed = tf.io.parse_single_example(example, features)
-    return {
-        # JPEG files `(num_frames,)` or a video `(1,)`.
-        "contents": parsed[content],
-        "label": tf.cast(parsed["label"], tf.int32),
-        "num_frames": parsed["num_frames"],
-        "exact_seek": tf.cast(parsed["exact_seek"], tf.bool),
-    }
 
 
 def _feature(values):
@@ -103,9 +85,9 @@ def _file_frames(video, short_side, quality):
     try:
         with VideoReader(video.path) as reader:
             for _, frame in reader.walk():
-                yield _encode(_resize(frame, short_side), quality)
+                yield _encode(resize_frames(frame[None, ..., ::-1], short_side)[0], quality)
             reader.check_whole()
-    except (cv2.error, MemoryError) as error:
+    except MemoryError as error:
         received = f"a file whose frames cannot be held ({error})"
         raise BadVideoError.about(video.path, received) from None
 
@@ -120,13 +102,13 @@ def _folder_frames(video, short_side, quality):
         if frame.shape != shape:
             # Reading both raises the error that names the file.
             _folder_frame(video, count, 0, index)
-        resized = _resize(frame, short_side)
+        (resized,) = resize_frames(frame[None], short_side)
         with open(frame_file(video.path, video.template, index), "rb") as file:
             jpeg = file.read()
-        if resized is frame and jpeg.startswith(b"\xff\xd8\xff"):
+        if resized.shape == shape and jpeg.startswith(b"\xff\xd8\xff"):
             yield jpeg, frame.shape[:2]
         else:
-            yield _encode(cv2.cvtColor(resized, cv2.COLOR_RGB2BGR), quality)
+            yield _encode(resized, quality)
 
 
 def _folder_frame(video, count, *indices):
@@ -134,15 +116,17 @@ def _folder_frame(video, count, *indices):
     return frame
 
 
-def _resize(frame, short_side):
-    height, width = frame.shape[:2]
+def resize_frames(frames, short_side):
+    """Makes frames `(frames, height, width, 3)` smaller, where the short side is longer."""
+    height, width = frames.shape[1:3]
     short = min(height, width)
     if not 0 < short_side < short:
-        return frame
-    size = (short_side * width // short, short_side * height // short)
-    return cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+        return frames
+    size = (short_side * height // short, short_side * width // short)
+    resized = tf.image.resize(np.ascontiguousarray(frames), size, antialias=True)
+    return tf.cast(tf.round(resized), tf.uint8).numpy()
 
 
 def _encode(frame, quality):
-    jpeg = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-    return jpeg.tobytes(), frame.shape[:2]
+    jpeg = tf.io.encode_jpeg(np.ascontiguousarray(frame), quality=quality)
+    return jpeg.numpy(), frame.shape[:2]
