@@ -11,7 +11,7 @@ import re
 import sys
 import warnings
 
-from smallbig_keras.errors import OptionError, SmallBigError, did_you_mean
+from smallbig_keras.errors import OptionError, ResourceError, SmallBigError, did_you_mean
 from smallbig_keras.files import disk_error
 from smallbig_keras.machine import quiet_tensorflow
 from smallbig_keras.options import Parser, add_flags
@@ -32,7 +32,7 @@ COMMANDS = {
 # Shells report this code of a process that Ctrl-C ended.
 INTERRUPTED = 130
 # TensorFlow puts words of its own around an error of the loader.
-_IN_GRAPH = re.compile(r"BadVideoError: (.*?)(?=\nTraceback|\n\n\t|\Z)", re.DOTALL)
+_IN_GRAPH = re.compile(r"(BadVideo|Resource)Error: (.*?)(?=\nTraceback|\n\n\t|\Z)", re.DOTALL)
 
 
 class CommandExit(SystemExit):
@@ -182,7 +182,8 @@ def _readable_errors():
         message = _IN_GRAPH.search(str(error))
         reason = disk_error(error)
         if message:
-            raise _end(f"error: {message[1]}", SmallBigError.exit_code) from error
+            kind = ResourceError if message[1] == "Resource" else SmallBigError
+            raise _end(f"error: {message[2]}", kind.exit_code) from error
         if reason and isinstance(error, OSError):
             name = f" Received: {error.filename}" if error.filename else ""
             raise _end(f"error: {reason}.{name}", 1) from error

@@ -138,7 +138,7 @@ def make_shards(args):
 
 
 def check_shards(args):
-    """Compares shards with their manifest and prints a line a problem."""
+    """Compares shards with their manifest and their indexes, and prints a line a problem."""
     from smallbig_keras.data import shards
 
     problems = shards.check_shards(args.shards, args.workers, progress_bar("shard"))
@@ -146,8 +146,8 @@ def check_shards(args):
         print(problem)
     if problems:
         raise ResourceError(
-            f"The shards are not whole: make them again. Received: {len(problems)} problems in "
-            f"{args.shards}"
+            "The shards are not whole: make them again, where no line above says otherwise. "
+            f"Received: {len(problems)} problems in {args.shards}"
         )
     print(f"{args.shards}: whole")
 
@@ -235,7 +235,11 @@ COMMANDS = {
     "shards": _command(
         "Writes TFRecord shards, which are read faster.", ShardsOptions, make_shards
     ),
-    "check": _command("Compares shards with their manifest.", CheckOptions, check_shards),
+    "check": _command(
+        "Compares shards with their manifest, and writes indexes that are missing.",
+        CheckOptions,
+        check_shards,
+    ),
     "sample": _command(
         "Makes a set of real footage through a virtual camera, laid out as sthv2.",
         SampleOptions,

@@ -83,7 +83,7 @@ def _read_pictures(files, template):
     for file in files:
         try:
             with open(check_video_file(file), "rb") as content:
-                frame = _decode(content.read()).numpy()
+                frame = decode_image(content.read()).numpy()
         except BadVideoError as error:
             raise _bad(file, template, str(error).rpartition(": ")[2]) from None
         except OSError as error:
@@ -97,11 +97,6 @@ def _read_pictures(files, template):
     return np.stack(frames)
 
 
-def decode_images(contents):
-    """Decodes JPEG or PNG files of one size in the graph: `(frames, height, width, 3)`, RGB."""
-    return tf.map_fn(_decode, contents, fn_output_signature=_PICTURE)
-
-
 def read_images(files):
     """Reads files of pictures in the graph; of no frames where one cannot be read."""
     return try_images(files, tf.io.read_file)
@@ -111,7 +106,7 @@ def try_images(items, load):
     """Decodes `load(item)` of items `(frames,)` in the graph; of no frames on any error."""
     pictures = tf.data.Dataset.from_tensors(items).map(
         lambda items: tf.map_fn(
-            lambda item: _decode(load(item)), items, fn_output_signature=_PICTURE
+            lambda item: decode_image(load(item)), items, fn_output_signature=_PICTURE
         )
     )
     # A graph cannot catch errors, but a dataset can leave out what failed.
@@ -124,7 +119,8 @@ def graph_reason(error):
     return re.sub(r"^\{\{.*?\}\} |\s*\[Op:.*", "", error.message, flags=re.DOTALL)
 
 
-def _decode(content):
+def decode_image(content):
+    """Decodes a JPEG or PNG file, `(height, width, 3)`, RGB."""
     # The accurate transform gives the values of OpenCV and Pillow.
     picture = tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE")
     # A WebP picture comes as a film of one frame; in a graph, where the rank is known, that is an

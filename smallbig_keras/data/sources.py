@@ -24,11 +24,98 @@ from smallbig_keras.data.video_file import BadVideoError, check_video_file
 _MAX_REPLACEMENTS = 10
 
 
-class VideoSource:
+class ClipSource:
+    """The order of clips and the policy for unreadable videos, the same for all sources.
+
+    A source has `ids` and `labels`, lists of the same length, and `name`, `read_frames` and
+    `read_pictures` of the video at an index.
+    """
+
+    def __len__(self):
+        return len(self.labels)
+
+    @property
+    def has_labels(self):
+        """bool. True if all videos have labels."""
+        return all(label is not None for label in self.labels)
+
+    def name(self, index):
+        """Returns the file of a video, a str."""
+        raise NotImplementedError
+
+    def read_frames(self, index, sampler):
+        """Reads the frames `sampler(num_frames)` of a video, uint8, RGB, or `BadVideoError`."""
+        raise NotImplementedError
+
+    def read_pictures(self, index, sampler):
+        """Returns the frames as list of bytes for `decode_pictures`; empty for other videos."""
+        raise NotImplementedError
+
+    # A function in the graph that decodes what `read_pictures` returned, of no frames on any
+    # error; None for a source without pictures.
+    decode_pictures = None
+
+    def clips(self, epoch, sampler, unreadable, num_parallel_calls):
+        """Makes the clips of one epoch: in training in random order, else in that of the list.
+
+        Args:
+            epoch: int64 tensor of shape `()`.
+            sampler: `Sampler`.
+            unreadable: `UnreadableVideos`.
+            num_parallel_calls: int. Videos decoded at once; the clips do not depend on it.
+
+        Returns:
+            `tf.data.Dataset` of `(frames, frame_positions, label, index)`: the frames read, uint8
+            `(read, height, width, 3)`, RGB; the position in them of each frame of each clip,
+            int64 `(clips, frames)`; int32 class id, -1 if unknown; and int64 index in the list,
+            from which chance is drawn. A single clip has its frames in order and may have one
+            more than once.
+        """
+        count = len(self)
+        order = tf.range(count, dtype=tf.int64)
+        if sampler.training:
+            key = tf.random.fold_in((sampler.seed, 0), epoch)
+            order = tf.random.experimental.stateless_shuffle(order, key)
+        reader = _Reader(self, sampler, unreadable)
+        types = (tf.uint8, tf.int64, tf.int32, tf.bool)
+
+        def load(epoch, index):
+            def read():
+                return tf.numpy_function(reader.read, (epoch, index), types, stateful=False)
+
+            if self.decode_pictures is None:
+                clip = read()
+            else:
+                pictures, frame_positions, label = tf.numpy_function(
+                    reader.pictures, (epoch, index), (tf.string, *types[1:3]), stateful=False
+                )
+                frames = self.decode_pictures(tf.ensure_shape(pictures, (None,)))
+                decoded = [frames, frame_positions, label, tf.constant(True)]
+                # All but good pictures go the way that names the fault.
+                clip = tf.cond(tf.shape(frames)[0] > 0, lambda: decoded, read)
+            frames, frame_positions, label, good = clip
+            return (
+                tf.ensure_shape(frames, (None, None, None, 3)),
+                tf.ensure_shape(frame_positions, (sampler.clips, sampler.frames)),
+                tf.ensure_shape(label, ()),
+                index,
+                tf.ensure_shape(good, ()),
+            )
+
+        return (
+            tf.data.Dataset.from_tensor_slices((tf.repeat(epoch, count), order))
+            .map(load, num_parallel_calls, deterministic=True)
+            .filter(lambda *clip: clip[-1])
+            .map(lambda *clip: clip[:-1])
+        )
+
+
+class VideoSource(ClipSource):
     """Clips from a list of videos, both files and folders of frames.
 
     `clip_dataset` takes any object with `len()`, the clips of an epoch, `has_labels`, true if all
-    of them have labels, and the method `clips`; evaluation also asks for `ids` and `labels`.
+    of them have labels, and the method `clips`; evaluation also asks for `ids` and `labels`, and
+    where there is one for `select`.
 
     Args:
         videos: list of `Video` or of paths of files; a path is a video without a label, whose id
@@ -44,9 +131,6 @@ class VideoSource:
         self._learned = {}
         self._warned = False
 
-    def __len__(self):
-        return len(self.videos)
-
     @property
     def ids(self):
         """list of str. The names of the videos in their dataset."""
@@ -56,11 +140,6 @@ class VideoSource:
     def labels(self):
         """list of int or None. The class ids."""
         return [video.label for video in self.videos]
-
-    @property
-    def has_labels(self):
-        """bool. True if all videos have labels."""
-        return all(video.label is not None for video in self.videos)
 
     def select(self, indices):
         """Returns a source of the videos at these indices of the list, in their order."""
@@ -93,60 +172,32 @@ class VideoSource:
         info = VideoInfo(times.count, width, height, times, stamp=file_stamp(video.path))
         self._learned[os.path.abspath(video.path)] = info
 
-    def clips(self, epoch, sampler, unreadable, num_parallel_calls):
-        """Makes the clips of one epoch: in training in random order, else in that of the list.
+    def name(self, index):
+        """Returns the path of a video."""
+        return self.videos[index].path
 
-        Args:
-            epoch: int64 tensor of shape `()`.
-            sampler: `Sampler`.
-            unreadable: `UnreadableVideos`.
-            num_parallel_calls: int. Videos decoded at once; the clips do not depend on it.
+    def read_frames(self, index, sampler):
+        """Reads the frames `sampler(num_frames)` of a video."""
+        video = self.videos[index]
+        info = self.info_of(video)
+        frames, times = read_video(video, sampler, info)
+        if info is None and times is not None:
+            self.learn(video, times, frames)
+        return frames
 
-        Returns:
-            `tf.data.Dataset` of `(frames, frame_positions, label, index)`: the frames read, uint8
-            `(read, height, width, 3)`, RGB; the position in them of each frame of each clip,
-            int64 `(clips, frames)`; int32 class id, -1 if unknown; and int64 index in the list,
-            from which chance is drawn. A single clip has its frames in order and may have one
-            more than once.
-        """
-        count = len(self)
-        order = tf.range(count, dtype=tf.int64)
-        if sampler.training:
-            key = tf.random.fold_in((sampler.seed, 0), epoch)
-            order = tf.random.experimental.stateless_shuffle(order, key)
-        reader = _Reader(self, sampler, unreadable)
-        types = (tf.uint8, tf.int64, tf.int32, tf.bool)
-        has_folders = any(video.template is not None for video in self.videos)
+    def read_pictures(self, index, sampler):
+        """Returns the files of frames of a folder, no files of other videos."""
+        video = self.videos[index]
+        if video.template is None:
+            return []
+        count = video.num_frames or count_frames(video.path, video.template)
+        files = [frame_file(video.path, video.template, i) for i in sampler(count)]
+        return [check_video_file(file).encode() for file in files]
 
-        def load(epoch, index):
-            def read():
-                return tf.numpy_function(reader.read, (epoch, index), types, stateful=False)
-
-            if has_folders:
-                files, frame_positions, label = tf.numpy_function(
-                    reader.files, (epoch, index), (tf.string, *types[1:3]), stateful=False
-                )
-                frames = read_images(tf.ensure_shape(files, (None,)))
-                decoded = [frames, frame_positions, label, tf.constant(True)]
-                # All but folders of good pictures go the way that names the file.
-                clip = tf.cond(tf.shape(frames)[0] > 0, lambda: decoded, read)
-            else:
-                clip = read()
-            frames, frame_positions, label, good = clip
-            return (
-                tf.ensure_shape(frames, (None, None, None, 3)),
-                tf.ensure_shape(frame_positions, (sampler.clips, sampler.frames)),
-                tf.ensure_shape(label, ()),
-                index,
-                tf.ensure_shape(good, ()),
-            )
-
-        return (
-            tf.data.Dataset.from_tensor_slices((tf.repeat(epoch, count), order))
-            .map(load, num_parallel_calls, deterministic=True)
-            .filter(lambda *clip: clip[-1])
-            .map(lambda *clip: clip[:-1])
-        )
+    @property
+    def decode_pictures(self):
+        """`read_images`, or None where no video is a folder."""
+        return read_images if any(video.template is not None for video in self.videos) else None
 
 
 def list_digest(source):
@@ -181,53 +232,51 @@ class _Reader:
 
     def __init__(self, source, sampler, unreadable):
         self.source = source
-        self.videos = source.videos
+        self.labels = source.labels
         self.sampler = sampler
         self.unreadable = unreadable
         self.no_positions = np.zeros((sampler.clips, sampler.frames), np.int64)
 
-    def files(self, epoch, index):
-        """Returns `(files, frame_positions, label)`; no files if it is no readable folder."""
-        video = self.videos[index]
+    def pictures(self, epoch, index):
+        """Returns `(pictures, frame_positions, label)`; no pictures if they cannot be read."""
+        chosen = _Chosen(self, epoch, index)
         try:
-            if video.template is not None:
-                count = video.num_frames or count_frames(video.path, video.template)
-                wanted, frame_positions = frames_to_read(self.sampler(count, epoch, index))
-                files = [frame_file(video.path, video.template, i) for i in wanted]
-                files = [check_video_file(file).encode() for file in files]
-                return np.array(files, object), frame_positions, _label(video)
+            pictures = self.source.read_pictures(index, chosen)
         except BadVideoError:
-            pass
-        return np.array([], object), self.no_positions, np.int32(-1)
+            pictures = []
+        return np.array(pictures, object), chosen.frame_positions, self._label(index)
 
     def read(self, epoch, index):
         """Returns `(frames, frame_positions, label, good)`, by the policy for unreadable videos."""
         choice = np.random.default_rng((self.sampler.seed, int(epoch), int(index), 1))
-        video = self.videos[index]
-        frame_positions = self.no_positions
-
-        def sample(num_frames):
-            nonlocal frame_positions
-            wanted, frame_positions = frames_to_read(self.sampler(num_frames, epoch, index))
-            return wanted
-
+        chosen, video = _Chosen(self, epoch, index), index
         for _ in range(_MAX_REPLACEMENTS):
             try:
-                info = self.source.info_of(video)
-                frames, times = read_video(video, sample, info)
-                if info is None and times is not None:
-                    self.source.learn(video, times, frames)
-                return frames, frame_positions, _label(video), np.True_
+                frames = self.source.read_frames(video, chosen)
+                return frames, chosen.frame_positions, self._label(video), np.True_
             except BadVideoError as error:
-                self.unreadable.add(video.path, str(error))
+                self.unreadable.add(self.source.name(video), str(error))
             if self.unreadable.policy == "skip":
-                return np.zeros((0, 1, 1, 3), np.uint8), frame_positions, np.int32(-1), np.False_
-            video = self.videos[choice.integers(len(self.videos))]
+                return np.zeros((0, 1, 1, 3), np.uint8), self.no_positions, np.int32(-1), np.False_
+            video = choice.integers(len(self.labels))
         raise BadVideoError(
             f"Of {_MAX_REPLACEMENTS} videos in a row one must be readable. "
             f"Received:\n{self.unreadable.summary()}"
         )
 
+    def _label(self, index):
+        label = self.labels[index]
+        return np.int32(-1 if label is None else label)
 
-def _label(video):
-    return np.int32(-1 if video.label is None else video.label)
+
+class _Chosen:
+    """The sampler of one video, which keeps where the frames of its clips are in those read."""
+
+    def __init__(self, reader, epoch, index):
+        self.sampler, self.epoch, self.index = reader.sampler, epoch, index
+        self.frame_positions = reader.no_positions
+
+    def __call__(self, num_frames):
+        indices = self.sampler(num_frames, self.epoch, self.index)
+        wanted, self.frame_positions = frames_to_read(indices)
+        return wanted

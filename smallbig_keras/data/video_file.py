@@ -117,6 +117,9 @@ class VideoFile:
         source = f"file:{self.video}" if isinstance(self.video, str) else self.file
         try:
             self.container = av.open(source, format=self.format, options=_OPTIONS)
+        except SmallBigError:
+            # Of the file that is read.
+            raise
         except (av.FFmpegError, ValueError, OSError) as error:
             reason = f"not a whole file ({reason_of(error)})"
             raise self.bad(f"a file that is not a video: {self.format}, {reason}") from None

@@ -11,7 +11,7 @@ import zlib
 import numpy as np
 import tensorflow as tf
 
-from smallbig_keras.data import UnreadableVideos, VideoSource, clip_dataset
+from smallbig_keras.data import UnreadableVideos, clip_dataset
 from smallbig_keras.data.sources import list_digest
 from smallbig_keras.errors import ResourceError, SmallBigError
 from smallbig_keras.evaluation.scores import Scores, load_scores
@@ -277,8 +277,8 @@ class _Rest:
 
     def __init__(self, source, start):
         self.count = len(source) - start
-        # Lists are sliced. Other sources are decoded and filtered.
-        self.shift = start if isinstance(source, VideoSource) else 0
+        # A source without `select` is decoded from the beginning and filtered.
+        self.shift = start if hasattr(source, "select") else 0
         self.first = start - self.shift
         self.source = source.select(range(start, len(source))) if self.shift else source
 

@@ -198,6 +198,7 @@ def raising(monkeypatch):
         (errors.ResourceError("The disk."), 1, "error: The disk."),
         (OSError(28, "No space left on device", "x"), 1, "No space left on device. Received: x"),
         (RuntimeError("... BadVideoError: a.mp4 is cut\n\n\t [[node]]"), 2, "error: a.mp4 is cut"),
+        (RuntimeError("... ResourceError: a is gone\n\n\t [[node]]"), 1, "error: a is gone"),
         (KeyboardInterrupt("Resume with: smallbig fit --resume x"), 130, "--resume x"),
         (KeyboardInterrupt(), 130, "Interrupted."),
     ],

@@ -8,7 +8,6 @@ import tensorflow as tf
 from smallbig_keras.data import BadVideoError
 from smallbig_keras.data.frame_folders import (
     count_frames,
-    decode_images,
     frame_file,
     read_frame_folder,
     read_images,
@@ -44,10 +43,6 @@ def test_frames_are_those_of_opencv(tmp_path):
     expected = np.stack([cv2.imread(frame_file(folder, TEMPLATE, i)) for i in range(3)])
     for frames in (read(folder, range(3)), read_graph(folder, range(3))):
         np.testing.assert_array_equal(frames, expected[..., ::-1])
-    contents = [(folder / TEMPLATE.format(i + 1)).read_bytes() for i in range(3)]
-    np.testing.assert_array_equal(
-        tf.function(decode_images)(tf.constant(contents)), expected[..., ::-1]
-    )
 
 
 @pytest.mark.parametrize("kind", [".png", ".webp"])

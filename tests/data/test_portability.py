@@ -21,7 +21,7 @@ from smallbig_keras import data
 for module in pkgutil.walk_packages(data.__path__, "smallbig_keras.data."):
     __import__(module.name)
 from smallbig_keras.data import sample_set
-from smallbig_keras.data.shards.manifest import _skip_destructors
+from smallbig_keras.data.shards.storage import _skip_destructors
 from tests.data.videos import write_frames, write_video
 
 class Source(data.VideoSource):

@@ -1,4 +1,4 @@
-"""A video as an example of a shard: made, checked, and parsed in the graph.
+"""A video as an example of a shard: made and checked.
 
 An example is a `tf.train.Example` of the features `id`, `label` (left out where there is none),
 `num_frames`, `width`, `height`, and either `frames`, every frame as a JPEG file, or `video`, the
@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 from smallbig_keras.data.decoding import iterate_frames, read_frames
 from smallbig_keras.data.frame_folders import (
     count_frames,
-    decode_images,
+    decode_image,
     frame_file,
     graph_reason,
     read_frame_folder,
@@ -64,11 +64,13 @@ def check_example(example, name, label, content):
             return f"the video {found!r} in place of {name!r}, or another label"
         if content == "video":
             times = FrameTimes.from_list(json.loads(feature["times"].bytes_list.value[0]))
+            if times.count != count:
+                return f"the times of {times.count} frames of {count}"
             read_frames(values[0], lambda _: [0, count - 1], times)
         elif len(values) != count:
             return f"{len(values)} frames, not {count}"
-        else:
-            decode_images(tf.constant([values[0], values[-1]]))
+        elif len({tuple(decode_image(value).shape) for value in (values[0], values[-1])}) > 1:
+            return f"frames of {name!r} of several sizes"
     except BadVideoError as error:
         return str(error).rpartition("Received: ")[2]
     except tf.errors.OpError as error:
@@ -76,24 +78,6 @@ def check_example(example, name, label, content):
     except (DecodeError, IndexError) as error:
         return f"no example of a video ({type(error).__name__}: {error})"
     return None
-
-
-def parse_example(example, content):
-    """Parses an example in the graph, a dict of tensors; an empty one gives no frames."""
-    features = {
-        content: tf.io.RaggedFeature(tf.string),
-        "label": tf.io.FixedLenFeature((), tf.int64, -1),
-        "num_frames": tf.io.FixedLenFeature((), tf.int64, 0),
-        "times": tf.io.FixedLenFeature((), tf.string, ""),
-    }
-    parsed = tf.io.parse_single_example(example, features)
-    return {
-        # JPEG files `(num_frames,)` or a video `(1,)`.
-        "contents": parsed[content],
-        "label": tf.cast(parsed["label"], tf.int32),
-        "num_frames": parsed["num_frames"],
-        "times": parsed["times"],
-    }
 
 
 def _feature(values):
@@ -105,7 +89,7 @@ def _feature(values):
 def _file_frames(video, short_side, quality):
     """Yields `(jpeg, (height, width))` of a file; one frame at a time is in memory."""
     for frame in iterate_frames(video.path):
-        yield _encode(_resize(frame, short_side), quality)
+        yield _encode(_shrink(frame, short_side), quality)
 
 
 def _folder_frames(video, short_side, quality):
@@ -118,10 +102,10 @@ def _folder_frames(video, short_side, quality):
         if frame.shape != shape:
             # Reading both raises the error that names the file.
             _folder_frame(video, count, 0, index)
-        resized = _resize(frame, short_side)
+        resized = _shrink(frame, short_side)
         with open(frame_file(video.path, video.template, index), "rb") as file:
             jpeg = file.read()
-        if resized is frame and jpeg.startswith(b"\xff\xd8\xff"):
+        if resized.shape == shape and jpeg.startswith(b"\xff\xd8\xff"):
             yield jpeg, frame.shape[:2]
         else:
             yield _encode(resized, quality)
@@ -132,13 +116,13 @@ def _folder_frame(video, count, *indices):
     return frame
 
 
-def _resize(frame, short_side):
+def _shrink(frame, short_side):
     height, width = frame.shape[:2]
     short = min(height, width)
     if not 0 < short_side < short:
         return frame
-    size = (short_side * width // short, short_side * height // short)
-    return to_uint8(resize(frame[None], *size[::-1]))[0].numpy()
+    size = (short_side * height // short, short_side * width // short)
+    return to_uint8(resize(frame[None], *size))[0].numpy()
 
 
 def _encode(frame, quality):

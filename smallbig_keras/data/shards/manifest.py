@@ -1,41 +1,32 @@
 """A folder of shards, local or on another machine: its manifest, and if the shards are whole."""
 
-import atexit
-import ctypes
 import hashlib
-import importlib.metadata
 import json
 import os
-import platform
-import warnings
+import pathlib
 from concurrent.futures import ThreadPoolExecutor
 
 import tensorflow as tf
 
 from smallbig_keras.data.frame_folders import graph_reason
 from smallbig_keras.data.shards.examples import check_example
-from smallbig_keras.errors import (
-    MissingPackageError,
-    NotFoundError,
-    ResourceError,
-    SmallBigError,
-    did_you_mean,
-)
-from smallbig_keras.files import scheme
-from smallbig_keras.machine import c_library, num_processors
+from smallbig_keras.data.shards.shard_index import SUFFIX, IndexBuilder
+from smallbig_keras.data.shards.storage import ensure_scheme
+from smallbig_keras.errors import NotFoundError, ResourceError, SmallBigError
+from smallbig_keras.files import replace_file, scheme
+from smallbig_keras.machine import num_processors
 
 MANIFEST = "shards.json"
 _KEYS = {"options", "class_names", "splits", "videos"}
-# Schemes that tensorflow-io adds; Google's buckets are TensorFlow's own.
-_ADDED = ("az", "har", "hdfs", "http", "https", "oss", "s3", "viewfs")
 _BLOCK = 4 << 20
 
 
 def check_shards(folder, workers=None, progress=None):
     """Reads all shards and compares them with the manifest.
 
-    Size, SHA-256 and number of examples; and of every example name, label and number of frames,
-    the first and the last of which are decoded. A shard is read twice.
+    Size, SHA-256 and number of examples; of every example name, label and number of frames, the
+    first and the last of which are decoded; and the index. A shard is read twice. An index that
+    is missing beside a whole shard is written.
 
     Args:
         folder: str or path. Local, or the beginning of a URL.
@@ -78,19 +69,44 @@ def _check_shard(path, shard, rows, content):
     for name, value in found.items():
         if value != shard[name]:
             problems.append(f"{path}: {name} {value}, not {shard[name]}")
-    count = 0
+    count, index = 0, IndexBuilder(content)
     try:
         for example in tf.data.TFRecordDataset(path, buffer_size=_BLOCK):
             if count < len(rows):
                 problem = check_example(example.numpy(), *rows[count], content)
                 if problem:
                     problems.append(f"{path}, example {count}: {problem}")
+                elif not problems:
+                    index.add(example.numpy())
             count += 1
     except tf.errors.OpError as error:
         problems.append(f"{path}, example {count}: {graph_reason(error)}")
     if count != shard["records"]:
         problems.append(f"{path}: {count} whole examples, not {shard['records']}")
-    return problems
+    return problems or _check_index(path + SUFFIX, index.to_bytes(shard["sha256"]))
+
+
+def _check_index(path, expected):
+    """Compares an index with that of its shard, or writes it where there is none."""
+    try:
+        if tf.io.gfile.exists(path):
+            with tf.io.gfile.GFile(path, "rb") as file:
+                if file.read() == expected:
+                    return []
+            return [f"{path}: not the index of its shard. Delete it, and check again"]
+        write_index(path, expected)
+    except (tf.errors.OpError, SmallBigError) as error:
+        return [f"{path}: it cannot be read or written: {error}"]
+    return []
+
+
+def write_index(path, content):
+    """Writes the index of a shard."""
+    if scheme(path):
+        with tf.io.gfile.GFile(path, "wb") as file:
+            file.write(content)
+    else:
+        replace_file(pathlib.Path(path), lambda file: file.write_bytes(content))
 
 
 def _digest(path):
@@ -131,48 +147,3 @@ def read_manifest(folder):
             f"A manifest must be a whole JSON file. Received: {path}: {error}"
         ) from None
     return manifest
-
-
-def ensure_scheme(url):
-    """Makes sure that TensorFlow can read a path, loading tensorflow-io if that is needed."""
-    name = scheme(str(url))
-    if name in tf.io.gfile.get_registered_schemes():
-        return
-    if name not in _ADDED:
-        allowed = ", ".join(f"{other}://" for other in ("gs", *_ADDED))
-        raise SmallBigError(
-            f"A path must be local or begin with {allowed}.{did_you_mean(name, ('gs', *_ADDED))} "
-            f"Received: {url}"
-        )
-    try:
-        # A library that cannot be loaded is only a warning there.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import tensorflow_io  # noqa: F401
-    except ImportError:
-        pass
-    if name not in tf.io.gfile.get_registered_schemes():
-        raise MissingPackageError(
-            f"{name}:// needs tensorflow-io, whose last release goes with TensorFlow 2.16 and 2.17 "
-            'and Python 3.10 to 3.12: pip install "smallbig-keras[io]" "tensorflow==2.17.*". '
-            f"Received: {url} with TensorFlow {tf.__version__}, {_installed('tensorflow-io')}, "
-            f"Python {platform.python_version()}"
-        )
-    atexit.register(_skip_destructors)
-
-
-def _installed(package):
-    try:
-        return f"{package} {importlib.metadata.version(package)}"
-    except importlib.metadata.PackageNotFoundError:
-        return f"no {package}"
-
-
-def _skip_destructors():
-    """Ends the process before the destructors of the plugins, one of which aborts it."""
-    # A process that reads a bucket ends in "pure virtual method called" and code 134, all work
-    # done. Python calls this at its end: it flushes and removes its own next, then C's `exit` is
-    # called with the true code and calls the function that was registered last, `_exit`.
-    library = c_library()
-    if hasattr(library, "on_exit"):
-        library.on_exit(ctypes.cast(library._exit, ctypes.c_void_p), None)

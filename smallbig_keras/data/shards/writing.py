@@ -16,7 +16,8 @@ import tensorflow as tf
 from smallbig_keras.data.annotations.video import as_videos
 from smallbig_keras.data.frame_folders import graph_reason
 from smallbig_keras.data.shards.examples import make_example
-from smallbig_keras.data.shards.manifest import MANIFEST, read_manifest
+from smallbig_keras.data.shards.manifest import MANIFEST, read_manifest, write_index
+from smallbig_keras.data.shards.shard_index import SUFFIX, IndexBuilder
 from smallbig_keras.data.sources import VideoSource
 from smallbig_keras.data.video_file import BadVideoError
 from smallbig_keras.errors import ResourceError, SmallBigError
@@ -35,9 +36,9 @@ def make_shards(
 
     The training videos are shuffled once, so that a shard mixes classes; others keep their order.
     The size of some examples decides the number of shards, and with it the videos of each, before
-    the first is written. A shard takes its name when it is whole, and the manifest is written
-    last, so that calling it again continues after a process that was stopped or killed. The bytes
-    depend only on videos and options.
+    the first is written. A shard takes its name when it is whole, its index is written beside it,
+    and the manifest last, so that calling it again continues after a process that was stopped or
+    killed. The bytes depend only on videos and options.
 
     Args:
         splits: dict. Lists of `Video`, or of paths of files, by the name of the split.
@@ -146,13 +147,15 @@ class _Maker:
 
     def is_done(self, file):
         path = self.out / file
-        if not (path.exists() and self.note(file).exists()):
+        index = path.with_name(file + SUFFIX)
+        if not (path.exists() and index.exists() and self.note(file).exists()):
             return False
         return path.stat().st_size == _read_json(self.note(file))["bytes"]
 
     def write(self, file, videos):
-        """Writes a shard, then a note of its content."""
+        """Writes a shard, then its index, then a note of its content."""
         good, bad = [], []
+        index = IndexBuilder(self.options.content)
         path = self.out / file
 
         def write_examples(temporary):
@@ -161,7 +164,9 @@ class _Maker:
                     if self.stopped.is_set():
                         raise InterruptedError("Another shard failed. Received: a stop")
                     try:
-                        writer.write(self._example(video))
+                        example = self._example(video)
+                        writer.write(example)
+                        index.add(example)
                         good.append(video)
                     except BadVideoError as error:
                         if not self.skip_bad:
@@ -175,8 +180,10 @@ class _Maker:
             raise ResourceError(
                 f"A shard must be writable. Received: {path}: {graph_reason(error)}"
             ) from None
+        digest = sha256(path)
+        write_index(str(path) + SUFFIX, index.to_bytes(digest))
         note = {"file": file, "records": len(good), "bytes": path.stat().st_size}
-        note |= {"sha256": sha256(path), "bad": bad}
+        note |= {"sha256": digest, "bad": bad}
         note |= {"ids": [v.id for v in good], "labels": [v.label for v in good]}
         _write_json(self.note(file), note)
 

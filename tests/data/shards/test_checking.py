@@ -3,7 +3,7 @@ import shutil
 
 import pytest
 
-from smallbig_keras.data import ShardOptions, check_shards, make_shards
+from smallbig_keras.data import ShardOptions, ShardSource, check_shards, make_shards
 from tests.data.shards.shard_files import NAMES, damage, examples, rewrite
 
 
@@ -42,7 +42,37 @@ def test_check_decodes_what_checksums_cannot_tell(videos, tmp_path, content, rea
 
     path = rewrite(out, spoil)
     problems = check_shards(out)
-    assert problems[0].startswith(f"{path}: sha256 ") and len(problems) == 4
+    assert len(problems) == 3
     for number, words in ((1, reason), (2, "another label"), (3, "no example of a video")):
-        assert problems[number].startswith(f"{path}, example {number}: ")
-        assert words in problems[number]
+        assert problems[number - 1].startswith(f"{path}, example {number}: ")
+        assert words in problems[number - 1]
+
+
+@pytest.mark.parametrize("content", ["frames", "video"])
+def test_check_writes_a_missing_index(videos, tmp_path, content):
+    """Shards without an index are of 0.1.0."""
+    out = tmp_path / "out"
+    make_shards({"train": videos, "test": videos[:2]}, NAMES, out, ShardOptions("csv", content))
+    indexes = {path: path.read_bytes() for path in out.glob("*.index")}
+    assert len(indexes) == 2
+    for path in indexes:
+        path.unlink()
+    with pytest.raises(FileNotFoundError, match=f"smallbig prepare check {out}. Received: no "):
+        ShardSource(out, "train")
+    assert check_shards(out) == []
+    assert {path: path.read_bytes() for path in out.glob("*.index")} == indexes
+    assert len(ShardSource(out, "train")) == 5
+
+
+def test_check_compares_indexes(shards, tmp_path):
+    copy = shutil.copytree(shards, tmp_path / "copy")
+    first, second, third = sorted(copy.glob("*.index"))
+    shutil.copy(first, second)
+    third.write_bytes(third.read_bytes()[:-1])
+    words = "not the index of its shard. Delete it, and check again"
+    assert check_shards(copy) == [f"{path}: {words}" for path in (second, third)]
+    # Nothing is written beside a shard that is damaged.
+    second.unlink()
+    damage(second.with_suffix(""), "flipped bit")
+    assert f"{second.with_suffix('')}: sha256" in check_shards(copy)[0]
+    assert not second.exists()

@@ -9,13 +9,16 @@ import subprocess
 import sys
 import threading
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
 from smallbig_keras import runs
-from smallbig_keras.data import ShardOptions, ShardSource, make_shards, read_annotations
-from smallbig_keras.data.shards.manifest import ensure_scheme
+from smallbig_keras.data import ShardOptions, ShardSource, Video, make_shards, read_annotations
+from smallbig_keras.data.shards.storage import check_readahead, ensure_scheme
+from smallbig_keras.machine import READAHEAD
 from tests.data.miniatures import MINIATURES
+from tests.data.shards.google_storage import serve_bucket
 
 NETWORK = (
     *("--options", '{"blocks": [1, 1, 1, 1], "width": 8}', "--weights", "none", "--epochs", "1"),
@@ -42,7 +45,7 @@ def shards(tmp_path_factory):
     make_shards(splits, names, folder / "shards", ShardOptions("sthv2"))
     damaged = folder / "damaged"
     make_shards(splits, names, damaged, ShardOptions("sthv2"))
-    (path,) = damaged.glob("train-*")
+    (path,) = damaged.glob("train-*.tfrecord")
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
@@ -50,7 +53,7 @@ def shards(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def server(shards):
+def server(shards, plugin):
     class Handler(http.server.SimpleHTTPRequestHandler):
         """Files and their parts, which tensorflow-io asks for; no lists of a folder."""
 
@@ -113,13 +116,19 @@ def bucket(shards, plugin):
     server.stop()
 
 
-@pytest.fixture(params=["bucket", "server"])
-def place(request, plugin):
+@pytest.fixture(scope="module")
+def google(shards, tmp_path_factory):
+    with serve_bucket(shards, tmp_path_factory.mktemp("secrets")) as (environment, _):
+        yield "gs://bucket", environment
+
+
+@pytest.fixture(params=["google", "bucket", "server"])
+def place(request):
     return request.getfixturevalue(request.param)
 
 
 @pytest.fixture(scope="module")
-def losses(plugin, shards, tmp_path_factory):
+def losses(shards, tmp_path_factory):
     """Of a run on the same shards without a server."""
     output = tmp_path_factory.mktemp("runs") / "local"
     return train(output, str(shards / "shards"), {})
@@ -161,9 +170,56 @@ def test_training(place, losses, tmp_path):
     url, environment = place
     assert train(tmp_path / "whole", f"{url}/shards", environment) == losses
     flags = ("--dataset", "sthv2", "--shards", f"{url}/damaged", "--output", str(tmp_path / "a"))
-    result = run("fit", *flags, *NETWORK, environment=environment)
+    result = run("fit", *flags, *NETWORK, "--max-bad-clips", "0", environment=environment)
     assert result.returncode == 2
-    assert f"error: A shard must hold 6 whole examples. Received: '{url}/damaged/" in result.stderr
+    assert f"Received: {url}/damaged/train-" in result.stderr
+    assert "has another checksum" in result.stderr
+
+
+READ = """
+import sys
+from smallbig_keras.machine import set_environment
+set_environment()
+from smallbig_keras.data import ShardSource, clip_dataset
+
+source = ShardSource("gs://bucket/out", "test")
+options = dict(frames=2, size=32, batch_size=1, training=False, num_parallel_calls=1)
+print(len(list(clip_dataset(source, sampling=sys.argv[1], stride=2, **options))))
+"""
+
+
+@pytest.mark.parametrize("sampling, requests", [("dense", 1), ("segment", 2)])
+def test_a_clip_asks_for_its_frames(tmp_path, sampling, requests):
+    """One request of a megabyte where its frames are near, else one a frame; no whole video."""
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    for i in range(40):
+        noise = np.random.default_rng(i).integers(256, size=(200, 320, 3)).astype(np.uint8)
+        jpeg = tf.io.encode_jpeg(noise, quality=100).numpy()
+        (frames / f"{i + 1}.jpg").write_bytes(jpeg)
+    videos = [Video(str(frames), 0, str(i), None, "{}.jpg") for i in range(3)]
+    make_shards({"test": videos}, ["a"], tmp_path / "out", ShardOptions("csv"))
+    with serve_bucket(tmp_path, tmp_path) as (environment, ranges):
+        result = subprocess.run(
+            [sys.executable, "-c", READ, sampling],
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=200,
+        )
+    assert result.stdout == "3\n", result.stderr
+    sizes = [size for name, _, size in ranges if name.endswith(".tfrecord")]
+    assert len(jpeg) > 120_000 and sizes == [(1 << 20) + 1] * 3 * requests
+    assert len(ranges) == len(sizes) + 2
+
+
+def test_buckets_without_readahead_are_warned_of(monkeypatch):
+    monkeypatch.delenv(READAHEAD, raising=False)
+    check_readahead("/local")
+    with pytest.warns(UserWarning, match=f"{READAHEAD}=1048577 .*Received: gs://bucket/a"):
+        check_readahead("gs://bucket/a")
+    monkeypatch.setenv(READAHEAD, "1048577")
+    check_readahead("gs://bucket/a")
 
 
 def test_without_the_plugin(monkeypatch):

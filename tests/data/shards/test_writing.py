@@ -33,7 +33,9 @@ def test_manifest_and_examples(videos, tmp_path):
     manifest = make_shards(splits, NAMES, tmp_path / "out", FRAMES)
     assert json.loads((tmp_path / "out" / "shards.json").read_text()) == manifest
     assert {file.name for file in (tmp_path / "out").iterdir()} == {
-        *("shards.json", "validation-00000-of-00001.tfrecord", "test-00000-of-00001.tfrecord")
+        "shards.json",
+        *(f"validation-00000-of-00001.tfrecord{suffix}" for suffix in ("", ".index")),
+        *(f"test-00000-of-00001.tfrecord{suffix}" for suffix in ("", ".index")),
     }
     digests = manifest["options"].pop("lists")
     assert set(digests) == {"validation", "test"}
