@@ -17,7 +17,7 @@ import numpy as np
 
 from smallbig_keras.data.annotations.video import as_videos
 from smallbig_keras.data.decoding import SHORT_WAY, BadVideoError, VideoReader
-from smallbig_keras.data.frame_folders import count_frames, read_frame_folder
+from smallbig_keras.data.frame_folders import find_frames, read_frame_folder
 from smallbig_keras.errors import NotFoundError, ResourceError, SmallBigError
 from smallbig_keras.files import replace_file
 from smallbig_keras.machine import num_processors
@@ -250,7 +250,7 @@ def _examine(work):
 def _probe_folder(video):
     """Counts the frames of a folder and reads the first one."""
     try:
-        count = count_frames(video.path, video.template)
+        count, _ = find_frames(video.path, video.template)
         first = read_frame_folder(video.path, video.template, lambda _: [0], count)
     except BadVideoError as error:
         return VideoInfo(0, 0, 0, False, str(error))

@@ -11,8 +11,7 @@ import tensorflow as tf
 from smallbig_keras.data.annotations.video import as_videos, warn
 from smallbig_keras.data.decoding import BadVideoError, check_video_file, read_frames
 from smallbig_keras.data.frame_folders import (
-    count_frames,
-    frame_file,
+    find_frames,
     read_frame_folder,
     read_images,
     read_picture_folder,
@@ -188,10 +187,9 @@ class _Reader:
         video = self.videos[index]
         try:
             if video.template is not None:
-                count = video.num_frames or count_frames(video.path, video.template)
+                count, file = find_frames(video.path, video.template, video.num_frames)
                 wanted, frame_positions = frames_to_read(self.sampler(count, epoch, index))
-                files = [frame_file(video.path, video.template, i) for i in wanted]
-                files = [check_video_file(file).encode() for file in files]
+                files = [check_video_file(file(i)).encode() for i in wanted]
                 return np.array(files, object), frame_positions, _label(video)
         except BadVideoError:
             pass

@@ -46,8 +46,8 @@ def test_csv_with_ids(tmp_path):
 
 
 def test_csv_of_frames(tmp_path):
-    write(tmp_path, {"train.csv": "path,label\na,x\nb,y", "b/f2.png": ""})
-    with pytest.raises(ValueError, match="must be named 'f1.png'"):
+    write(tmp_path, {"train.csv": "path,label\na,x\nb,y", "b/g2.png": ""})
+    with pytest.raises(ValueError, match="must be named like 'f1.png'"):
         read_csv(tmp_path, image_template="f{}.png")
     write(tmp_path, {"b/f1.png": ""})
     videos, _ = read_csv(tmp_path, image_template="f{}.png")
