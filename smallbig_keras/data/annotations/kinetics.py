@@ -53,8 +53,11 @@ def read_k400(root, split, skip_bad_lines=False):
     lines = LineParser(skip_bad_lines)
     clips = _read_csv(path, split, lines)
     reference = _find_csv(root, "train") or path
-    same = reference == path
-    class_names = _class_names(clips if same else _read_csv(reference, "train", lines))
+    training = clips
+    if reference != path:
+        # Its damaged rows are counted where the training split is read.
+        training = _read_csv(reference, "train", LineParser(skip_bad_lines))
+    class_names = _class_names(training)
     class_ids = {name: i for i, name in enumerate(class_names)}
     listing = Listing()
     files = _index(listing, root, split)

@@ -104,7 +104,9 @@ def _read(
     reference = _find_list(kind, root, "train", train_list) or path
     training = entries
     if reference != path:
-        training, numbers = _read_entries(kind, reference, "train", lines)
+        # Its damaged lines are counted where the training split is read.
+        others = LineParser(skip_bad_lines)
+        training, numbers = _read_entries(kind, reference, "train", others)
     labels = [(line, label) for line, (*_, label) in training if label]
     known = _read_class_names(root, class_list)
     class_ids = ClassIds(reference, labels, known, first_label, allow_empty_classes, numbers)
