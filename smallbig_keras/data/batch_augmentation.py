@@ -15,10 +15,15 @@ _OPERATIONS = (
     *("random_color_degeneration", "random_contrast", "random_sharpness"),
     *("random_posterization", "solarization", "auto_contrast", "equalization"),
 )
+# These measure the picture: its mean, its extremes, its histogram.
+_MEASURING = ("random_contrast", "auto_contrast", "equalization")
 
 
 class RandAugment:
-    """The operations of `keras.layers.RandAugment`, each with one draw for a whole clip."""
+    """The operations of `keras.layers.RandAugment`, each with one draw for a whole clip.
+
+    Contrast, auto-contrast and equalization take mean, extremes and histogram of the whole clip.
+    """
 
     # Only the operations that were drawn are computed; Keras' layer computes all eleven for each
     # draw, which takes ten times as long.
@@ -47,7 +52,11 @@ class RandAugment:
         layer = getattr(self._layer, name)
         # Drawn for one picture, and so one for all frames.
         drawn = layer.get_random_transformation(clip[0], training=True, seed=_Seeds(key))
-        changed = layer.transform_images(clip, drawn, training=True)
+        # As one tall picture the frames are measured together, and so changed alike.
+        tall = (1, -1, *clip.shape[2:])
+        pictures = tf.reshape(clip, tall) if name in _MEASURING else clip
+        changed = layer.transform_images(pictures, drawn, training=True)
+        changed = tf.reshape(changed, tf.shape(clip))
         return tf.ensure_shape(tf.clip_by_value(changed, 0, 255), clip.shape)
 
 

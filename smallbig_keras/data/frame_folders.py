@@ -1,81 +1,104 @@
-"""Videos as folders of numbered pictures, the first one 1."""
+"""Videos as folders of numbered pictures."""
 
 import os
 import re
-import string
 
 import numpy as np
 import tensorflow as tf
 
+from smallbig_keras.data.annotations.video import frame_numbers
 from smallbig_keras.data.video_file import BadVideoError, check_video_file
 
 _PICTURE_NAME = re.compile(r"(.*?)([0-9]+)(\.(?:jpg|jpeg|png|webp|bmp))", re.IGNORECASE)
-_NUMBERED = "NUMBER.jpg"
 _PICTURE = tf.TensorSpec((None, None, 3), tf.uint8)
 
 
-def count_frames(folder, template):
-    """Counts the frames of a folder, at least 1; a missing one is a `BadVideoError`."""
+def find_frames(folder, template=None, num_frames=None):
+    """Finds the frames of a folder, which are numbered from the lowest number in it.
+
+    Args:
+        folder: str or path.
+        template: str. Name of a frame by its number. Defaults to `None`: the folder holds one
+            series of numbered pictures.
+        num_frames: int. The number of frames, if it is known: the folder need not be listed then.
+            Lists say 0 where frames were not extracted; they are counted. Defaults to `None`.
+
+    Returns:
+        `(num_frames, file)`; `file(index)` is the path of a frame, counted from 0 as samplers do.
+
+    Raises:
+        BadVideoError: there is no frame, or one between others is missing.
+    """
+    count = num_frames if template is not None else None
+    first = _find_first(folder, template) if count else None
+    if first is None:
+        names = _list_frames(folder, template)
+        first = min(names)
+    count = count or len(names)
+
+    def file(index):
+        number = first + int(index)
+        name = names[number] if template is None else template.format(number)
+        return os.path.join(folder, name)
+
+    return count, file
+
+
+def _find_first(folder, template):
+    """Returns 0 or 1 if a frame has that number, else None."""
+    names = ((number, template.format(number)) for number in (0, 1))
+    return next((n for n, name in names if os.path.exists(os.path.join(folder, name))), None)
+
+
+def _list_frames(folder, template):
+    """Returns the names of the frames in a folder by number; none is missing between them."""
     try:
-        files = set(os.listdir(folder))
+        files = os.listdir(folder)
     except (OSError, ValueError) as error:
         raise _bad(folder, template, getattr(error, "strerror", None) or error) from None
-    number = ("([0-9]+)", "")
-    pieces = string.Formatter().parse(template)
-    pattern = (re.escape(text) + number[field is None] for text, field, *_ in pieces)
-    matches = map(re.compile("".join(pattern)).fullmatch, files)
-    numbers = {int(match[1]) for match in matches if match}
-    last = max((number for number in numbers if template.format(number) in files), default=0)
-    if last == 0:
+    if template is None:
+        names = _number_pictures(folder, files)
+    else:
+        names = {number: template.format(number) for number in frame_numbers(files, template)}
+    if not names:
         raise _bad(folder, template, "no frame")
-    for index in range(last):
-        if template.format(index + 1) not in files:
-            raise _bad(frame_file(folder, template, index), template, "a missing frame")
-    return last
+    for number in range(min(names), max(names)):
+        if number not in names:
+            missing = f"the picture {number}" if template is None else template.format(number)
+            raise _bad(os.path.join(folder, missing), template, "a missing frame")
+    return names
 
 
-def frame_file(folder, template, index):
-    """Returns the file of a frame, counted from 0 as samplers do; the names count from 1."""
-    return os.path.join(folder, template.format(int(index) + 1))
-
-
-def read_frame_folder(folder, template, sampler, num_frames=None):
-    """Reads the frames `sampler(num_frames)` chooses: uint8 `(indices, height, width, 3)`, RGB."""
-    # Lists say 0 frames where they were not extracted: they are counted then.
-    num_frames = num_frames or count_frames(folder, template)
-    files = [frame_file(folder, template, index) for index in sampler(num_frames)]
-    return _read_pictures(files, template)
-
-
-def read_picture_folder(folder, sampler):
-    """Does the same for a folder whose pictures have numbers in their names, from any number on."""
-    files = _list_pictures(folder)
-    return _read_pictures([files[index] for index in sampler(len(files))], _NUMBERED)
-
-
-def holds_pictures(folder):
-    """Tells whether a folder holds numbered pictures."""
-    return any(_PICTURE_NAME.fullmatch(name) for name in os.listdir(folder))
-
-
-def _list_pictures(folder):
-    """Returns the pictures of a folder in the order of their numbers."""
+def _number_pictures(folder, files):
+    """Returns the names of pictures by number, if they are of one series."""
     series = {}
-    for name in os.listdir(folder):
+    for name in files:
         match = _PICTURE_NAME.fullmatch(name)
         if match and not name.startswith("."):
             numbers = series.setdefault((match[1], match[3].lower()), {})
             other = numbers.setdefault(int(match[2]), name)
             if other != name:
-                raise _bad(folder, _NUMBERED, f"{other} and {name}, which have one number")
-    if len(series) != 1:
+                raise _bad(folder, None, f"{other} and {name}, which have one number")
+    if len(series) > 1:
         names = " and ".join(sorted(f"{a}NUMBER{b}" for a, b in series))
-        raise _bad(folder, _NUMBERED, f"pictures {names}" if names else "no frame")
-    ((_, numbers),) = series.items()
-    for number in range(min(numbers), max(numbers)):
-        if number not in numbers:
-            raise _bad(folder, _NUMBERED, f"no frame {number}, a missing frame")
-    return [os.path.join(folder, numbers[number]) for number in sorted(numbers)]
+        raise _bad(folder, None, f"pictures {names}")
+    return next(iter(series.values()), {})
+
+
+def read_frame_folder(folder, template, sampler, num_frames=None):
+    """Reads the frames `sampler(num_frames)` chooses: uint8 `(indices, height, width, 3)`, RGB."""
+    count, file = find_frames(folder, template, num_frames)
+    return _read_pictures([file(index) for index in sampler(count)], template)
+
+
+def read_picture_folder(folder, sampler):
+    """Does the same for a folder of one series of pictures, however they are named."""
+    return read_frame_folder(folder, None, sampler)
+
+
+def holds_pictures(folder):
+    """Tells whether a folder holds numbered pictures."""
+    return any(_PICTURE_NAME.fullmatch(name) for name in os.listdir(folder))
 
 
 def _read_pictures(files, template):
@@ -130,7 +153,6 @@ def decode_image(content):
 
 def _bad(file, template, received):
     return BadVideoError(
-        f"A frame folder must hold its frames as pictures {template!r}"
-        f"{'' if template == _NUMBERED else ', from 1 on'} and of one size. "
-        f"Received: {os.fspath(file)!r}: {received}"
+        f"A frame folder must hold its frames as pictures {template or 'NUMBER.jpg'!r}, numbered "
+        f"without a gap and of one size. Received: {os.fspath(file)!r}: {received}"
     )

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from smallbig_keras.data.annotations.video import as_videos
 from smallbig_keras.data.decoding import read_with_times
-from smallbig_keras.data.frame_folders import count_frames as count_pictures, read_frame_folder
+from smallbig_keras.data.frame_folders import find_frames, read_frame_folder
 from smallbig_keras.data.scanning import FrameTimes, scan
 from smallbig_keras.data.video_file import BadVideoError, VideoFile, check_video_file
 from smallbig_keras.errors import NotFoundError, ResourceError, SmallBigError
@@ -234,7 +234,7 @@ def _examine(work):
 def _probe_folder(video):
     """Counts the frames of a folder and reads the first one."""
     try:
-        count = count_pictures(video.path, video.template)
+        count, _ = find_frames(video.path, video.template)
         first = read_frame_folder(video.path, video.template, lambda _: [0], count)
     except BadVideoError as error:
         return VideoInfo(0, 0, 0, error=str(error))

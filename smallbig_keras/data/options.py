@@ -35,18 +35,24 @@ class DatasetOptions:
     image_template: str | None = option(
         None, "names of the frames in a folder, such as img_{:05d}.jpg", metavar="NAME"
     )
-    train_list: str | None = option(None, "list of training videos, for frames", metavar="FILE")
-    val_list: str | None = option(None, "list of validation videos, for frames", metavar="FILE")
-    test_list: str | None = option(None, "list of test videos, for frames", metavar="FILE")
+    train_list: str | None = option(None, "training videos, for frames and csv", metavar="FILE")
+    val_list: str | None = option(None, "validation videos, for frames and csv", metavar="FILE")
+    test_list: str | None = option(None, "test videos, for frames and csv", metavar="FILE")
     class_list: str | None = option(None, "class names, for frames and csv", metavar="FILE")
+    first_label: int | None = option(
+        None, "label of the first class, 0 or 1, for frames and csv", metavar="N", shown="0"
+    )
+    allow_empty_classes: bool | None = option(
+        None, "allow classes without a training video, for frames and csv", shown="off"
+    )
     skip_bad_lines: bool | None = option(
-        None, "leave out damaged lines of frames and csv, and count them", shown="off"
+        None, "leave out damaged lines of lists, and count them", shown="off"
     )
 
 
 READER_OPTIONS = (
     *("split_number", "image_template", "train_list", "val_list", "test_list"),
-    *("class_list", "skip_bad_lines"),
+    *("class_list", "first_label", "allow_empty_classes", "skip_bad_lines"),
 )
 
 

@@ -11,8 +11,7 @@ import tensorflow as tf
 from smallbig_keras.data.annotations.video import as_videos, warn
 from smallbig_keras.data.decoding import read_with_times
 from smallbig_keras.data.frame_folders import (
-    count_frames,
-    frame_file,
+    find_frames,
     read_frame_folder,
     read_images,
     read_picture_folder,
@@ -190,9 +189,8 @@ class VideoSource(ClipSource):
         video = self.videos[index]
         if video.template is None:
             return []
-        count = video.num_frames or count_frames(video.path, video.template)
-        files = [frame_file(video.path, video.template, i) for i in sampler(count)]
-        return [check_video_file(file).encode() for file in files]
+        count, file = find_frames(video.path, video.template, video.num_frames)
+        return [check_video_file(file(index)).encode() for index in sampler(count)]
 
     @property
     def decode_pictures(self):

@@ -193,6 +193,8 @@ FOLDERS = {
     "WebP named .jpg": ("webp", _frames(4, _second(_encoded(".webp")))),
     "further files in the folder": ("more", _frames(4, lambda f: (f / "flow_x_00001.jpg").touch())),
     "fewer frames than a clip, in a folder": ("two", _frames(2)),
+    "frames numbered from 0": ("zero", _frames(4, first=0)),
+    "frames numbered from 57": ("later", _frames(4, first=57)),
 }
 
 

@@ -58,6 +58,63 @@ def test_operations_are_those_of_keras(still):
     assert len(seen) == 11
 
 
+@pytest.fixture
+def brightening(rng):
+    """A clip whose frames have means of about 31, 91, 151 and 211."""
+    noise = rng.integers(-20, 21, (4, SIZE, SIZE, 3))
+    return np.float32(noise + np.reshape((31, 91, 151, 211), (4, 1, 1, 1)))
+
+
+def contrast(clip, drawn):
+    mean = clip.mean((0, 1, 2))
+    return np.clip((clip - mean) * np.ravel(drawn["contrast_factor"]) + mean, 0, 255)
+
+
+def auto_contrast(clip, drawn):
+    low, high = clip.min((0, 1, 2)), clip.max((0, 1, 2))
+    return (clip - low) / (high - low) * 255
+
+
+def equalization(clip, drawn):
+    result = np.empty_like(clip)
+    for c in range(3):
+        counts = np.bincount(np.int64(clip[..., c]).ravel(), minlength=256).cumsum()
+        lowest = counts[counts > 0][0]
+        table = np.round((counts - lowest) * 255 / (counts[-1] - lowest))
+        result[..., c] = table[np.int64(clip[..., c])]
+    return result
+
+
+@needs_keras_layers
+@pytest.mark.parametrize(
+    "name, reference",
+    [
+        ("random_contrast", contrast),
+        ("auto_contrast", auto_contrast),
+        ("equalization", equalization),
+    ],
+)
+def test_statistics_are_those_of_the_clip(brightening, name, reference):
+    """A clip that gets brighter stays one: no frame is scaled by values of its own."""
+    augment, key = RandAugment(1, 0.5), tf.constant((0, 7))
+    view = augment._apply(name, tf.constant(brightening), key).numpy()
+    assert np.diff(view.mean((1, 2, 3))).min() > 10
+    seeds = batch_augmentation._Seeds(key)
+    layer = getattr(augment._layer, name)
+    drawn = layer.get_random_transformation(brightening[0], training=True, seed=seeds)
+    np.testing.assert_allclose(view, reference(brightening, drawn), atol=1e-2)
+
+
+@needs_keras_layers
+@pytest.mark.parametrize("name", sorted({*batch_augmentation._OPERATIONS} - {"solarization"}))
+def test_brighter_frames_stay_brighter(brightening, name):
+    """Under every operation but solarization, which inverts."""
+    augment = RandAugment(1, 0.5)
+    for i in range(8):
+        view = augment._apply(name, tf.constant(brightening), tf.constant((3, i))).numpy()
+        assert np.diff(view.mean((1, 2, 3))).min() >= 0
+
+
 @needs_keras_layers
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "float32"])
 def test_policies_change_nothing(still, policy):

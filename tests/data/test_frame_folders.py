@@ -7,10 +7,10 @@ import tensorflow as tf
 
 from smallbig_keras.data import BadVideoError
 from smallbig_keras.data.frame_folders import (
-    count_frames,
-    frame_file,
+    find_frames,
     read_frame_folder,
     read_images,
+    read_picture_folder,
 )
 from tests.data.videos import HEIGHT, WIDTH, numbers, picture, write_frames
 
@@ -22,7 +22,7 @@ def read(folder, indices, num_frames=None):
 
 
 def read_graph(folder, indices):
-    files = [frame_file(folder, TEMPLATE, i) for i in indices]
+    files = [str(folder / TEMPLATE.format(i + 1)) for i in indices]
     return tf.function(read_images)(tf.constant(files)).numpy()
 
 
@@ -31,16 +31,39 @@ def test_templates(tmp_path, template):
     folder = write_frames(tmp_path / "a", 12, template)
     for other in ("flow_x_00001.jpg", ".hidden", "img_0013.jpg", "img_00013.jpg.part"):
         (folder / other).write_bytes(b"")
-    assert count_frames(folder, template) == 12
+    count, file = find_frames(folder, template)
+    assert (count, file(11)) == (12, str(folder / template.format(12)))
     frames = read_frame_folder(folder, template, lambda n: [n - 1, 0, 5, 5])
     assert frames.shape == (4, HEIGHT, WIDTH, 3) and frames.dtype == np.uint8
     assert numbers(frames) == [11, 0, 5, 5]
 
 
+@pytest.mark.parametrize("first", [0, 1, 57])
+@pytest.mark.parametrize("num_frames", [None, 0, 12])
+def test_frames_begin_at_the_lowest_number(tmp_path, first, num_frames):
+    """With a template and without, counted or listed; that one frame is missing is found."""
+    folder = write_frames(tmp_path / "a", 12, first=first)
+    assert numbers(read(folder, [0, 5, 11], num_frames)) == [0, 5, 11]
+    assert numbers(read_picture_folder(folder, lambda n: [0, 5, n - 1])) == [0, 5, 11]
+    (folder / TEMPLATE.format(first + 5)).unlink()
+    with pytest.raises(BadVideoError, match=TEMPLATE.format(first + 5)):
+        read(folder, [0, 5, 11], num_frames)
+    with pytest.raises(BadVideoError, match="a missing frame"):
+        read_picture_folder(folder, lambda n: [0])
+
+
+def test_a_number_of_frames_spares_the_listing(tmp_path, monkeypatch):
+    folders = [write_frames(tmp_path / str(first), 3, first=first) for first in (0, 1)]
+    monkeypatch.setattr(os, "listdir", None)
+    for first, folder in enumerate(folders):
+        count, file = find_frames(folder, TEMPLATE, 3)
+        assert (count, file(2)) == (3, str(folder / TEMPLATE.format(first + 2)))
+
+
 def test_frames_are_those_of_opencv(tmp_path):
     """Bit by bit, in the graph as outside."""
     folder = write_frames(tmp_path / "a", 3)
-    expected = np.stack([cv2.imread(frame_file(folder, TEMPLATE, i)) for i in range(3)])
+    expected = np.stack([cv2.imread(str(folder / TEMPLATE.format(i + 1))) for i in range(3)])
     for frames in (read(folder, range(3)), read_graph(folder, range(3))):
         np.testing.assert_array_equal(frames, expected[..., ::-1])
 
@@ -96,20 +119,23 @@ def test_fifo_is_not_waited_for(tmp_path):
 def test_gaps_and_empty_folders(tmp_path):
     folder = write_frames(tmp_path / "a", 5)
     (folder / "img_00003.jpg").unlink()
-    with pytest.raises(BadVideoError, match="img_00003.jpg': a missing frame"):
-        count_frames(folder, TEMPLATE)
-    with pytest.raises(BadVideoError, match="a': no frame"):
-        count_frames(folder, "image_{:05d}.jpg")
+    for template, reason in (
+        (TEMPLATE, "img_00003.jpg': a missing frame"),
+        ("image_{:05d}.jpg", "a': no frame"),
+    ):
+        with pytest.raises(BadVideoError, match=reason):
+            find_frames(folder, template)
     # Lists of real data sets state 0 frames for folders that are empty.
     for num_frames in (None, 0):
         with pytest.raises(BadVideoError, match="a missing frame"):
             read(folder, [0], num_frames)
-    (folder / "img_00000.jpg").write_bytes(b"")
-    with pytest.raises(BadVideoError, match="img_00003.jpg': a missing frame"):
-        count_frames(folder, TEMPLATE)
-    with pytest.raises(BadVideoError, match="b': No such file"):
-        count_frames(tmp_path / "b", TEMPLATE)
-    with pytest.raises(BadVideoError, match="Not a directory"):
-        count_frames(folder / "img_00001.jpg", TEMPLATE)
-    with pytest.raises(BadVideoError, match="null"):
-        count_frames("a\0b", TEMPLATE)
+    for path, reason in (
+        (tmp_path / "b", "b': No such file"),
+        (folder / "img_00001.jpg", "Not a directory"),
+        ("a\0b", "null"),
+    ):
+        for num_frames in (None, 7):
+            with pytest.raises(BadVideoError, match=reason):
+                find_frames(path, TEMPLATE, num_frames)
+        with pytest.raises(BadVideoError, match=reason):
+            find_frames(path)

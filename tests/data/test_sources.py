@@ -149,6 +149,26 @@ def test_frames_of_folders_are_those_of_opencv(folder):
     np.testing.assert_array_equal(clips[0], np.stack(frames))
 
 
+@pytest.mark.parametrize("first", [0, 1, 57])
+@pytest.mark.parametrize("num_frames", [None, 8])
+def test_frames_begin_at_the_lowest_number(tmp_path, first, num_frames):
+    """All of them are read, by way of the graph and of shards, and counted by an index."""
+    folder = write_frames(tmp_path / "a", 8, first=first)
+    videos = [Video(str(folder), 1, "a", num_frames, TEMPLATE)]
+    options = dict(frames=8, short_side=64)
+    ((clips, _),) = read(videos, **options)
+    files = sorted(folder.iterdir())
+    np.testing.assert_array_equal(
+        clips[0], [cv2.imread(str(file))[:, 16:80, ::-1] for file in files]
+    )
+    (info,) = make_index(videos, tmp_path / "index").values()
+    assert (info.error, info.num_frames) == (None, 8)
+    make_shards({"test": videos}, ["a", "b"], tmp_path / "out", ShardOptions("frames"))
+    assert_same(
+        [(clips, [1])], read(ShardSource(tmp_path / "out", "test"), frames=8, short_side=64)
+    )
+
+
 def test_unreadable_frames_follow_the_policy(folder, tmp_path):
     folders = {"good": folder}
     # The first of four frames of 41.
@@ -165,8 +185,9 @@ def test_unreadable_frames_follow_the_policy(folder, tmp_path):
     unreadable = UnreadableVideos("skip")
     ((_, labels),) = read(videos, unreadable=unreadable)
     assert labels.tolist() == [0] and (unreadable.num_files, unreadable.num_clips) == (3, 3)
-    for line, kind in zip(unreadable.report(), ("empty", "gap", "truncated"), strict=True):
-        assert f"{kind}/{middle}'" in line
+    places = ("empty': no frame", f"gap/{middle}'", f"truncated/{middle}'")
+    for line, place in zip(unreadable.report(), places, strict=True):
+        assert place in line
     with pytest.raises(tf.errors.InvalidArgumentError, match=f"gap/{middle}': No such file"):
         read([videos[0], videos[2]])
     unreadable = UnreadableVideos("replace")

@@ -53,9 +53,9 @@ def write_video(
     return path
 
 
-def write_frames(folder, count, template="img_{:05d}.jpg", size=(WIDTH, HEIGHT)):
-    """Writes frames 0 to `count - 1` as pictures 1 to `count`."""
+def write_frames(folder, count, template="img_{:05d}.jpg", size=(WIDTH, HEIGHT), first=1):
+    """Writes frames 0 to `count - 1` as pictures from the number `first` on."""
     folder.mkdir()
     for i in range(count):
-        cv2.imwrite(str(folder / template.format(i + 1)), picture(i, *size))
+        cv2.imwrite(str(folder / template.format(i + first)), picture(i, *size))
     return folder

@@ -39,12 +39,16 @@ def read_annotations(dataset, root, split, **options):
     Options of the readers, None for the default:
     - `split_number`, int, of `"ucf101"` and `"hmdb51"`: official split 1, 2 or 3, default 1.
     - `image_template`, str, of `"csv"`, `"folder"`, `"frames"`, `"sthv1"` and `"sthv2"`: videos
-      are folders of frames; the name of a frame by its number from 1, such as `img_{:05d}.jpg`.
+      are folders of frames; the name of a frame by its number, such as `img_{:05d}.jpg`.
+    - `train_list`, `val_list`, `test_list`, str, of `"csv"` and `"frames"`: files, from `root`.
     - `class_list`, str, of `"csv"` and `"frames"`: file of class names, one a line, from `root`,
       or a dataset with published names such as `"k400"`; default `classes.txt`.
-    - `skip_bad_lines`, bool, of `"csv"` and `"frames"`: damaged lines are left out, and an
+    - `first_label`, int, of `"csv"` and `"frames"`: the number of the first class, 0 or 1, where
+      labels are numbers; default 0.
+    - `allow_empty_classes`, bool, of `"csv"` and `"frames"`: numbers up to the highest label may
+      have no training video; default False.
+    - `skip_bad_lines`, bool, of all but `"folder"`: damaged lines are left out, and an
       `AnnotationWarning` counts and names them; default False.
-    - `train_list`, `val_list`, `test_list`, str, of `"frames"`: files, from `root`.
 
     Args:
         dataset: str. A name of `DATASETS`.

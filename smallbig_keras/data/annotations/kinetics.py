@@ -6,9 +6,9 @@ from pathlib import Path
 
 from smallbig_keras.data.annotations.listing import Listing, is_video
 from smallbig_keras.data.annotations.text_files import (
+    LineParser,
     check_class_name,
     check_row,
-    parse_rows,
     read_table,
 )
 from smallbig_keras.data.annotations.video import Video, check_split, not_found
@@ -42,7 +42,7 @@ _REPLACEMENTS = ("replacement_for_corrupted_k400", "replacement")
 _COLUMNS = ("youtube_id", "time_start", "time_end")
 
 
-def read_k400(root, split):
+def read_k400(root, split, skip_bad_lines=False):
     """Reads the csv files of Kinetics-400 and finds the videos by name, wherever tools put them."""
     check_split(split)
     root = Path(root)
@@ -50,10 +50,14 @@ def read_k400(root, split):
     if path is None:
         file = f"{_SPLIT_NAMES[split][0]}.csv"
         raise not_found("Kinetics-400", _LAYOUT, _HINT, root, file)
-    clips = _read_csv(path, split)
+    lines = LineParser(skip_bad_lines)
+    clips = _read_csv(path, split, lines)
     reference = _find_csv(root, "train") or path
-    same = reference == path
-    class_names = _class_names(clips if same else _read_csv(reference, "train"))
+    training = clips
+    if reference != path:
+        # Its damaged rows are counted where the training split is read.
+        training = _read_csv(reference, "train", LineParser(skip_bad_lines))
+    class_names = _class_names(training)
     class_ids = {name: i for i, name in enumerate(class_names)}
     listing = Listing()
     files = _index(listing, root, split)
@@ -74,7 +78,9 @@ def read_k400(root, split):
         paths = next((files[stem] for stem in stems if stem in files), None)
         return Video(_choose(paths, label) if paths else expected(label, name), class_id, name)
 
-    return parse_rows(path, clips, make), class_names
+    videos = [video for _, video in lines.parse(path, clips, make)]
+    lines.warn()
+    return videos, class_names
 
 
 def _find_csv(root, split):
@@ -87,18 +93,18 @@ def _find_csv(root, split):
     return None
 
 
-def _read_csv(path, split):
+def _read_csv(path, split, lines):
     """Returns `[(line, (label or None, id, start, end)), ...]`; a column `is_cc` may follow."""
     columns = _COLUMNS if split == "test" else ("label", *_COLUMNS)
-    rows = read_table(path, columns)
 
     def parse(row):
         row = check_row(row)
         key = row["youtube_id"].strip()
         # The id becomes a file name; it may begin with "-" and hold "_".
         if not re.fullmatch(r"[A-Za-z0-9_-]+", key):
+            hint = ", which a spreadsheet writes for an id" if key == "#NAME?" else ""
             raise SmallBigError(
-                f'youtube_id must be of letters, digits, "-" and "_". Received: {key!r:.200}'
+                f'youtube_id must be of letters, digits, "-" and "_". Received: {key!r:.200}{hint}'
             )
         label = row.get("label", "")
         if split == "test" and not label.strip():
@@ -107,8 +113,7 @@ def _read_csv(path, split):
             label = check_class_name(label)
         return label, key, _seconds(row, "time_start"), _seconds(row, "time_end")
 
-    clips = parse_rows(path, rows, parse)
-    return [(line, clip) for (line, _), clip in zip(rows, clips, strict=True)]
+    return lines.parse(path, read_table(path, columns), parse)
 
 
 def _seconds(row, column):

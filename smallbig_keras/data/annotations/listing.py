@@ -9,6 +9,7 @@ import unicodedata
 from smallbig_keras.data.annotations.video import (
     DatasetNotFoundError,
     check_template,
+    frame_numbers,
     shorten,
     warn,
 )
@@ -73,8 +74,10 @@ class Listing:
         seen = []
         for folder in folders:
             names = self.names(folder)
-            found = next((t for t in templates if t.format(1) in names), None)
-            if found:
+            # Beyond the digits of a template, the names of several look alike: most names tell.
+            counts = {t: len(frame_numbers(names, t)) for t in templates}
+            found = max(counts, key=counts.get)
+            if counts[found]:
                 return found
             seen.append(f"{folder!r} holds {sorted(names)[:3]!r}")
             if len(seen) == _PROBES:
@@ -82,8 +85,8 @@ class Listing:
         if seen:
             allowed = " or ".join(repr(t.format(1)) for t in templates)
             raise SmallBigError(
-                f"The first frame of a folder must be named {allowed}; image_template tells "
-                f"another name. Received: {seen[0]}"
+                f"Frames must be named like {allowed}; image_template tells another name. "
+                f"Received: {seen[0]}"
             )
         return template
 

@@ -1,11 +1,15 @@
-"""Lists of videos of one's own: frame lists like the SmallBigNet authors', and csv files."""
+"""Lists of videos of one's own, and of other tools: of folders of frames, and of video files."""
 
+import functools
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
-from smallbig_keras.data.annotations.listing import Listing
+from smallbig_keras.data.annotations.class_ids import ClassIds, parse_label
+from smallbig_keras.data.annotations.listing import Listing, is_video
 from smallbig_keras.data.annotations.text_files import (
+    LineParser,
     check_class_name,
     check_row,
     parse_number,
@@ -20,147 +24,196 @@ from smallbig_keras.labels.predictions import DATASETS as OFFICIAL
 
 CLASSES_FILE = "classes.txt"
 _ALIASES = {"train": ("train",), "validation": ("val", "validation", "validate"), "test": ("test",)}
-_LAYOUT_FRAMES = """\
+_LIST_NAMES = ("{}.txt", "{}_list.txt", "{}list.txt", "{}_videofolder.txt")
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A kind of lists: how errors name it, names of its files, folders of what is listed."""
+
+    title: str
+    layout: str
+    hint: str
+    list_names: tuple
+    folders: tuple
+    template: str | None = None
+
+
+_FRAMES = _Kind(
+    "A dataset of frames",
+    """\
 {root}
 ├── train.txt              (or train_list.txt, train_videofolder.txt, another by train_list)
 ├── val.txt                (the same; or validation.txt, another by val_list)
 ├── classes.txt            (optional, names of the classes, one a line)
-├── NAME                   (or frames/NAME, rawframes/NAME)
+├── NAME                   (or frames/NAME, rawframes/NAME, rawframes_train/NAME)
 │   ├── img_00001.jpg      (another name by image_template)
 │   └── ...
 └── ...
-A line of a list is: NAME, number of frames, label from 0, with spaces, tabs, ',' or ';' between."""
-_HINT_FRAMES = """\
+A line of a list is: NAME, number of frames, label from 0; a space, a tab, ',' or ';' between.""",
+    """\
 Frames are extracted from videos of your own by, for instance,
-    ffmpeg -i NAME.mp4 -q:v 2 NAME/img_%05d.jpg"""
-_LIST_NAMES = ("{}.txt", "{}_list.txt", "{}list.txt", "{}_videofolder.txt")
-_FRAME_FOLDERS = ("", "frames", "rawframes", "rawframes_train", "rawframes_val", "rawframes_test")
-_LAYOUT_CSV = """\
+    ffmpeg -i NAME.mp4 -q:v 2 NAME/img_%05d.jpg""",
+    _LIST_NAMES,
+    ("", "frames", "rawframes_{}", "rawframes"),
+    "img_{:05d}.jpg",
+)
+_VIDEOS = _Kind(
+    "A dataset in csv files",
+    """\
 {root}
-├── train.csv
-├── val.csv                (or validation.csv)
+├── train.csv              (or train.txt, another by train_list)
+├── val.csv                (or validation.csv, val.txt, another by val_list)
 ├── classes.txt            (optional, names of the classes, one a line)
-└── ...                    (the videos)
+└── ...                    (the videos; or in videos, videos_train, videos_val)
 A csv begins with the header path,label or path,label,num_frames. A path is taken from {root}, a
-label is a name or, if all of train.csv are whole numbers, an id from 0."""
-_HINT_CSV = "It is a format for videos of your own."
+label is a name or, if all of train.csv are whole numbers, an id from 0.
+Without a header a line is: path, label from 0; a space, a tab, ',' or ';' between.""",
+    "It is a format for videos of your own.",
+    ("{}.csv", *_LIST_NAMES),
+    ("", "videos_{}", "videos"),
+)
 
 
-def read_frame_list(
+def _read(
+    kind,
     root,
     split,
-    image_template="img_{:05d}.jpg",
+    image_template=None,
     train_list=None,
     val_list=None,
     test_list=None,
     class_list=None,
+    first_label=0,
+    allow_empty_classes=False,
     skip_bad_lines=False,
 ):
-    """Reads lists of folders of frames, `name num_frames label`, as the authors' code does."""
+    """Reads lists of a kind, one for each split."""
     check_split(split)
-    check_template(image_template)
+    template = image_template or kind.template
+    if template is not None:
+        check_template(template)
     root = Path(root)
     given = {"train": train_list, "validation": val_list, "test": test_list}
-    path = _find_list(root, split, given[split])
+    path = _find_list(kind, root, split, given[split])
     if path is None:
-        name = given[split] or f"{_ALIASES[split][0]}.txt"
-        raise not_found("A dataset of frames", _LAYOUT_FRAMES, _HINT_FRAMES, root, name)
-    lines = read_lines(path)
-    class_names = _read_class_names(root, class_list)
-    source = class_list or CLASSES_FILE
-    if class_names is None:
-        source = _find_list(root, "train", train_list) or path
-        class_names = _count_classes(lines if source == path else read_lines(source))
-    listing = Listing()
-    folders = [root / name for name in _FRAME_FOLDERS if listing.names(root / name)]
+        name = given[split] or kind.list_names[0].format(_ALIASES[split][0])
+        raise not_found(kind.title, kind.layout, kind.hint, root, name)
+    lines = LineParser(skip_bad_lines)
+    entries, numbers = _read_entries(kind, path, split, lines)
+    reference = _find_list(kind, root, "train", train_list) or path
+    training = entries
+    if reference != path:
+        # Its damaged lines are counted where the training split is read.
+        others = LineParser(skip_bad_lines)
+        training, numbers = _read_entries(kind, reference, "train", others)
+    labels = [(line, label) for line, (*_, label) in training if label]
+    known = _read_class_names(root, class_list)
+    class_ids = ClassIds(reference, labels, known, first_label, allow_empty_classes, numbers)
+    listing, find = Listing(), _find_frames if kind is _FRAMES else _find
+    folders = _find_folders(listing, kind, root, split)
 
-    def parse(line):
-        name, num_frames, label = _parse_line(line)
-        _check_label(label, class_names, source)
-        folder = _find_frames(listing, folders, name) or os.path.join(root, name)
-        return Video(folder, label, name, num_frames, image_template)
+    def make(entry):
+        name, num_frames, label = entry
+        label = None if split == "test" and not label else class_ids(label)
+        where = find(listing, folders, name) or os.path.join(root, name)
+        return Video(where, label, name, num_frames, template)
 
-    videos = parse_rows(path, lines, parse, skip_bad_lines)
-    _check_frames(listing, videos, image_template)
-    return videos, class_names
-
-
-def read_csv(root, split, image_template=None, class_list=None, skip_bad_lines=False):
-    """Reads csv files with the header `path,label[,num_frames]`, one for each split."""
-    check_split(split)
-    if image_template is not None:
-        check_template(image_template)
-    root = Path(root)
-    path = _find_csv(root, split)
-    if path is None:
-        name = f"{_ALIASES[split][0]}.csv"
-        raise not_found("A dataset in csv files", _LAYOUT_CSV, _HINT_CSV, root, name)
-    rows = _read_rows(path, split)
-    reference = _find_csv(root, "train") or path
-    same = reference == path
-    labels = {
-        row["label"].strip()
-        for _, row in (rows if same else _read_rows(reference, "train"))
-        if isinstance(row, dict) and row.get("label", "").strip()
-    }
-    ids = all(re.fullmatch("[0-9]+", label) for label in labels)
-    class_names = _read_class_names(root, class_list)
-    source = reference if class_names is None else class_list or CLASSES_FILE
-    if class_names is None:
-        highest = max(map(int, labels), default=-1) if ids else None
-        class_names = [str(i) for i in range(highest + 1)] if ids else sorted(labels)
-    class_ids = {name: i for i, name in enumerate(class_names)}
-
-    def parse(row):
-        row = check_row(row)
-        name, label = row["path"], row.get("label", "").strip()
-        if not name.strip():
-            raise SmallBigError("a path must not be empty. Received: ''")
-        num_frames = row.get("num_frames", "").strip() or None
-        if num_frames is not None:
-            num_frames = parse_number(num_frames, "num_frames", 1)
-        if split == "test" and not label:
-            label = None
-        elif ids:
-            label = parse_number(label, "a label")
-            _check_label(label, class_names, source)
-        else:
-            if check_class_name(label) not in class_ids:
-                raise SmallBigError(
-                    f"a label must be one of the {len(class_names)} classes of {source}. "
-                    f"Received: {label!r:.200}"
-                )
-            label = class_ids[label]
-        return Video(os.path.join(root, name), label, name, num_frames, image_template)
-
-    videos = parse_rows(path, rows, parse, skip_bad_lines)
-    if image_template is not None:
-        _check_frames(Listing(), videos, image_template)
-    return videos, class_names
+    videos = [video for _, video in lines.parse(path, entries, make)]
+    lines.warn()
+    if template is not None:
+        _check_frames(listing, videos, template)
+    return videos, class_ids.names
 
 
-def _find_list(root, split, given):
+# Lines `name num_frames label`, as the authors' code and mmaction2 have them.
+read_frame_list = functools.partial(_read, _FRAMES)
+# Tables `path,label[,num_frames]`, and lines `path label` as mmaction2 and PySlowFast have them.
+read_csv = functools.partial(_read, _VIDEOS)
+
+
+def _find_list(kind, root, split, given):
     if given is not None:
         return root / given if (root / given).is_file() else None
-    names = [pattern.format(name) for name in _ALIASES[split] for pattern in _LIST_NAMES]
+    names = [name.format(alias) for alias in _ALIASES[split] for name in kind.list_names]
     paths = (root / folder / name for folder in ("", "annotations") for name in names)
     return next((path for path in paths if path.is_file()), None)
 
 
-def _find_csv(root, split):
-    names = [f"{name}.csv" for name in _ALIASES[split]]
-    paths = (root / folder / name for folder in ("", "annotations") for name in names)
-    return next((path for path in paths if path.is_file()), None)
+def _find_folders(listing, kind, root, split):
+    """Returns the folders that names may begin in; those of the split come before others."""
+    splits = (alias for other in (split, *_ALIASES) for alias in _ALIASES[other])
+    names = dict.fromkeys(name.format(alias) for alias in splits for name in kind.folders)
+    return [root / name for name in names if listing.names(root / name)]
 
 
-def _read_rows(path, split):
-    return read_table(path, ("path",) if split == "test" else ("path", "label"), ",;\t")
+def _read_entries(kind, path, split, lines):
+    """Returns `[(line, (name, num_frames, label)), ...]` and whether labels must be numbers."""
+    rows, parse = read_lines(path), _parse_frames if kind is _FRAMES else _parse_video
+    numbers = kind is _FRAMES or (rows and _split(rows[0][1], 1)[-1].isdecimal())
+    if not numbers:
+        rows = read_table(path, ("path",) if split == "test" else ("path", "label"), ",;\t")
+        parse = _parse_row
+    return lines.parse(path, rows, parse), numbers
+
+
+def _split(line, count):
+    """Splits off the last fields of a line: a name may hold spaces, commas and numbers."""
+    ways = []
+    for separator in (",", ";", None):
+        name, *fields = line.rsplit(separator, count)
+        if len(fields) == count and all(len(field.split()) == 1 for field in fields):
+            ways.append([name.rstrip(), *(field.strip() for field in fields)])
+    numbers = (way for way in ways if all(map(str.isdecimal, way[1:])))
+    return next(numbers, ways[0] if ways else [line])
+
+
+def _parse_frames(line):
+    name, *fields = _split(line, 2)
+    if not fields:
+        raise SmallBigError(
+            "a line must be a name, a number of frames and a label, with spaces, tabs, ',' or ';' "
+            f"between. Received: {line!r:.200}"
+        )
+    if is_video(fields[0]):
+        raise SmallBigError(
+            "a line must have the number of frames before the label; a list of video files is for "
+            f"--dataset csv. Received: {line!r:.200}"
+        )
+    count = parse_number(fields[0], "the number of frames", 1)
+    parse_label(fields[1])
+    return name, count, fields[1]
+
+
+def _parse_video(line):
+    name, *fields = _split(line, 1)
+    frames = _split(line, 2)[1:]
+    if not (name and fields) or (frames and all(field.isdecimal() for field in frames)):
+        raise SmallBigError(
+            "a line must be a path and a label, with a space, a tab, ',' or ';' between; a list of "
+            f"folders, with numbers of frames, is for --dataset frames. Received: {line!r:.200}"
+        )
+    parse_label(fields[0])
+    if len(name) > 2 and name[0] == name[-1] == '"':
+        name = name[1:-1].replace('""', '"')
+    return name, None, fields[0]
+
+
+def _parse_row(row):
+    row = check_row(row)
+    name, label = row["path"], row.get("label", "").strip()
+    if not name.strip():
+        raise SmallBigError("a path must not be empty. Received: ''")
+    num_frames = row.get("num_frames", "").strip() or None
+    if num_frames is not None:
+        num_frames = parse_number(num_frames, "num_frames", 1)
+    return name, num_frames, label
 
 
 def _read_class_names(root, class_list):
-    """Returns the names in a file or of a known dataset; None if there are none."""
+    """Returns the names in a file or of a known dataset, and their source; None without any."""
     if class_list in OFFICIAL:
-        return official_names(class_list)
+        return official_names(class_list), class_list
     path = root / (class_list or CLASSES_FILE)
     if not path.is_file():
         if class_list is None:
@@ -173,52 +226,26 @@ def _read_class_names(root, class_list):
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise SmallBigError(f"{path} must name each class once. Received: {sorted(twice)!r:.200}")
-    return names
+    return names, class_list or CLASSES_FILE
 
 
-def _parse_line(line):
-    """Splits from the right: a name may hold spaces, commas and numbers."""
-    for separator in (",", ";", None):
-        name, *numbers = line.rsplit(separator, 2)
-        if len(numbers) == 2 and all(len(number.split()) == 1 for number in numbers):
-            count = parse_number(numbers[0], "the number of frames", 1)
-            return name.rstrip(), count, parse_number(numbers[1], "a label")
-    raise SmallBigError(
-        "a line must be a name, a number of frames and a label, with spaces, tabs, ',' or ';' "
-        f"between. Received: {line!r:.200}"
-    )
-
-
-def _count_classes(lines):
-    """Returns the ids up to the highest; damaged lines are left to the reader of that list."""
-    highest = -1
-    for _, line in lines:
-        try:
-            highest = max(highest, _parse_line(line)[2])
-        except ValueError:
-            continue
-    return [str(i) for i in range(highest + 1)]
-
-
-def _check_label(label, class_names, source):
-    if label >= len(class_names):
-        raise SmallBigError(
-            f"a label must be from 0 to {len(class_names) - 1}, as in {source}. Received: {label}"
-        )
+def _find(listing, folders, name):
+    """Finds what a name stands for, as it is written."""
+    for folder in folders:
+        path = os.path.join(folder, name)
+        parent, last = os.path.split(path.rstrip("/"))
+        if last in listing.names(parent):
+            return path
+    return None
 
 
 def _find_frames(listing, folders, name):
-    """Finds the folder of a name: as written, else by the last part of the path."""
+    """Finds a folder of frames: as written, else by the last part of the path."""
     # As in the authors' code: up to the first dot, and for Kinetics the 11 letters of the video.
     short = name.rstrip("/").rpartition("/")[2].partition(".")[0]
     youtube = re.match(r"[\w-]{11}(?=_\d)", short, re.ASCII)
-    for part in filter(None, (name, short, youtube and youtube[0])):
-        for folder in folders:
-            path = os.path.join(folder, part)
-            parent, last = os.path.split(path.rstrip("/"))
-            if last in listing.names(parent):
-                return path
-    return None
+    parts = filter(None, (name, short, youtube and youtube[0]))
+    return next(filter(None, (_find(listing, folders, part) for part in parts)), None)
 
 
 def _check_frames(listing, videos, template):

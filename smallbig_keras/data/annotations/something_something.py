@@ -6,6 +6,7 @@ from pathlib import Path
 
 from smallbig_keras.data.annotations.listing import VIDEO_SUFFIXES, Listing
 from smallbig_keras.data.annotations.text_files import (
+    LineParser,
     check_class_name,
     parse_rows,
     read_json,
@@ -56,7 +57,7 @@ an archive in 25 parts, which are joined before they are unpacked."""
 _FOLDERS_V1 = ("20bn-something-something-v1", "rawframes", "frames")
 
 
-def read_sthv1(root, split, image_template=None):
+def read_sthv1(root, split, image_template=None, skip_bad_lines=False):
     """Reads Something-Something V1: folders of frames, and csv files of `id;label`."""
     # No header and no quotes: a label may hold commas and semicolons. Class names keep the
     # published order, which is not sorted.
@@ -82,11 +83,13 @@ def read_sthv1(root, split, image_template=None):
         return name, class_ids[label.strip()]
 
     path = _find_v1(root, split)
-    entries = parse_rows(path, read_lines(path), _unique(parse, key=lambda entry: entry[0]))
+    lines = LineParser(skip_bad_lines)
+    entries = lines.parse(path, read_lines(path), _unique(parse, key=lambda entry: entry[0]))
+    lines.warn()
     return _locate(root, _FOLDERS_V1, entries, image_template, "{:05d}.jpg"), class_names
 
 
-def read_sthv2(root, split, image_template=None):
+def read_sthv2(root, split, image_template=None, skip_bad_lines=False):
     """Reads the annotations of Something-Something V2.
 
     The class of a video is the entry of `labels.json` for its template without brackets, as
@@ -101,6 +104,8 @@ def read_sthv2(root, split, image_template=None):
         split: str. `"train"`, `"validation"` or `"test"` (videos without labels).
         image_template: str. Name of a frame by its number; where given, folders of frames are
             read and videos not. Defaults to `None`: both are looked for.
+        skip_bad_lines: bool. Whether damaged entries are left out, with an `AnnotationWarning`
+            that counts and names them. Defaults to `False`.
 
     Returns:
         `(videos, class_names)`: a list of `Video` in the order of the file, and the names of the
@@ -116,18 +121,17 @@ def read_sthv2(root, split, image_template=None):
     class_names = _read_classes(_find_v2(root, "labels"))
     path = _find_v2(root, split)
     text, entries = read_json(path, list, "a list of videos")
-    if not entries:
-        raise SmallBigError(f"{path} must list at least one video. Received: an empty list")
     class_ids = {name: i for i, name in enumerate(class_names)}
     parse = _unique(lambda entry: _parse(entry, split, class_ids), key=lambda entry: entry[0])
-    parsed = []
-    for index, entry in enumerate(entries):
-        try:
-            parsed.append(parse(entry))
-        except ValueError as error:
-            line = _line_of(text, index)
-            raise SmallBigError(f"{path}, entry {index} (line {line}): {error}") from None
-    return _locate(root, _FOLDERS_V2, parsed, image_template), class_names
+    lines = LineParser(skip_bad_lines)
+    entries = lines.parse(
+        path,
+        list(enumerate(entries)),
+        parse,
+        lambda index: f"entry {index} (line {_line_of(text, index)})",
+    )
+    lines.warn()
+    return _locate(root, _FOLDERS_V2, entries, image_template), class_names
 
 
 def _find_v1(root, name):
@@ -147,15 +151,15 @@ def _find_v2(root, name):
 
 
 def _locate(root, folders, entries, template, default=None):
-    """Makes videos of `(id, label)`; with a template, given or default, all are folders."""
+    """Makes videos of `(line, (id, label))`; with a template, given or default, of folders."""
     listing = Listing()
     suffixes = (".webm", *VIDEO_SUFFIXES) if template is None and default is None else ()
     filled = [root / name for name in folders if listing.names(root / name)]
-    paths = [_find(listing, filled, name, suffixes) for name, _ in entries]
+    paths = [_find(listing, filled, name, suffixes) for _, (name, _) in entries]
     frames = (str(path) for path in paths if path and path.suffix not in suffixes)
     template = listing.find_template(frames, template) or default
     videos = []
-    for (name, label), path in zip(entries, paths, strict=True):
+    for (_, (name, label)), path in zip(entries, paths, strict=True):
         if path is None:
             path = root / folders[0] / (f"{name}.webm" if suffixes else name)
         frames = None if path.suffix in suffixes else template

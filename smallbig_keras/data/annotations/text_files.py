@@ -8,6 +8,8 @@ from pathlib import Path
 from smallbig_keras.data.annotations.video import shorten, warn
 from smallbig_keras.errors import ResourceError, SmallBigError
 
+_SKIP_HINT = "\nAdd --skip-bad-lines to leave damaged lines out."
+
 
 def read_text(path, errors="surrogateescape"):
     """Reads a text file in UTF-8, without its byte order mark."""
@@ -95,25 +97,66 @@ def check_row(row):
     return row
 
 
-def parse_rows(path, rows, parse, skip_bad_lines=False):
-    """Parses numbered rows; errors name file and line, or damaged rows are left out and counted."""
-    parsed, bad = [], []
-    for number, row in rows:
-        try:
-            parsed.append(parse(row))
-        except ValueError as error:
-            bad.append((number, f"{path}, line {number}: {error}"))
-    if bad and not (skip_bad_lines and parsed):
-        more = shorten([str(number) for number, _ in bad[1:]])
-        raise SmallBigError(
-            bad[0][1] + (f" ({len(bad) - 1} more bad lines: {more})" if more else "")
-        )
-    if bad:
-        messages = "\n".join(message for _, message in bad[:10])
-        warn(f"{len(bad)} of {len(rows)} lines were skipped, the first of them:\n{messages}")
-    if not parsed:
-        raise SmallBigError(f"{path} must list at least one video. Received: no line")
-    return parsed
+class LineParser:
+    """Parses the numbered lines of lists; a damaged one is an error, or skipped and counted.
+
+    Args:
+        skip_bad_lines: bool. Whether damaged lines are skipped: `warn` counts and names them.
+    """
+
+    def __init__(self, skip_bad_lines=False):
+        self._skip = skip_bad_lines
+        self._totals = {}
+        self._skipped = []
+
+    def parse(self, path, rows, parse, place="line {}".format):
+        """Parses rows of a list, also those that an earlier pass over it gave.
+
+        Args:
+            path: path. The list, for errors.
+            rows: list of `(number, row)`.
+            parse: callable. Makes a value of a row; a ValueError says that the row is damaged.
+            place: callable. Describes the number of a row. Defaults to that of a line.
+
+        Returns:
+            list of `(number, value)`.
+        """
+        parsed, bad = [], []
+        for number, row in rows:
+            try:
+                parsed.append((number, parse(row)))
+            except ValueError as error:
+                bad.append((number, error))
+        if bad and not (self._skip and parsed):
+            (number, error), *others = bad
+            more = shorten([str(number) for number, _ in others])
+            raise SmallBigError(
+                f"{path}, {place(number)}: {error}"
+                + (f" ({len(others)} more: {more})" if more else "")
+                + (_SKIP_HINT if self._skip is False else "")
+            )
+        if not parsed:
+            raise SmallBigError(f"{path} must list at least one video. Received: no line")
+        self._totals.setdefault(path, len(rows))
+        self._skipped += [(path, place, number, error) for number, error in bad]
+        return parsed
+
+    def warn(self):
+        """Warns of the lines that were skipped, with their number and the first ten."""
+        if self._skipped:
+            messages = "\n".join(
+                f"{path}, {place(number)}: {error}"
+                for path, place, number, error in self._skipped[:10]
+            )
+            warn(
+                f"{len(self._skipped)} of {sum(self._totals.values())} lines were skipped, the "
+                f"first of them:\n{messages}"
+            )
+
+
+def parse_rows(path, rows, parse):
+    """Parses numbered rows of which none can be left out, such as names of classes."""
+    return [value for _, value in LineParser(None).parse(path, rows, parse)]
 
 
 def parse_number(text, name, lowest=0):

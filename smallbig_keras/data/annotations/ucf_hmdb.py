@@ -4,6 +4,7 @@ from pathlib import Path
 
 from smallbig_keras.data.annotations.listing import Listing
 from smallbig_keras.data.annotations.text_files import (
+    LineParser,
     check_class_name,
     parse_number,
     parse_rows,
@@ -54,7 +55,7 @@ _HMDB_VIDEOS = ("hmdb51_org", "hmdb51", "videos", "")
 _HMDB_USES = {"train": 1, "validation": 2, "test": 2}
 
 
-def read_ucf101(root, split, split_number=1):
+def read_ucf101(root, split, split_number=1, skip_bad_lines=False):
     """Reads an official split of UCF101; validation and test are both the official test list."""
     _check(split, split_number)
     root = Path(root)
@@ -81,10 +82,13 @@ def read_ucf101(root, split, split_number=1):
             )
         return _find_video(listing, folders, root / _UCF_VIDEOS[0], folder, file, label)
 
-    return parse_rows(path, read_lines(path), parse), class_names
+    lines = LineParser(skip_bad_lines)
+    videos = [video for _, video in lines.parse(path, read_lines(path), parse)]
+    lines.warn()
+    return videos, class_names
 
 
-def read_hmdb51(root, split, split_number=1):
+def read_hmdb51(root, split, split_number=1, skip_bad_lines=False):
     """Reads an official split of HMDB51; validation and test are both the official test videos."""
     _check(split, split_number)
     root = Path(root)
@@ -104,13 +108,14 @@ def read_hmdb51(root, split, split_number=1):
             )
         return name.strip(), int(use)
 
-    videos = []
+    lines, videos = LineParser(skip_bad_lines), []
     for folder, path in lists.items():
         label = class_names.index(folder)
-        for name, use in parse_rows(path, read_lines(path), parse):
+        for _, (name, use) in lines.parse(path, read_lines(path), parse):
             if use == _HMDB_USES[split]:
                 default = root / _HMDB_VIDEOS[0]
                 videos.append(_find_video(listing, folders, default, folder, name, label))
+    lines.warn()
     if not videos:
         raise SmallBigError(
             f"The lists *{ending} must hold videos for the split. "

@@ -1,6 +1,8 @@
 """A video of a dataset, and the errors and warnings that all readers share."""
 
 import os
+import re
+import string
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +31,7 @@ class Video:
         label: int or None. Class id, None where the split has no labels.
         id: str. Name of the video in its dataset.
         num_frames: int or None. Frames, where the annotations tell. Defaults to `None`.
-        template: str or None. Name of a frame by its number from 1, a `str.format` template like
+        template: str or None. Name of a frame by its number, a `str.format` template like
             `img_{:05d}.jpg`; None for a video file. Defaults to `None`.
     """
 
@@ -84,6 +86,17 @@ def check_template(template):
             f"such as 'img_{{:05d}}.jpg'. Received: {template!r}"
         )
     return template
+
+
+def frame_numbers(names, template):
+    """Returns the numbers of the frames among names of files, a set."""
+    pieces = string.Formatter().parse(template)
+    number = ("([0-9]+)", "")
+    pattern = (re.escape(text) + number[field is None] for text, field, *_ in pieces)
+    matches = map(re.compile("".join(pattern)).fullmatch, names)
+    pairs = ((int(match[1]), match[0]) for match in matches if match)
+    # "1.jpg" is not the name of frame 1 by "{:05d}.jpg".
+    return {number for number, name in pairs if template.format(number) == name}
 
 
 def not_found(title, layout, hint, root, files):

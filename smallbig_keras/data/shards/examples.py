@@ -12,9 +12,8 @@ from google.protobuf.message import DecodeError
 
 from smallbig_keras.data.decoding import iterate_frames, read_frames
 from smallbig_keras.data.frame_folders import (
-    count_frames,
     decode_image,
-    frame_file,
+    find_frames,
     graph_reason,
     read_frame_folder,
 )
@@ -94,7 +93,7 @@ def _file_frames(video, short_side, quality):
 
 def _folder_frames(video, short_side, quality):
     """Yields `(jpeg, (height, width))` of a folder; a JPEG file that keeps its size is copied."""
-    count = count_frames(video.path, video.template)
+    count, file = find_frames(video.path, video.template)
     shape = None
     for index in range(count):
         frame = _folder_frame(video, count, index)
@@ -103,9 +102,9 @@ def _folder_frames(video, short_side, quality):
             # Reading both raises the error that names the file.
             _folder_frame(video, count, 0, index)
         resized = _shrink(frame, short_side)
-        with open(frame_file(video.path, video.template, index), "rb") as file:
-            jpeg = file.read()
-        if resized.shape == shape and jpeg.startswith(b"\xff\xd8\xff"):
+        with open(file(index), "rb") as content:
+            jpeg = content.read()
+        if resized is frame and jpeg.startswith(b"\xff\xd8\xff"):
             yield jpeg, frame.shape[:2]
         else:
             yield _encode(resized, quality)

@@ -32,12 +32,12 @@ def test_csv_with_names(tmp_path):
 
 
 def test_csv_with_ids(tmp_path):
-    write(tmp_path, {"train.csv": "path\tlabel\na\t0\nb\t3\n", "validation.csv": "path,label\nc,3"})
+    write(tmp_path, {"train.csv": "path\tlabel\na\t0\nb\t1\n", "validation.csv": "path,label\nc,1"})
     videos, names = read_csv(tmp_path)
-    assert names == ["0", "1", "2", "3"] and [video.label for video in videos] == [0, 3]
-    assert read_csv(tmp_path, "val")[0][0].label == 3
+    assert names == ["0", "1"] and [video.label for video in videos] == [0, 1]
+    assert read_csv(tmp_path, "val")[0][0].label == 1
     write(tmp_path, {"validation.csv": "path,label\nc,4"})
-    with pytest.raises(ValueError, match="validation.csv, line 2: .*0 to 3.*Received: 4"):
+    with pytest.raises(ValueError, match="validation.csv, line 2: .*0 to 1.*Received: 4"):
         read_csv(tmp_path, "val")
     write(tmp_path, {"validation.csv": "path,label\nc,run"})
     with pytest.raises(ValueError, match="validation.csv, line 2: a label must be a whole number"):
@@ -46,8 +46,8 @@ def test_csv_with_ids(tmp_path):
 
 
 def test_csv_of_frames(tmp_path):
-    write(tmp_path, {"train.csv": "path,label\na,x\nb,y", "b/f2.png": ""})
-    with pytest.raises(ValueError, match="must be named 'f1.png'"):
+    write(tmp_path, {"train.csv": "path,label\na,x\nb,y", "b/g2.png": ""})
+    with pytest.raises(ValueError, match="must be named like 'f1.png'"):
         read_csv(tmp_path, image_template="f{}.png")
     write(tmp_path, {"b/f1.png": ""})
     videos, _ = read_csv(tmp_path, image_template="f{}.png")
@@ -100,6 +100,68 @@ def test_csv_label_that_training_does_not_have(tmp_path):
         read_csv(tmp_path, "val")
 
 
+MMACTION2 = "air drumming/_dbc_000040_000050.mp4 1\nabseiling/x, y.mp4 0\n"
+
+
+@pytest.mark.parametrize("folder", ["", "videos/", "videos_train/"])
+def test_list_of_videos_of_mmaction2(tmp_path, folder):
+    name, paths = "k400_train_list_videos.txt", [line[:-2] for line in MMACTION2.splitlines()]
+    write(tmp_path, {name: MMACTION2, **{f"{folder}{path}": "" for path in paths}})
+    # A video of another split has the same name.
+    write(tmp_path, {f"videos_val/{paths[0]}": ""})
+    videos, names = read_csv(tmp_path, train_list=name)
+    assert names == ["0", "1"] and not find_missing(videos)
+    assert videos == [
+        Video(str(tmp_path / folder / path), label, path)
+        for path, label in zip(paths, (1, 0), strict=True)
+    ]
+    videos, _ = read_csv(tmp_path, "val", train_list=name, val_list=name)
+    assert videos[0].path == str(tmp_path / ("videos_val" if folder != "" else "") / paths[0])
+
+
+@pytest.mark.parametrize("separator", [" ", "\t", ",", ";", ", "])
+def test_list_of_videos_of_pyslowfast(tmp_path, separator):
+    rows = [("a b/c.mp4", 0), (f"{tmp_path}/d, e.mp4", 1), ("videos/3 4.avi", 1), ("f", 0)]
+    text = "".join(f"{path}{separator}{label}\r\n" for path, label in rows)
+    write(tmp_path, {"train.csv": "\ufeff" + text, "test.csv": text})
+    for split in ("train", "test"):
+        videos, names = read_csv(tmp_path, split)
+        assert [(video.id, video.label) for video in videos] == rows and names == ["0", "1"]
+        assert videos[1].path == f"{tmp_path}/d, e.mp4"
+
+
+def test_list_of_videos_with_quotes(tmp_path):
+    """As a table is written without its header."""
+    write(tmp_path, {"train.csv": '"a, b.mp4",0\n"say ""hi"".mp4",1\nc.mp4,0\n'})
+    assert [video.id for video in read_csv(tmp_path)[0]] == ["a, b.mp4", 'say "hi".mp4', "c.mp4"]
+
+
+@pytest.mark.parametrize(
+    "line, rule",
+    [
+        ("a.mp4", "a line must be a path and a label"),
+        ("a.mp4 1.0", "a label must be a whole number"),
+        ("a.mp4 -1", "a label must be a whole number"),
+        ("a.mp4 0 1", "a line must be a path and a label"),
+        ("a 300 1", "a line must be a path and a label.* --dataset frames"),
+        (" 1", "a line must be a path and a label"),
+        (",1", "a line must be a path and a label"),
+    ],
+)
+def test_damaged_line_of_a_list_of_videos(tmp_path, line, rule):
+    write(tmp_path, {"train.csv": f"a.mp4 0\n\n{line}\n"})
+    with pytest.raises(ValueError, match=rf"train\.csv, line 3: {rule}.*Received: "):
+        read_csv(tmp_path)
+    with pytest.warns(AnnotationWarning, match="1 of 2 lines were skipped"):
+        assert len(read_csv(tmp_path, skip_bad_lines=True)[0]) == 1
+
+
+def test_list_of_folders_of_frames_without_counts(tmp_path):
+    write(tmp_path, {"train.csv": "a b 0\nc 1\n", "c/f0.png": ""})
+    videos, _ = read_csv(tmp_path, image_template="f{}.png")
+    assert videos[1] == Video(str(tmp_path / "c"), 1, "c", None, "f{}.png")
+
+
 @given(st.lists(st.tuples(NAMES, NAMES), min_size=1, max_size=6), st.sampled_from(",;\t"))
 @settings(max_examples=80)
 def test_csv_round_trip(tmp_path_factory, rows, delimiter):
@@ -109,10 +171,11 @@ def test_csv_round_trip(tmp_path_factory, rows, delimiter):
     writer.writerow(["path", "label"])
     writer.writerows(rows)
     (root / "train.csv").write_bytes(text.getvalue().encode())
-    videos, names = read_csv(root)
-    assert [video.id for video in videos] == [name for name, _ in rows]
     labels = [label for _, label in rows]
-    if all(label.isdecimal() and label.isascii() for label in labels):
-        assert [video.label for video in videos] == [int(label) for label in labels]
+    numbers = all(label.isdecimal() and label.isascii() for label in labels)
+    videos, names = read_csv(root, **({"allow_empty_classes": True} if numbers else {}))
+    assert [video.id for video in videos] == [name for name, _ in rows]
+    if numbers:
+        assert [names[video.label] for video in videos] == [str(int(label)) for label in labels]
     else:
         assert [names[video.label] for video in videos] == labels and names == sorted(set(labels))

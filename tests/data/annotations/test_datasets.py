@@ -1,4 +1,5 @@
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -8,12 +9,14 @@ import pytest
 from smallbig_keras import class_names
 from smallbig_keras.data import (
     DATASETS,
+    AnnotationWarning,
     DatasetNotFoundError,
     drop_missing,
     find_missing,
     read_annotations,
     read_frames,
 )
+from smallbig_keras.errors import OptionError, SmallBigError
 from tests.data.miniatures import COUNTS, MINIATURES, clips
 
 OWN = ["camera left", "camera right", "nearer"]
@@ -131,6 +134,61 @@ def test_all_videos_missing(miniatures, tmp_path, dataset):
     assert f"{str(tmp_path / 'set')!r} holds '" in str(caught.value)
 
 
+# A damaged line of each dataset: the list, and a line at its end.
+BAD = {
+    "csv": ("train.csv", "a.mp4"),
+    "frames": ("train.txt", "data/rawframes_train/skateboarding/KZC_x 306"),
+    "hmdb51": ("testTrainMulti_7030_splits/clap_test_split1.txt", "a.avi"),
+    # A spreadsheet's error in place of an id that begins with "-".
+    "k400": ("annotations/train.csv", "abseiling,#NAME?,59,69,train,0"),
+    "sthv1": ("something-something-v1-train.csv", "7;Eating something"),
+    "sthv2": ("labels/train.json", '{"id": "7", "template": "Eating [something]"}'),
+    "ucf101": ("ucfTrainTestlist/trainlist01.txt", "ApplyEyeMakeup/v_x.avi 2"),
+}
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_bad_line(miniatures, tmp_path, dataset):
+    """An error names file, line and the flag by which the line is left out, counted and named."""
+    if dataset not in BAD:
+        with pytest.raises(OptionError, match="'folder' are image_template"):
+            read_annotations(dataset, miniatures[dataset], "train", skip_bad_lines=True)
+        return
+    root = tmp_path / "set"
+    shutil.copytree(miniatures[dataset], root)
+    expected = read_annotations(dataset, root, "train")
+    name, line = BAD[dataset]
+    text = (root / name).read_text("utf-8")
+    if name.endswith(".json"):
+        text = text.rstrip("\n]") + ",\n"
+        line += "\n]"
+    (root / name).write_text(text + line, "utf-8")
+    number = text.count("\n") + 1
+    place = rf"{name}, .*line {number}\)?: .*Received: "
+    with pytest.raises(SmallBigError, match=f"{place}.*\nAdd --skip-bad-lines"):
+        read_annotations(dataset, root, "train")
+    with pytest.warns(AnnotationWarning) as warned:
+        assert read_annotations(dataset, root, "train", skip_bad_lines=True) == expected
+    (warning,) = warned
+    total = COUNTS["train"] + 1
+    if dataset == "hmdb51":
+        lists = (root / name).parent.glob("*_test_split1.txt")
+        total = sum(len(path.read_text("utf-8").splitlines()) for path in lists)
+    assert re.match(f"1 of {total} lines were skipped.*\n.*{place}", str(warning.message))
+    # Warnings are errors here: a line is counted once, with the split it belongs to.
+    if dataset != "hmdb51":
+        read_annotations(dataset, root, "validation", skip_bad_lines=True)
+
+
+def test_bad_lines_of_several_lists_are_one_warning(tmp_path):
+    for name in ("clap", "wave", "kick"):
+        (tmp_path / f"{name}_test_split1.txt").write_text("a.avi 1\nb.avi\n")
+    with pytest.warns(AnnotationWarning, match="3 of 6 lines") as warned:
+        videos, _ = read_annotations("hmdb51", tmp_path, "train", skip_bad_lines=True)
+    assert len(videos) == 3 and len(warned) == 1
+    assert str(warned[0].message).count("_split1.txt, line 2: ") == 3
+
+
 @pytest.mark.parametrize(
     "dataset, split, options, message",
     [
@@ -143,8 +201,13 @@ def test_all_videos_missing(miniatures, tmp_path, dataset):
         ("UCF-101", "train", {}, r"Did you mean 'ucf101'\? Received: dataset='UCF-101'"),
         ("k400", "dev", {}, r"one of .*'val'.*\. Received: split='dev'"),
         ("k400", "Valid", {}, r"Did you mean 'val\w*'\? Received: split='Valid'"),
-        ("k400", "train", {"split_number": 1}, "'k400' are none. Received: split_number"),
-        ("ucf101", "train", {"image_template": "{}.jpg"}, "are split_number. Received: image_temp"),
+        ("k400", "train", {"split_number": 1}, "'k400' are skip_bad_lines. Received: split_n"),
+        (
+            "ucf101",
+            "train",
+            {"image_template": "{}.jpg"},
+            "split_number, skip_bad_lines. Received",
+        ),
         ("csv", "train", {"classlist": "k400"}, r"Did you mean 'class_list'\? Received: classlist"),
     ],
 )

@@ -79,7 +79,7 @@ def test_frames(tmp_path):
     videos, _ = read(tmp_path, image_template="f_{}.png")
     path = str(tmp_path / "train/run/clip 2")
     assert videos[1] == Video(path, 0, "run/clip 2", template="f_{}.png")
-    with pytest.raises(ValueError, match="must be named 'img_1.jpg'"):
+    with pytest.raises(ValueError, match="must be named like 'img_1.jpg'"):
         read(tmp_path, image_template="img_{}.jpg")
 
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings, strategies as st
 from smallbig_keras import class_names
 from smallbig_keras.data import Video, find_missing, read_annotations
 from smallbig_keras.data.annotations.kinetics import _read_csv
+from smallbig_keras.data.annotations.text_files import LineParser
 
 HEAD = "label,youtube_id,time_start,time_end,split"
 TRAIN = f"""{HEAD},is_cc
@@ -199,4 +200,4 @@ def test_round_trip(tmp_path_factory, rows, quoted, end, mark):
     writer.writerows((*row, "train") for row in rows)
     path = tmp_path_factory.mktemp("set") / "train.csv"
     path.write_bytes((mark + text.getvalue()).encode())
-    assert [clip for _, clip in _read_csv(path, "train")] == rows
+    assert [clip for _, clip in _read_csv(path, "train", LineParser())] == rows

@@ -11,6 +11,8 @@ from smallbig_keras.data import (
     drop_missing,
     find_missing,
 )
+from smallbig_keras.data.annotations.listing import FRAME_TEMPLATES, Listing
+from smallbig_keras.errors import SmallBigError
 
 
 def make(root, names):
@@ -51,6 +53,20 @@ def test_other_spellings_are_left_to_the_file_system(tmp_path):
     videos = make(tmp_path, names)
     expected = [video for video in videos if not os.path.exists(video.path)]
     assert find_missing(videos) == expected and videos[0] not in expected
+
+
+@pytest.mark.parametrize("first", [0, 1, 57, 99_990])
+@pytest.mark.parametrize("template", FRAME_TEMPLATES)
+def test_names_of_frames(tmp_path, first, template):
+    """From any number on; beyond 99,999 frames the names of several templates look alike."""
+    names = [template.format(number) for number in range(first, first + 25)]
+    for name in (*names, "flow_x_00001.jpg", "1.jpg", "thumbs.db"):
+        (tmp_path / name).touch()
+    found = Listing().find_template([str(tmp_path)])
+    assert [found.format(number) for number in range(first, first + 25)] == names
+    assert Listing().find_template([str(tmp_path)], template) == template
+    with pytest.raises(SmallBigError, match="must be named like 'f1.png'"):
+        Listing().find_template([str(tmp_path)], "f{}.png")
 
 
 def test_odd_paths(tmp_path, monkeypatch):

@@ -160,7 +160,7 @@ def test_videos_of_v2_come_before_frames_unless_a_template_is_given(tmp_path):
     videos, _ = read_sthv2(tmp_path, "train", "{:06d}.jpg")
     assert videos[0].path == str(tmp_path / FOLDER / "78687")
     assert videos[1] == Video(str(tmp_path / "frames/42"), 1, "42", template="{:06d}.jpg")
-    with pytest.raises(ValueError, match="must be named 'img_00001.jpg'.*Received: .*000001.jpg"):
+    with pytest.raises(ValueError, match="named like 'img_00001.jpg'.*Received: .*000001.jpg"):
         read_sthv2(tmp_path, "train", "img_{:05d}.jpg")
     with pytest.raises(ValueError, match="Received: 'img_%05d.jpg'"):
         read_sthv2(tmp_path, "train", "img_%05d.jpg")
