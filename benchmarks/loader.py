@@ -1,181 +1,340 @@
-"""Clips a second of every path of the loader against the bare decoder, on the same frames.
+"""Clips a second of every way to read them, against bare decoders on the same frames.
 
-    python benchmarks/loader.py                        # about ten minutes, 1 GB of disk
-    python benchmarks/loader.py --rounds 5 --videos 64
-    python benchmarks/loader.py --memory 2000          # memory over that many clips of each path
+    python benchmarks/loader.py                          # about twenty minutes, 1 GB of disk
+    python benchmarks/loader.py --codecs VP9 --rounds 3
+    python benchmarks/loader.py --torchcodec PYTHON      # also that of another environment
+    python benchmarks/loader.py --memory 2000            # memory over that many clips of each way
 
-Training clips of 8 frames, stride 8, cropped to 224, mirrored and normalised, from videos of 300
-frames of real footage, h264, 320x256, a key frame every 12. All paths take the frames of the same
-sampler, run in turn in one process, and use as many threads as there are processors. `bare`
-opens a file with OpenCV and decodes: to its end, to the last frame of the clip, or from a seek on.
-It keeps the frames as they come, without augmentation and batches.
+Clips of 8 frames, stride 8, from videos of 300 frames of real footage, 320x256, cut to 224 pixels
+by the same random crop, uint8. `OpenCV` decodes to the end, as version 0.1.0 did in a first epoch.
+`PyAV` is a plain loop that is as exact: scan, seek, decode, convert. Both run in as many threads as
+there are workers, without augmentation and batches. torchcodec is in its exact mode with one thread
+a file; it needs a Python that has it (pip install torch torchcodec, and FFmpeg's libraries).
+
+The first table is of decoders alone, the second of whole loaders. All ways take turns, each round
+on the same clips; a figure is the median of the rounds, a ratio the median of those of a round.
 """
 
 import argparse
+import collections
 import itertools
+import json
 import mmap
 import pathlib
 import shutil
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import cv2
 import numpy as np
-
-from smallbig_keras import data
-from smallbig_keras.data.sample_set import find_footage
-from smallbig_keras.machine import num_processors, peak_memory, set_environment
-
-set_environment()
 
 FRAMES, STRIDE, SIZE, WIDTH, HEIGHT, LENGTH = 8, 8, 224, 320, 256, 300
 TEMPLATE = "img_{:05d}.jpg"
-# The bare path that each path is compared with.
-BARE = {
-    "loader, first epoch": "bare, to the end",
-    "loader, later epochs": "bare, to the last frame",
-    "loader, index": "bare, seek",
-    "shards of videos": "bare, seek",
+X265 = "keyint=120:log-level=none"
+CODECS = {
+    "h264 12": ("mp4", "libx264", {"crf": "23", "g": "12"}),
+    "h264 250": ("mp4", "libx264", {"crf": "23", "g": "250"}),
+    "VP9": ("webm", "libvpx-vp9", {"crf": "33", "b": "0", "g": "120", "cpu-used": "4"}),
+    "AV1": ("mp4", "libsvtav1", {"crf": "35", "preset": "10", "g": "120"}),
+    "HEVC": ("mp4", "libx265", {"crf": "26", "preset": "fast", "x265-params": X265}),
 }
+# Clips that a loader holds ready, at most.
+PREPARED = 48
+FIRST, EARLIER, PLAIN = "loader, first epoch", "OpenCV, to the end", "PyAV"
+FOLDERS, SHARDS = "folders of JPEG", "shards of JPEG"
 
 
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--videos", type=int, default=48)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--workers", type=int, default=num_processors())
+    parser.add_argument("--codecs", nargs="+", default=list(CODECS), choices=list(CODECS))
+    parser.add_argument("--videos", type=int, default=8, help="files of a codec")
+    parser.add_argument("--clips", type=int, default=48, help="clips of a way in a round")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--workers", type=int, help="threads; one a processor if not given")
+    parser.add_argument("--torchcodec", metavar="PYTHON", help="a Python that has torchcodec")
     parser.add_argument("--memory", type=int, metavar="CLIPS", help="measure memory, not speed")
     parser.add_argument("--keep", metavar="DIR", help="folder for the data, kept for later runs")
+    parser.add_argument("--serve", help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.serve:
+        return serve_torchcodec()
+    from smallbig_keras.machine import num_processors, set_environment
+
+    set_environment()
+    args.workers = args.workers or num_processors()
     folder = pathlib.Path(args.keep or tempfile.mkdtemp())
     try:
-        paths = make_paths(folder, args)
+        files = {codec: write_videos(folder, codec, args.videos) for codec in args.codecs}
         if args.memory:
-            measure_memory(paths, args.memory)
-        else:
-            measure_speed(paths, args)
+            return measure_memory(folder, files, args)
+        measure_decoders(files, args)
+        measure_loaders(folder, files, args)
     finally:
         if not args.keep:
             shutil.rmtree(folder)
 
 
-def make_paths(folder, args):
-    """Writes the data once; returns functions of an epoch that give clips, by name."""
-    files = sorted(folder.glob("videos/*.mp4"))
-    if len(files) != args.videos:
-        files = write_videos(folder / "videos", args.videos)
-    videos = [data.Video(str(file), i % 4, file.stem) for i, file in enumerate(files)]
-    infos = {video.path: data.probe_video(video.path) for video in videos}
-    if not all(info.exact_seek for info in infos.values()):
-        raise SystemExit("Seeking must be exact in the videos of the benchmark. Received: no")
-    splits = {"train": videos}
-    for content in ("frames", "video"):
-        options = data.ShardOptions("csv", content, shard_mb=64)
-        data.make_shards(splits, ["a", "b", "c", "d"], folder / content, options, infos)
-    frames = [
-        data.Video(str(folder / "jpeg" / video.id), video.label, video.id, LENGTH, TEMPLATE)
-        for video in videos
-    ]
-    write_frames(frames, videos)
-    sampler = data.Sampler("dense", FRAMES, STRIDE, training=True)
-    bare = {
-        "bare, to the end": lambda video, wanted: decode(video, wanted, LENGTH),
-        "bare, to the last frame": lambda video, wanted: decode(video, wanted, wanted[-1] + 1),
-        "bare, seek": lambda video, wanted: decode(video, wanted, wanted[-1] + 1, seek=True),
-    }
-    sources = {
-        "loader, first epoch": ForgetfulSource(videos),
-        "loader, later epochs": data.VideoSource(videos),
-        "loader, index": data.VideoSource(videos, infos),
-        "shards of videos": data.ShardSource(folder / "video", "train"),
-        "folders of JPEG": data.VideoSource(frames),
-        "shards of JPEG": data.ShardSource(folder / "frames", "train"),
-    }
-    paths = {
-        name: lambda epoch, function=function: bare_clips(
-            function, videos, sampler, epoch, args.workers
-        )
-        for name, function in bare.items()
-    }
-    for name, source in sources.items():
-        paths[name] = lambda epoch, source=source: loader_clips(source, epoch, args.workers)
-    return paths
-
-
-class ForgetfulSource(data.VideoSource):
-    """Reads every file as if it were the first time."""
-
-    def learn(self, video, num_frames, frames):
-        """Notes nothing."""
-
-
-def write_videos(folder, count):
-    """Encodes real footage; each video begins at another of its frames."""
+def write_videos(folder, codec, count):
+    """Encodes real footage once; each video begins at another of its frames."""
     import av
 
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    capture = cv2.VideoCapture(str(find_footage() / "bikes.mp4"), cv2.CAP_FFMPEG)
-    footage = []
-    while capture.grab():
-        frame = capture.retrieve()[1][8 : 8 + HEIGHT, 160 : 160 + WIDTH]
-        footage.append(frame)
-    files = [folder / f"{i:04d}.mp4" for i in range(count)]
+    from smallbig_keras.data import read_frames
+    from smallbig_keras.data.sample_set import find_footage
+
+    suffix, encoder, options = CODECS[codec]
+    place = folder / codec.replace(" ", "_")
+    files = [place / f"{i:02d}.{suffix}" for i in range(count)]
+    if all(file.exists() for file in files):
+        return files
+    place.mkdir(parents=True, exist_ok=True)
+    footage = read_frames(find_footage() / "bikes.mp4", range)[:, 8 : 8 + HEIGHT, 160 : 160 + WIDTH]
     for i, file in enumerate(files):
         with av.open(str(file), "w") as output:
-            stream = output.add_stream("libx264", rate=25)
+            stream = output.add_stream(encoder, rate=25)
             stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-            stream.options = {"crf": "23", "g": "12", "preset": "veryfast"}
+            stream.options = options
             for k in range(LENGTH):
-                frame = footage[(i * 7 + k) % len(footage)]
-                output.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="bgr24")))
+                frame = np.ascontiguousarray(footage[(i * 31 + k) % len(footage)])
+                output.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
             output.mux(stream.encode())
     return files
 
 
-def write_frames(frames, videos):
-    """Writes JPEG files of quality 90, as the shards hold."""
-    for target, video in zip(frames, videos, strict=True):
-        folder = pathlib.Path(target.path)
-        if folder.exists():
-            continue
-        folder.mkdir(parents=True)
-        capture = cv2.VideoCapture(video.path, cv2.CAP_FFMPEG)
-        for number in range(1, LENGTH + 1):
-            quality = [cv2.IMWRITE_JPEG_QUALITY, 90]
-            cv2.imwrite(str(folder / TEMPLATE.format(number)), capture.read()[1], quality)
+def read_plainly(file, wanted):
+    """A plain loop of PyAV that is as exact: scan, seek, decode, convert."""
+    import av
+
+    with av.open(file) as container:
+        stream = container.streams.best("video")
+        stream.codec_context.thread_type, stream.codec_context.thread_count = "SLICE", 1
+        packets = [packet.pts for packet in container.demux(stream) if packet.size]
+        times = np.sort(packets)[wanted].tolist()
+        found = {}
+        container.seek(times[0], stream=stream)
+        for frame in container.decode(stream):
+            if frame.pts in times:
+                found[frame.pts] = frame.to_ndarray(format="rgb24")
+                if len(found) == len(times):
+                    break
+        return np.stack([found[time] for time in times])
 
 
-def decode(video, wanted, end, seek=False):
-    """The wanted frames, RGB, from the decoder and nothing else."""
-    options = [cv2.CAP_PROP_N_THREADS, 1]
-    capture = cv2.VideoCapture(video.path, cv2.CAP_FFMPEG, options)
-    first = int(wanted[0]) if seek else 0
-    if first:
-        capture.set(cv2.CAP_PROP_POS_FRAMES, first)
-    wanted, frames = set(wanted.tolist()), []
-    for index in range(first, end):
-        capture.grab()
-        if index in wanted:
+def read_to_the_end(file, wanted):
+    """What version 0.1.0 did with a file that it met for the first time."""
+    import cv2
+
+    capture = cv2.VideoCapture(file, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+    frames, chosen, index = [], set(wanted.tolist()), 0
+    while capture.grab():
+        if index in chosen:
             frames.append(cv2.cvtColor(capture.retrieve()[1], cv2.COLOR_BGR2RGB))
+        index += 1
     capture.release()
     return np.stack(frames)
 
 
-def bare_clips(function, videos, sampler, epoch, workers):
-    def clip(epoch, index):
-        return function(videos[index], sampler(LENGTH, epoch, index)[0])
+def read_exactly(file, wanted):
+    from smallbig_keras.data import read_frames
 
+    return read_frames(file, lambda _: wanted)
+
+
+def clips_per_second(decode, clips, workers):
+    """The rate at which `decode(file, wanted)` gives clips, in threads."""
+    start = time.perf_counter()
+    with ThreadPoolExecutor(workers) as pool:
+        for _ in pool.map(lambda clip: decode(*clip), clips):
+            pass
+    return len(clips) / (time.perf_counter() - start)
+
+
+def measure_decoders(files, args):
+    """Prints the table of decoders alone, with one worker and with all."""
+    server = args.torchcodec and Server(args.torchcodec)
+    names = ["read_frames", PLAIN, EARLIER, *(["torchcodec"] if server else [])]
+    decoders = dict(zip(names, (read_exactly, read_plainly, read_to_the_end), strict=False))
+    header = [f"{name}" for name in names] + [f"of {name}" for name in names[1:]]
+    print(f"| decoder alone | workers | {' | '.join(header)} |")
+    print("|---|---|" + "---|" * len(header))
+    rng = np.random.default_rng(0)
+    for codec, workers in itertools.product(files, sorted({1, args.workers})):
+        rates = {name: [] for name in names if (name, codec) != (EARLIER, "AV1")}
+        for turn in range(args.rounds):
+            clips = draw_clips(files[codec], args.clips, rng)
+            for name in rotated(list(rates), turn):
+                rate = server.rate if name == "torchcodec" else clips_per_second
+                rates[name].append(rate(decoders.get(name), clips, workers))
+        cells = [figure(rates.get(name)) for name in names]
+        cells += [ratio(rates["read_frames"], rates.get(name)) for name in names[1:]]
+        print(f"| {codec} | {workers} | {' | '.join(cells)} |", flush=True)
+
+
+def draw_clips(files, count, rng):
+    starts = rng.integers(LENGTH - (FRAMES - 1) * STRIDE, size=count)
+    return [
+        (str(files[i % len(files)]), np.arange(FRAMES) * STRIDE + start)
+        for i, start in enumerate(starts)
+    ]
+
+
+def rotated(names, turn):
+    """Each way is first in some round: what runs beside is not always beside the same one."""
+    return names[turn % len(names) :] + names[: turn % len(names)]
+
+
+def figure(rates):
+    return f"{statistics.median(rates):.1f}" if rates else "no decoder"
+
+
+def ratio(own, others):
+    if not others:
+        return ""
+    return f"{statistics.median(a / b for a, b in zip(own, others, strict=True)):.2f}"
+
+
+class Server:
+    """torchcodec in a process of another environment: it is timed there, as the others here."""
+
+    def __init__(self, python):
+        command = [python, __file__, "--serve", "torchcodec"]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def rate(self, _, clips, workers):
+        """Returns the clips a second."""
+        question = [[(file, wanted.tolist()) for file, wanted in clips], workers]
+        print(json.dumps(question), file=self.process.stdin, flush=True)
+        return float(self.process.stdout.readline())
+
+
+def serve_torchcodec():
+    import torch
+    from torchcodec.decoders import VideoDecoder
+
+    torch.set_num_threads(1)
+
+    def decode(file, wanted):
+        decoder = VideoDecoder(file, num_ffmpeg_threads=1, dimension_order="NHWC")
+        return decoder.get_frames_at(indices=wanted).data.numpy()
+
+    for line in sys.stdin:
+        print(clips_per_second(decode, *json.loads(line)), flush=True)
+
+
+def measure_loaders(folder, files, args):
+    """Prints the table of whole loaders."""
+    print("\n| way | clips a second | of PyAV | of OpenCV, to the end | of folders of JPEG |")
+    print("|---|---|---|---|---|")
+    for number, codec in enumerate(files):
+        # JPEG files of the first codec stand for those of all.
+        ways = make_ways(folder, files[codec], args, pictures=number == 0)
+        if codec == "AV1":
+            del ways[EARLIER]
+        streams = {name: way() for name, way in ways.items()}
+        rates = {name: [] for name in ways}
+        for turn in range(args.rounds):
+            for name in rotated(list(ways), turn):
+                # What was prepared while others had their turn does not count.
+                take(streams[name], PREPARED)
+                count = args.clips * (8 if "JPEG" in name else 1)
+                start = time.perf_counter()
+                take(streams[name], count)
+                rates[name].append(count / (time.perf_counter() - start))
+        for name, own in rates.items():
+            cells = [ratio(own, rates.get(other)) for other in (PLAIN, EARLIER, FOLDERS)]
+            title = name if "JPEG" in name else f"{codec}: {name}"
+            print(f"| {title} | {figure(own)} | {' | '.join(cells)} |", flush=True)
+
+
+def take(stream, count):
+    for _ in itertools.islice(stream, count):
+        pass
+
+
+def make_ways(folder, files, args, pictures):
+    """Returns functions that give endless clips, by name."""
+    from smallbig_keras import data
+
+    videos = [data.Video(str(file), i % 4, f"{i}") for i, file in enumerate(files)]
+    infos = {video.path: data.probe_video(video.path) for video in videos}
+    contents = ["video", *(["frames"] if pictures else [])]
+    for content in contents:
+        options = data.ShardOptions("csv", content, shard_mb=64)
+        place = folder / content / files[0].parent.name
+        data.make_shards({"train": videos}, list("abcd"), place, options, infos)
+
+    class ForgetfulSource(data.VideoSource):
+        """Reads every file as if it were the first time."""
+
+        def learn(self, video, times, frames):
+            """Notes nothing."""
+
+    place = files[0].parent.name
+    sources = {
+        FIRST: ForgetfulSource(videos),
+        "loader, later epochs": data.VideoSource(videos, infos),
+        "shards of videos": data.ShardSource(folder / "video" / place, "train"),
+    }
+    if pictures:
+        frames = [
+            data.Video(str(folder / "jpeg" / video.id), video.label, video.id, LENGTH, TEMPLATE)
+            for video in videos
+        ]
+        write_pictures(frames, videos)
+        sources[FOLDERS] = data.VideoSource(frames)
+        sources[SHARDS] = data.ShardSource(folder / "frames" / place, "train")
+    ways = {
+        EARLIER: lambda: bare_clips(read_to_the_end, files, args.workers),
+        PLAIN: lambda: bare_clips(read_plainly, files, args.workers),
+    }
+    for name, source in sources.items():
+        ways[name] = lambda source=source: loader_clips(source, args.workers)
+    return ways
+
+
+def write_pictures(frames, videos):
+    """Writes JPEG files of quality 90, as the shards hold."""
+    import tensorflow as tf
+
+    from smallbig_keras.data.decoding import iterate_frames
+
+    for target, video in zip(frames, videos, strict=True):
+        folder = pathlib.Path(target.path)
+        folder.mkdir(parents=True, exist_ok=True)
+        for number, frame in enumerate(iterate_frames(video.path), start=1):
+            jpeg = tf.io.encode_jpeg(frame, quality=90).numpy()
+            (folder / TEMPLATE.format(number)).write_bytes(jpeg)
+
+
+def bare_clips(read, files, workers):
+    """Clips of a decoder in threads, cut as the loader cuts them."""
+    import tensorflow as tf
+
+    from smallbig_keras.data import transforms
+
+    @tf.function(input_signature=[tf.TensorSpec((FRAMES, None, None, 3), tf.uint8)])
+    def cut(frames):
+        return transforms.to_uint8(transforms.random_crop(frames, SIZE, (0, 0), 256, 320))
+
+    rng, waiting = np.random.default_rng(0), collections.deque()
     with ThreadPoolExecutor(workers) as threads:
-        for own in itertools.count(epoch):
-            yield from threads.map(clip, itertools.repeat(own), range(len(videos)))
+        while True:
+            for clip in draw_clips(files, len(files), rng):
+                waiting.append(threads.submit(lambda clip=clip: cut(read(*clip))))
+                if len(waiting) > 2 * workers:
+                    yield waiting.popleft().result()
 
 
-def loader_clips(source, epoch, workers):
+def loader_clips(source, workers):
+    """Clips of `clip_dataset`, as `fit` takes them."""
+    from smallbig_keras import data
+
     clips = data.clip_dataset(
         source,
         frames=FRAMES,
@@ -184,63 +343,34 @@ def loader_clips(source, epoch, workers):
         training=True,
         sampling="dense",
         stride=STRIDE,
-        flip="plain",
-        initial_epoch=epoch,
-        epochs=epoch + 1000,
+        epochs=1000000,
         num_parallel_calls=workers,
+        normalize=False,
     )
     for _, labels in clips:
         yield from range(len(labels))
 
 
-def clips_per_second(clips, count, start):
-    """The rate after a first epoch, in which graphs are made and files read to their end."""
-    for _ in itertools.islice(clips, start):
-        pass
-    start = time.perf_counter()
-    for _ in itertools.islice(clips, count):
-        pass
-    return count / (time.perf_counter() - start)
-
-
-def measure_speed(paths, args):
-    rates = {name: [] for name in paths}
-    for turn in range(args.rounds):
-        for name, path in paths.items():
-            # So many that batches prepared beforehand do not count.
-            slow = name in BARE or name.startswith("bare")
-            count = 2 * args.videos if slow else 16 * args.videos
-            rates[name].append(clips_per_second(path(turn), count, args.videos))
-    print("| path | clips a second | of the bare decoder | times later epochs |")
+def measure_memory(folder, files, args):
+    """Prints how much memory more clips take."""
+    print(f"| way | GB after {args.memory // 4} clips | GB after {args.memory} | more |")
     print("|---|---|---|---|")
-    for name, own in rates.items():
-        part = f"{ratio(own, rates[BARE[name]]):.0%}" if name in BARE else ""
-        times = ratio(own, rates["loader, later epochs"])
-        print(f"| {name} | {statistics.median(own):.1f} | {part} | {times:.1f} |")
-
-
-def ratio(own, others):
-    return statistics.median(a / b for a, b in zip(own, others, strict=True))
-
-
-def measure_memory(paths, count):
-    print(f"| path | GB after {count // 4} clips | GB after {count} | more |")
-    print("|---|---|---|---|")
-    for name, path in paths.items():
-        if name.startswith("bare"):
-            continue
-        clips, sizes = path(0), []
-        for wanted in (count // 4, count - count // 4):
-            for _ in itertools.islice(clips, wanted):
-                pass
-            sizes.append(resident_memory() / 1e9)
-        print(
-            f"| {name} | {sizes[0]:.2f} | {sizes[1]:.2f} | {sizes[1] - sizes[0]:+.2f} |", flush=True
-        )
+    for number, codec in enumerate(files):
+        ways = make_ways(folder, files[codec], args, pictures=number == 0)
+        for name in [name for name in ways if name not in (EARLIER, PLAIN)]:
+            stream, sizes = ways[name](), []
+            for wanted in (args.memory // 4, args.memory - args.memory // 4):
+                take(stream, wanted)
+                sizes.append(resident_memory() / 1e9)
+            first, last = sizes
+            title = name if "JPEG" in name else f"{codec}: {name}"
+            print(f"| {title} | {first:.2f} | {last:.2f} | {last - first:+.2f} |", flush=True)
 
 
 def resident_memory():
     """Bytes of memory of this process, now where the system tells, else at most so far."""
+    from smallbig_keras.machine import peak_memory
+
     status = pathlib.Path("/proc/self/statm")
     if status.exists():
         return int(status.read_text().split()[1]) * mmap.PAGESIZE

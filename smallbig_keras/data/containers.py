@@ -13,6 +13,8 @@ _SIGNATURES = {
     b"GIF8": "gif",
     b"OggS": "ogg",
     b"DKIF": "ivf",
+    b"nut/multimedia container\0": "nut",
+    b"\x1f\x07\0": "dv",
     b"\x06\x0e+4": "mxf",
     b".RMF": "rm",
     b"YUV4MPEG2 ": "yuv4mpegpipe",
@@ -21,7 +23,10 @@ _SIGNATURES = {
     b"\xff\xd8\xff": "mjpeg",
     b"\x89PNG\r\n\x1a\n": "apng",
 }
-_BOXES = (b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"free", b"skip", b"wide", b"pnot")
+_BOXES = (
+    *(b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"free", b"skip", b"wide", b"pnot"),
+    *(b"uuid", b"pdin"),
+)
 _TRANSPORT_PACKETS = (188, 192, 204)
 # Pictures: BMP, both byte orders of TIFF, Photoshop, JPEG XL; and brands of such a file with boxes.
 _PICTURES = (b"BM", b"II*\0", b"MM\0*", b"8BPS", b"\xff\x0a", b"\0\0\0\x0cJXL ")

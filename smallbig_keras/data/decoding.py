@@ -8,6 +8,7 @@ from av.video.reformatter import VideoReformatter
 
 from smallbig_keras.data.scanning import count_frames, scan
 from smallbig_keras.data.video_file import VideoFile
+from smallbig_keras.errors import SmallBigError
 
 # SWS_BILINEAR and SWS_FULL_CHR_H_INT: FFmpeg's own conversion for pictures of 8 bits, exact for
 # those of more bits.
@@ -40,6 +41,7 @@ def read_frames(video, sampler, times=None):
     Raises:
         BadVideoError: the file fails `check_video_file`, is no video, is cut off, or is damaged
             where the chosen frames are.
+        SmallBigError: `video` is none of these, or the sampler chooses frames that are not there.
     """
     return read_with_times(video, sampler, times)[0]
 
@@ -49,17 +51,28 @@ def read_with_times(video, sampler, times=None):
     with VideoFile(video) as file:
         known = times is not None
         times = times or scan(file)
-        indices = np.asarray(sampler(times.count))
+        indices = _choose(sampler, times)
         try:
             if times.times:
                 try:
                     return _read_by_time(file, times, indices, at_start=known), times
                 except _NotMetError:
                     times = count_frames(file)
-                    indices = np.asarray(sampler(times.count))
+                    indices = _choose(sampler, times)
             return _read_in_order(file, times, indices), times
         except MemoryError as error:
             raise file.bad(f"a file whose frames cannot be held ({error})") from None
+
+
+def _choose(sampler, times):
+    indices = np.asarray(sampler(times.count))
+    whole = indices.ndim == 1 and indices.size and np.issubdtype(indices.dtype, np.integer)
+    if not whole or indices.min() < 0 or indices.max() >= times.count:
+        raise SmallBigError(
+            f"A sampler must choose one or more of the frames 0 to {times.count - 1}, whole "
+            f"numbers in one list. Received: {indices.tolist()!r:.200}"
+        )
+    return indices
 
 
 class _NotMetError(Exception):

@@ -1,6 +1,7 @@
 """When each frame of a video is shown, read from its packets without decoding them."""
 
 import base64
+import re
 import zlib
 from dataclasses import dataclass
 
@@ -16,8 +17,10 @@ _GUESSED = ("mpeg", "mpegvideo", "yuv4mpegpipe")
 _AVI_CODECS = ("mpeg4",)
 # The zeros that make a hole between two packets of a Matroska file.
 _HOLE = bytes(4096)
-# Frames of a file, ten hours of them: nothing that is read may ask for more memory.
-_MOST = 1 << 20
+# Frames of a file, six days of them: nothing that is read may ask for more memory.
+_MOST = 1 << 24
+# MPEG-4: bytes of a picture that is not coded, and the mark of an encoder that packs frames.
+_EMPTY, _PACKED = 9, re.compile(rb"\x00\x00\x01\xb2DivX\w+p")
 # Seconds by which sound goes on where pictures have ended.
 _SLACK = 0.5
 
@@ -108,7 +111,7 @@ def _read_packets(file):
     through for holes.
     """
     stream = file.stream
-    matroska, vp8 = file.format == "matroska", file.codec == "vp8"
+    matroska, codec = file.format == "matroska", file.codec
     packets, spaces, others, end = [], [], 0.0, None
     try:
         for packet in file.container.demux(*(() if matroska else (stream,))):
@@ -122,9 +125,14 @@ def _read_packets(file):
                 if packet.stream_index != stream.index:
                     others = max(others, float((packet.pts or 0) * packet.time_base))
                     continue
-            # VP8 has packets of its own for pictures that are not shown.
-            hidden = packet.is_discard or (vp8 and not bytes(packet)[0] & 16)
-            packets.append((packet.pts, packet.dts, packet.is_keyframe, hidden))
+            time, hidden = packet.pts, packet.is_discard
+            if codec == "vp8":
+                # Pictures that are not shown have packets of their own.
+                hidden = hidden or not bytes(packet)[0] & 16
+            elif codec == "mpeg4" and (size < _EMPTY or _PACKED.search(bytes(packet))):
+                # A packet of two frames, or of none: XviD makes such files.
+                time = None
+            packets.append((time, packet.dts, packet.is_keyframe, hidden))
     except av.FFmpegError as error:
         raise file.bad(
             f"a damaged file, {file}: it breaks off after {len(packets)} frames "
@@ -168,12 +176,15 @@ def _check_whole(file, entries, packets, others):
 
 def _can_seek(file, packets, shown):
     """Tells if frames can be found by their times: each has one that is surely its own."""
-    if file.format in _GUESSED or None in shown:
+    if file.format in _GUESSED or any(time is None for time, *_ in packets):
         return False
     context = file.stream.codec_context
     if file.format == "avi" and context.has_b_frames and file.codec not in _AVI_CODECS:
         return False
-    # Decoding begins with a key frame and goes on as time does.
+    # The first frame is a key frame. Others that are shown before it may need what is cut off.
+    first = min(time for time, *_ in packets)
+    if packets[0][0] != first or not packets[0][2]:
+        return False
     decoded = [time for _, time, *_ in packets if time is not None]
     ordered = np.all(np.diff(decoded) > 0)
-    return bool(packets[0][2] and ordered and len(set(shown)) == len(shown))
+    return bool(ordered) and len(set(shown)) == len(shown)

@@ -30,7 +30,7 @@ class BadVideoError(SmallBigError):
 
 
 def _name(video):
-    if isinstance(video, bytes):
+    if isinstance(video, bytes | bytearray | memoryview):
         return f"{len(video)} bytes in memory"
     if not isinstance(video, str | os.PathLike):
         video = getattr(video, "name", None) or f"a {type(video).__name__}"
@@ -89,7 +89,7 @@ class VideoFile:
             except OSError as error:
                 raise self.bad(error.strerror) from None
         else:
-            self.file = io.BytesIO(video) if isinstance(video, bytes) else video
+            self.file = self._open_content()
         try:
             self.size = self.file.seek(0, os.SEEK_END)
             self.format = self._find_format()
@@ -97,6 +97,20 @@ class VideoFile:
         except BaseException:
             self.close()
             raise
+
+    def _open_content(self):
+        if isinstance(self.video, bytes | bytearray | memoryview):
+            return io.BytesIO(self.video)
+        try:
+            self.video.seek(0)
+            if isinstance(self.video.read(1), bytes):
+                return self.video
+        except (AttributeError, OSError, ValueError):
+            pass
+        raise SmallBigError(
+            "A video must be a path, bytes, or a file that is open for bytes and can be sought in. "
+            f"Received: {self.video!r:.80}, a {type(self.video).__name__}"
+        )
 
     def _find_format(self):
         self.file.seek(0)

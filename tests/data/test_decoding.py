@@ -105,6 +105,81 @@ def test_stream_that_begins_between_key_frames(tmp_path):
     assert found == list(range(200 - counts[-1], 200)) and len(found) > 100
 
 
+def from_key_frame(source, path, number):
+    """A copy of the packets from a key frame on."""
+    with av.open(str(source)) as whole, av.open(str(path), "w") as part:
+        stream, met = part.add_stream_from_template(whole.streams.video[0]), 0
+        for packet in whole.demux(video=0):
+            met += packet.is_keyframe
+            if packet.size and met >= number:
+                packet.stream = stream
+                part.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize(
+    "name", ["mpeg2.ts", "mpeg2.mkv", "hevc_open_gop.mkv", "h264_open_gop.mkv"]
+)
+def test_open_group_at_the_beginning(tmp_path, name):
+    """Frames that are shown before the first key frame need those that were cut off."""
+    source = write_video(tmp_path / name, COUNT, **KINDS[name])
+    path = from_key_frame(source, tmp_path / f"part_{name}", 3)
+    with av.open(str(path)) as file:
+        expected = numbers([f.to_ndarray(format="rgb24") for f in file.decode(video=0)])
+    assert expected[-1] == COUNT - 1 and len(expected) < COUNT - 20
+    rng = np.random.default_rng(0)
+    known = probe_video(path).times
+    for _ in range(SUBSETS):
+        wanted = rng.integers(len(expected), size=4)
+        for times in (None, known):
+            counts = []
+            frames = read_frames(path, lambda n, w=wanted, c=counts: c.append(n) or w, times)
+            assert numbers(frames) == [expected[i] for i in wanted]
+            assert counts[-1] == len(expected)
+
+
+def test_pictures_of_mpeg4_that_are_not_coded(tmp_path):
+    """XviD writes them where nothing changes: a packet that gives no frame."""
+    path = tmp_path / "empty.avi"
+    source = write_video(tmp_path / "full.avi", 60, codec="mpeg4", g="20", qscale="2")
+    with av.open(str(source)) as whole, av.open(str(path), "w") as changed:
+        stream = changed.add_stream_from_template(whole.streams.video[0])
+        for number, packet in enumerate(whole.demux(video=0)):
+            if packet.size and number in (25, 26):
+                # Start code, P picture, time in 5 bits, `vop_coded` 0.
+                empty = av.Packet(
+                    b"\x00\x00\x01\xb6" + (0x5000 | (number % 20) << 7 | 0x4F).to_bytes(2, "big")
+                )
+                empty.pts, empty.dts, empty.time_base = packet.pts, packet.dts, packet.time_base
+                packet = empty
+            if packet.size:
+                packet.stream = stream
+                changed.mux(packet)
+    with av.open(str(path)) as file:
+        expected = numbers([f.to_ndarray(format="rgb24") for f in file.decode(video=0)])
+    for wanted in ([3, 30, 50], [40], [len(expected) - 1]):
+        counts = []
+        frames = read_frames(path, lambda n, w=wanted, c=counts: c.append(n) or w)
+        assert numbers(frames) == [expected[i] for i in wanted] and counts[-1] == len(expected)
+
+
+@pytest.mark.parametrize("wrong", [[], [-1], [3, 30], [0.5], [[1, 2]], None])
+def test_what_a_sampler_must_not_choose(tmp_path, wrong):
+    path = write_video(tmp_path / "a.webm", 30)
+    with pytest.raises(ValueError, match="of the frames 0 to 29, whole numbers in one list. Rec"):
+        read_frames(path, lambda _: wrong)
+
+
+def test_what_is_no_video(tmp_path):
+    (tmp_path / "a.txt").write_text("text")
+    with open(tmp_path / "a.txt") as text:
+        for wrong in (text, 5, None, object()):
+            with pytest.raises(
+                ValueError, match="A video must be a path, bytes, or a file that is"
+            ):
+                read(wrong, [0])
+
+
 def test_times_that_begin_anew(tmp_path):
     """Two transport streams, one after the other: frames are counted."""
     path = write_video(tmp_path / "two.ts", 60, codec="libx264", bf="2", g="20")
