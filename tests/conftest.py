@@ -1,6 +1,10 @@
+import os
+
 from smallbig_keras.machine import quiet_tensorflow
 
 quiet_tensorflow()
+# The encoder of AV1 reports every setting.
+os.environ.setdefault("SVT_LOG", "0")
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402

@@ -124,9 +124,7 @@ def _decode(file, start, wanted, frames):
                     return False
                 begun = True
             if packet.is_corrupt:
-                raise file.bad(
-                    f"a damaged file, {file}: damaged at {float(time * packet.time_base):.2f} s"
-                )
+                raise file.bad(f"a damaged file, {file}: a damaged packet where the clip is")
             # Pictures that no other one refers to are not needed on the way.
             if skip != (skip := "DEFAULT" if time in left else "NONREF"):
                 context.skip_frame = skip

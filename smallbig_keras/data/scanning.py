@@ -86,8 +86,8 @@ def scan(file):
         BadVideoError: there is no frame, or the file is cut off or has lost a part.
     """
     entries = [(e.timestamp, e.pos + e.size, e.size) for e in file.stream.index_entries]
-    packets, others = _read_packets(file)
-    _check_whole(file, entries, packets, others)
+    packets, others, end = _read_packets(file)
+    _check_whole(file, entries, packets, others, end)
     shown = [time for time, *_, hidden in packets if not hidden]
     if file.format == "mjpeg" and len(shown) == 1:
         raise file.bad("a picture")
@@ -105,21 +105,25 @@ def count_frames(file):
 
 
 def _read_packets(file):
-    """Returns `(time, decoding time, key, hidden)` of packets, and the last time of other streams.
+    """Reads all packets.
 
     The demuxer of Matroska passes over what it cannot read: the space between packets is looked
     through for holes.
+
+    Returns:
+        list of `(time, decoding time, key, hidden)` of the pictures' packets; of a Matroska file
+        also the last time of other streams, in seconds, and the byte where the last packet ends.
     """
     stream = file.stream
     matroska, codec = file.format == "matroska", file.codec
-    packets, spaces, others, end = [], [], 0.0, None
+    packets, spaces, others, end = [], [], 0.0, file.size
     try:
         for packet in file.container.demux(*(() if matroska else (stream,))):
             size = packet.size
             if not size:
                 continue
             if matroska:
-                if end is not None and packet.pos - end > len(_HOLE):
+                if packet.pos - end > len(_HOLE):
                     spaces.append((end, packet.pos))
                 end = packet.pos + size
                 if packet.stream_index != stream.index:
@@ -138,16 +142,18 @@ def _read_packets(file):
             f"a damaged file, {file}: it breaks off after {len(packets)} frames "
             f"({reason_of(error)})"
         ) from None
-    if matroska and end is not None and file.size - end > len(_HOLE):
-        spaces.append((end, file.size))
-    for start, end in spaces:
-        file.file.seek(start)
-        if _HOLE in file.file.read(end - start):
-            raise file.bad(f"a damaged file, {file}: a hole of zeros from byte {start} on")
-    return packets, others
+    for space in spaces:
+        if _has_hole(file, *space):
+            raise file.bad(f"a damaged file, {file}: a hole of zeros from byte {space[0]} on")
+    return packets, others, end
 
 
-def _check_whole(file, entries, packets, others):
+def _has_hole(file, start, end):
+    file.file.seek(start)
+    return _HOLE in file.file.read(end - start)
+
+
+def _check_whole(file, entries, packets, others, end):
     """Refuses a file that is cut off or has lost a part, by what it says of itself."""
     found = f"a truncated file, {file}: {len(packets)} frames in {file.size} bytes"
     index_end = max((end for _, end, _ in entries), default=0)
@@ -162,7 +168,7 @@ def _check_whole(file, entries, packets, others):
         lost = listed - len(packets) if file.format in ("mov", "avi") else 0
     if lost > 0:
         raise file.bad(f"{found}, where its index lists {lost} more")
-    if not file.is_cut or not packets:
+    if not (file.is_cut or _has_hole(file, end, file.size)) or not packets:
         return
     if file.format == "avi" and len(packets) < file.stream.frames:
         raise file.bad(f"{found}, of {file.stream.frames}")
