@@ -81,7 +81,7 @@ class _NotMetError(Exception):
 
 def _read_by_time(file, times, indices, at_start):
     times, keys = times.unpack()
-    frames = _Frames(file, times[indices], file.shape)
+    frames = _Frames(file, times[indices], fixed=True)
     wanted = np.unique(times[indices])
     nearest = np.maximum(np.searchsorted(keys, wanted, "right") - 1, 0)
     # Frames between a wanted one and the key frame before the next one: they are decoded, too,
@@ -129,16 +129,18 @@ def _decode(file, start, wanted, frames):
             if skip != (skip := "DEFAULT" if time in left else "NONREF"):
                 context.skip_frame = skip
             for frame in packet.decode():
-                frames.take(frame.pts, frame)
+                if frame.pts in frames.missing:
+                    frames.take(frame.pts, frame)
             left.discard(time)
             if not left:
                 break
         context.skip_frame = "DEFAULT"
         for frame in file.stream.decode(None):
-            frames.take(frame.pts, frame)
+            if frame.pts in frames.missing:
+                frames.take(frame.pts, frame)
     except av.FFmpegError:
         return False
-    return frames.have(wanted)
+    return frames.missing.isdisjoint(wanted)
 
 
 def iterate_frames(video):
@@ -152,63 +154,60 @@ def iterate_frames(video):
 
 
 def _read_in_order(file, times, indices):
-    frames = _Frames(file, indices)
-    last = int(indices.max())
+    frames, last = _Frames(file, indices), int(indices.max())
     for index, frame in enumerate(file.frames()):
-        frames.take(index, frame)
+        if index == 0:
+            frames.shape = frame.width, frame.height
+        if index in frames.missing:
+            frames.take(index, frame)
         if index == last:
             return frames.array
     raise file.bad(f"a file of {index + 1} frames where {times.count} are expected")
 
 
 class _Frames:
-    """The array of frames, as RGB and upright, and which of them are there.
+    """The array of frames, as RGB and upright, and which of them are missing.
 
     Args:
         file: VideoFile.
         keys: array. What tells the frame of each place in the array.
-        shape: pair of ints. Width and height of the first frame of the file; another one raises
-            `_NotMetError`. Defaults to `None`: the first frame that is taken is that one, and
-            others are scaled to its size.
+        fixed: bool. True if a frame of another size than the file states is a `_NotMetError`,
+            False if frames are scaled to `shape`, that of the first one. Defaults to `False`.
     """
 
-    def __init__(self, file, keys, shape=None):
-        self.file = file
-        self.array = None
+    def __init__(self, file, keys, fixed=False):
+        self.file, self.shape, self.array = file, file.shape, None
         self._places = defaultdict(list)
         for place, key in enumerate(keys.tolist()):
             self._places[key].append(place)
-        self._missing = set(self._places)
-        self._shape, self._fixed = shape, shape is not None
+        self.missing = set(self._places)
+        self._fixed = fixed
         self._reformatter = VideoReformatter()
 
-    def have(self, keys):
-        """Tells whether frames are there."""
-        return self._missing.isdisjoint(keys)
-
     def take(self, key, frame):
-        """Puts a frame where it belongs, if it does."""
-        shape = (frame.width, frame.height)
-        self._shape = self._shape or shape
-        if self._fixed and shape != self._shape:
+        """Puts a missing frame where it belongs."""
+        if self._fixed and (frame.width, frame.height) != self.shape:
             raise _NotMetError
-        if key not in self._missing:
-            return
         if frame.is_corrupt:
             raise self.file.bad(f"a damaged file, {self.file}: a damaged frame")
-        picture = to_rgb(frame, self._reformatter, *self._shape)
+        picture = to_rgb(frame, self._reformatter, *self.shape)
         if self.array is None:
             self.array = np.empty((sum(map(len, self._places.values())), *picture.shape), np.uint8)
-        self.array[self._places[key]] = picture
-        self._missing.discard(key)
+        for place in self._places[key]:
+            self.array[place] = picture
+        self.missing.discard(key)
 
 
 def to_rgb(frame, reformatter, width, height):
-    """Returns a decoded frame as an upright uint8 array `(height, width, 3)`."""
+    """Returns a decoded frame as an upright uint8 array `(height, width, 3)`, read-only."""
     plain = _without_fields(frame) if frame.interlaced_frame else frame
-    picture = reformatter.reformat(
+    converted = reformatter.reformat(
         plain, width, height, "rgb24", interpolation=_CONVERSION, threads=1
-    ).to_ndarray()
+    )
+    # A view: `to_ndarray` makes a copy.
+    (plane,) = converted.planes
+    picture = np.frombuffer(plane, np.uint8).reshape(height, plane.line_size)[:, : 3 * width]
+    picture = picture.reshape(height, width, 3)
     turns = round(frame.rotation / 90)
     return np.rot90(picture, turns) if turns else picture
 

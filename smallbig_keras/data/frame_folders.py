@@ -64,8 +64,9 @@ def _list_frames(folder, template):
         raise _bad(folder, template, "no frame")
     for number in range(min(names), max(names)):
         if number not in names:
-            missing = f"the picture {number}" if template is None else template.format(number)
-            raise _bad(os.path.join(folder, missing), template, "a missing frame")
+            if template is None:
+                raise _bad(folder, template, f"no picture {number}, a missing frame")
+            raise _bad(os.path.join(folder, template.format(number)), template, "a missing frame")
     return names
 
 

@@ -222,5 +222,5 @@ def test_folders_that_are_no_video(tmp_path):
         load_clip(folder)
     (folder / "img_1.jpg").unlink()
     (folder / "img_00003.jpg").unlink()
-    with pytest.raises(SmallBigError, match="no frame 3, a missing frame"):
+    with pytest.raises(SmallBigError, match="no picture 3, a missing frame"):
         load_clip(folder)
