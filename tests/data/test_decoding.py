@@ -233,11 +233,12 @@ def test_turned_by_the_container(tmp_path, degrees, matrix):
     assert [frame.shape for frame in iterate_frames(path)] == [frames.shape[1:]] * 40
 
 
-def test_size_that_changes_in_the_stream(tmp_path):
+@pytest.mark.parametrize("change", [{"size": (2 * WIDTH, 2 * HEIGHT)}, {"pix_fmt": "yuv444p"}])
+def test_size_or_format_that_changes_in_the_stream(tmp_path, change):
     """Every frame has the size of the first one, whichever are read."""
     parts = []
-    for size in ((WIDTH, HEIGHT), (2 * WIDTH, 2 * HEIGHT)):
-        part = write_video(tmp_path / f"{size[0]}.ts", 60, codec="libx264", g="20", size=size)
+    for options in ({}, change):
+        part = write_video(tmp_path / f"{len(parts)}.ts", 60, codec="libx264", g="20", **options)
         parts.append(part.read_bytes())
     path = tmp_path / "changes.ts"
     path.write_bytes(b"".join(parts))
