@@ -27,16 +27,16 @@ def read_frames(video, sampler, times=None):
 
     Args:
         video: str, path, bytes or binary file. The file, or its content.
-        sampler: callable. `sampler(num_frames)` returns the indices, ints within
-            `0 .. num_frames - 1` in any order. It may be called twice and must then depend on
-            nothing but its argument.
+        sampler: callable, such as a `Sampler`. `sampler(num_frames)` returns the indices, ints
+            within `0 .. num_frames - 1` in any order, an array of any shape. It may be called
+            twice and must then depend on nothing but its argument.
         times: FrameTimes. Those of this file, which spare the reading of all packets. Defaults to
             `None`.
 
     Returns:
-        uint8 array of shape `(len(indices), height, width, 3)`, RGB, by matrix and range of the
-        stream, turned upright where the file says how. Frames of another size are scaled to that
-        of the first one.
+        uint8 array of the shape of the indices with `(height, width, 3)` behind it, RGB, by matrix
+        and range of the stream, turned upright where the file says how. Frames of another size
+        are scaled to that of the first one.
 
     Raises:
         BadVideoError: the file fails `check_video_file`, is no video, is cut off, or is damaged
@@ -66,11 +66,11 @@ def read_with_times(video, sampler, times=None):
 
 def _choose(sampler, times):
     indices = np.asarray(sampler(times.count))
-    whole = indices.ndim == 1 and indices.size and np.issubdtype(indices.dtype, np.integer)
+    whole = indices.size and np.issubdtype(indices.dtype, np.integer)
     if not whole or indices.min() < 0 or indices.max() >= times.count:
         raise SmallBigError(
-            f"A sampler must choose one or more of the frames 0 to {times.count - 1}, whole "
-            f"numbers in one list. Received: {indices.tolist()!r:.200}"
+            f"A sampler must choose one or more of the frames 0 to {times.count - 1}, as whole "
+            f"numbers. Received: {indices.tolist()!r:.200}"
         )
     return indices
 
@@ -178,7 +178,8 @@ class _Frames:
     def __init__(self, file, keys, fixed=False):
         self.file, self.shape, self.array = file, file.shape, None
         self._places = defaultdict(list)
-        for place, key in enumerate(keys.tolist()):
+        self._counts = keys.shape
+        for place, key in enumerate(keys.ravel().tolist()):
             self._places[key].append(place)
         self.missing = set(self._places)
         self._fixed = fixed
@@ -192,9 +193,10 @@ class _Frames:
             raise self.file.bad(f"a damaged file, {self.file}: a damaged frame")
         picture = to_rgb(frame, self._reformatter, *self.shape)
         if self.array is None:
-            self.array = np.empty((sum(map(len, self._places.values())), *picture.shape), np.uint8)
+            self.array = np.empty((*self._counts, *picture.shape), np.uint8)
+        places = self.array.reshape(-1, *picture.shape)
         for place in self._places[key]:
-            self.array[place] = picture
+            places[place] = picture
         self.missing.discard(key)
 
 

@@ -164,10 +164,18 @@ def test_pictures_of_mpeg4_that_are_not_coded(tmp_path):
         assert numbers(frames) == [expected[i] for i in wanted] and counts[-1] == len(expected)
 
 
-@pytest.mark.parametrize("wrong", [[], [-1], [3, 30], [0.5], [[1, 2]], None])
+def test_a_sampler_of_several_clips(tmp_path):
+    path = write_video(tmp_path / "a.webm", 60, g="20")
+    sampler = Sampler("dense", 4, stride=3, clips=5)
+    frames = read_frames(path, sampler)
+    assert frames.shape == (5, 4, HEIGHT, WIDTH, 3)
+    assert [numbers(clip) for clip in frames] == sampler(60).tolist()
+
+
+@pytest.mark.parametrize("wrong", [[], [-1], [3, 30], [0.5], None])
 def test_what_a_sampler_must_not_choose(tmp_path, wrong):
     path = write_video(tmp_path / "a.webm", 30)
-    with pytest.raises(ValueError, match="of the frames 0 to 29, whole numbers in one list. Rec"):
+    with pytest.raises(ValueError, match="of the frames 0 to 29, as whole numbers. Rec"):
         read_frames(path, lambda _: wrong)
 
 
