@@ -10,9 +10,6 @@ from smallbig_keras.data.scanning import count_frames, scan
 from smallbig_keras.data.video_file import VideoFile
 from smallbig_keras.errors import SmallBigError
 
-# SWS_BILINEAR and SWS_FULL_CHR_H_INT: FFmpeg's own conversion for pictures of 8 bits, exact for
-# those of more bits.
-_CONVERSION = 2 | 0x2000
 # Frames that are decoded on the way to the next wanted one, before a seek costs less.
 _SHORT_WAY = 12
 
@@ -203,9 +200,7 @@ class _Frames:
 def to_rgb(frame, reformatter, width, height):
     """Returns a decoded frame as an upright uint8 array `(height, width, 3)`, read-only."""
     plain = _without_fields(frame) if frame.interlaced_frame else frame
-    converted = reformatter.reformat(
-        plain, width, height, "rgb24", interpolation=_CONVERSION, threads=1
-    )
+    converted = reformatter.reformat(plain, width, height, "rgb24", threads=1)
     # A view: `to_ndarray` makes a copy.
     (plane,) = converted.planes
     picture = np.frombuffer(plane, np.uint8).reshape(height, plane.line_size)[:, : 3 * width]
