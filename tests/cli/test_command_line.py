@@ -237,7 +237,9 @@ def test_an_interruption_leaves_the_process_alive(raising, monkeypatch):
 
 def test_ctrl_c_ends_with_130():
     code = (
-        "import time\n"
+        "import signal, time\n"
+        # A shell starts what runs in its background with the signal ignored.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from smallbig_keras import cli\n"
         "class Command:\n"
         "    NEEDS_TENSORFLOW = False\n"
