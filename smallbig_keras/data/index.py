@@ -183,7 +183,8 @@ def _read_infos(path):
         except (ValueError, KeyError, TypeError):
             raise SmallBigError(
                 f"{path}, line {number}: a line of an index must be a JSON object of "
-                f"{', '.join(_KEYS)}. Received: {line[:200]!r}"
+                f"{', '.join(_KEYS)}. Delete a damaged file and make it again: smallbig "
+                f"prepare index. Received: {line[:200]!r}"
             ) from None
     return infos
 

@@ -97,6 +97,8 @@ class ShardSource(ClipSource):
         if self._content == "video":
             try:
                 return read_frames(io.BufferedReader(Window(video)), sampler, video.times())
+            except DamagedPartError:
+                raise
             except BadVideoError as error:
                 raise video.bad(str(error).rpartition("Received: ")[2]) from None
         frames, wanted = [], sampler(len(video.sizes))
@@ -137,6 +139,10 @@ class ShardSource(ClipSource):
         return shard, ShardIndex(content, index.path, described)
 
 
+class DamagedPartError(BadVideoError):
+    """A part of an example that is not what was written; it names the example."""
+
+
 class _Example:
     """The parts of a video in a shard, each read when it is asked for."""
 
@@ -150,7 +156,8 @@ class _Example:
         contents = read_ranges(self._shard, ranges)
         for number, content in zip(numbers, contents, strict=True):
             if zlib.crc32(content) != self._checksums[number]:
-                raise self.bad(f"part {number} is damaged, it has another checksum")
+                reason = f"part {number} is damaged, it has another checksum"
+                raise DamagedPartError(str(self.bad(reason)))
         return contents
 
     def times(self):

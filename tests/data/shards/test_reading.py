@@ -216,3 +216,26 @@ def test_unreadable_examples_follow_the_policy(videos, tmp_path, content):
     rewrite(tmp_path / "out", lambda found: [halve(e.features.feature[content]) for e in found])
     with pytest.raises(tf.errors.InvalidArgumentError, match="10 videos in a row one must be read"):
         read(ShardSource(tmp_path / "out", "train"), training=True, policy="replace")
+
+
+@pytest.mark.parametrize("place", [5, 600, -5])
+def test_damaged_video_files_follow_the_policy(videos, tmp_path, place):
+    """In the first block of a file, which tells its container, as in others."""
+    make_shards({"train": videos}, NAMES, tmp_path / "out", ShardOptions("csv", "video"))
+    (path,) = (tmp_path / "out").glob("*.tfrecord")
+    video = examples(path)[2].features.feature["video"].bytes_list.value[0]
+    content = bytearray(path.read_bytes())
+    content[content.index(video) + place % len(video)] ^= 255
+    path.write_bytes(content)
+    source = ShardSource(tmp_path / "out", "train")
+    name = f"{path}, example 2"
+    with pytest.raises(tf.errors.InvalidArgumentError) as caught:
+        read(source.select([2]))
+    # Named once.
+    assert (
+        f"An example must hold a video that can be decoded. Received: {name} "
+        f"({source.ids[2]!r}): part 1 is damaged, it has another checksum"
+    ) in str(caught.value)
+    skipped = UnreadableVideos("skip")
+    assert len(read(source, unreadable=skipped)) == 4
+    assert skipped.report()[0].startswith(f"{name!r} (1x): ")
