@@ -125,7 +125,7 @@ def read_plainly(file, wanted):
 
 
 def read_to_the_end(file, wanted):
-    """What version 0.1.0 did with a file that it met for the first time."""
+    """Decodes to the end, as version 0.1.0 did with a file that it met for the first time."""
     import cv2
 
     capture = cv2.VideoCapture(file, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
@@ -240,7 +240,7 @@ def measure_loaders(folder, files, args):
         rates = {name: [] for name in ways}
         for turn in range(args.rounds):
             for name in rotated(list(ways), turn):
-                # What was prepared while others had their turn does not count.
+                # Clips that were made while others had their turn do not count.
                 take(streams[name], PREPARED)
                 count = args.clips * (8 if "JPEG" in name else 1)
                 start = time.perf_counter()

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import hashlib
+import io
 import os
 import pathlib
 import re
@@ -21,6 +22,33 @@ DISK_ERRORS = (
 # Of these, the ones that libraries report in words alone.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LOCK = ".lock"
+
+
+class PositionedReader(io.RawIOBase):
+    """A file of `size` bytes that is read from a position; `readinto` is the class's own."""
+
+    def __init__(self, size):
+        super().__init__()
+        self._size = size
+        self._position = 0
+
+    def readable(self):
+        """Returns True."""
+        return True
+
+    def seekable(self):
+        """Returns True."""
+        return True
+
+    def tell(self):
+        """Returns the position."""
+        return self._position
+
+    def seek(self, offset, whence=io.SEEK_SET):
+        """Changes the position, and returns it."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        self._position = max(0, base + offset)
+        return self._position
 
 
 def replace_file(file, write, keep=None, size=0):

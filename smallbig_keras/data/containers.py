@@ -53,16 +53,19 @@ def container_format(head):
     return None
 
 
-def is_picture(file):
-    """Tells if a file is a picture; a film in the same format, but for JPEG, is known."""
-    file.seek(0)
-    head = file.read(_PREFACE)
-    # A JPEG of several pictures, as telephones make, is no film of them.
-    jpegs = head.startswith(b"\xff\xd8\xff") and b"MPF\0" in head
+def is_picture(head, file):
+    """Tells if a file of these first bytes is a picture; of a JPEG, only if it holds several."""
     webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
-    png = head.startswith(b"\x89PNG") and b"acTL" not in head
     boxes = head[4:8] == b"ftyp" and head[8:12] in _PICTURE_BRANDS
-    return jpegs or webp or png or boxes or head.startswith(_PICTURES)
+    if webp or boxes or head.startswith(_PICTURES):
+        return True
+    # A JPEG of several pictures, as telephones make, is no film of them; an animated PNG says so.
+    marks = {b"\xff\xd8\xff": (b"MPF\0", True), b"\x89PNG": (b"acTL", False)}
+    for signature, (mark, is_still) in marks.items():
+        if head.startswith(signature):
+            file.seek(0)
+            return (mark in file.read(_PREFACE)) == is_still
+    return False
 
 
 def is_cut(file, kind):

@@ -29,7 +29,7 @@ _BLOCK = 4096
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """What is known of a video that was read before.
+    """The result of reading a video before.
 
     Args:
         num_frames: int. Frames that decoding gives, 0 if there is an error.
@@ -49,7 +49,7 @@ class VideoInfo:
 
 
 class FileStamp(NamedTuple):
-    """What tells a file from another one that takes its name: bytes, time, ends of the content."""
+    """Bytes, time and ends of a file: another one that takes its name has others."""
 
     bytes: int
     # Nanoseconds.

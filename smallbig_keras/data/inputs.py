@@ -9,7 +9,7 @@ from smallbig_keras.data.annotations.video import Video, as_videos
 from smallbig_keras.errors import SmallBigError
 
 _KINDS = (
-    "a path of a video file or of a folder of frames, bytes, a `Video`, frames "
+    "a path of a video file or of a folder of frames, bytes, an open file, a `Video`, frames "
     "`(frames, height, width, 3)`, or an iterable of frames"
 )
 
@@ -27,7 +27,8 @@ def open_videos(videos):
     Raises:
         SmallBigError: it is neither; that of a later one is raised when the iterator reaches it.
     """
-    if isinstance(videos, str | os.PathLike | bytes | Video) or _is_array(videos, 4):
+    one = isinstance(videos, str | os.PathLike | bytes | Video) or hasattr(videos, "read")
+    if one or _is_array(videos, 4):
         return iter([as_video(videos)]), True
     if isinstance(videos, dict) or not hasattr(videos, "__iter__"):
         raise _wrong(videos)
@@ -42,8 +43,8 @@ def open_videos(videos):
 
 
 def as_video(video):
-    """Returns what `read_video` takes: a `Video`, bytes, or a uint8 array of frames."""
-    if isinstance(video, Video | bytes):
+    """Returns what `read_video` takes: a `Video`, bytes, an open file, or a uint8 array."""
+    if isinstance(video, Video | bytes) or hasattr(video, "read"):
         return video
     if isinstance(video, str | os.PathLike):
         return as_videos([video])[0]

@@ -205,14 +205,14 @@ def list_digest(source):
 
 
 def read_video(video, sampler, info=None):
-    """Reads the frames that a sampler chooses from a `Video`, bytes, or an array of frames.
+    """Reads the frames that a sampler chooses from a `Video`, bytes, an open file, or an array.
 
     Returns:
         `(frames, times)`, the `FrameTimes` of a file, else None.
     """
     if isinstance(video, np.ndarray):
         return video[sampler(len(video))], None
-    if isinstance(video, bytes):
+    if isinstance(video, bytes) or hasattr(video, "read"):
         return read_with_times(video, sampler)
     # The number of frames in annotations counts for folders only: that of a file is the one that
     # decoding gives.

@@ -100,7 +100,7 @@ def resize(frames, height, width):
     that one of the result covers, as Pillow does: without that, stripes become others.
     """
     size, given = (height, width), tf.shape(frames)
-    # The two are equal where nothing shrinks, but averaging takes four times as long.
+    # The two are equal where nothing shrinks, but averaging takes five times as long.
     return tf.cond(
         (height < given[1]) | (width < given[2]),
         lambda: tf.image.resize(frames, size, antialias=True),

@@ -118,7 +118,7 @@ class VideoFile:
     def _find_format(self):
         self.file.seek(0)
         head = self.file.read(HEAD)
-        if is_picture(self.file):
+        if is_picture(head, self.file):
             raise self.bad("a picture")
         name = container_format(head)
         if name is None:
@@ -194,7 +194,7 @@ class VideoFile:
     @property
     def codec(self):
         """str. Name of the codec."""
-        return self.stream.codec_context.name
+        return self.stream.codec_context.codec.canonical_name
 
     @property
     def is_cut(self):

@@ -8,6 +8,8 @@ import struct
 import zipfile
 import zlib
 
+from smallbig_keras.files import PositionedReader
+
 # Real weights hardly compress, an optimizer's zeros do: 20 is far from both a file and a bomb.
 _EXPANSION = 20
 _FLOOR = 64 << 20
@@ -67,26 +69,12 @@ def stored_bytes(data, entry):
     return part
 
 
-class MappedBytes(io.RawIOBase):
+class MappedBytes(PositionedReader):
     """Mapped bytes as a file, for libraries that read files; nothing is copied before."""
 
     def __init__(self, data):
+        super().__init__(len(data))
         self._data = data
-        self._position = 0
-
-    def readable(self):
-        return True
-
-    def seekable(self):
-        return True
-
-    def tell(self):
-        return self._position
-
-    def seek(self, offset, whence=io.SEEK_SET):
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: len(self._data)}
-        self._position = max(0, start[whence] + offset)
-        return self._position
 
     def readinto(self, buffer):
         part = self._data[self._position : self._position + len(buffer)]

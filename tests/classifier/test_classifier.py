@@ -1,6 +1,7 @@
 """A classifier names videos of every kind, and is saved and exported."""
 
 import dataclasses
+import io
 import json
 import pathlib
 
@@ -39,13 +40,17 @@ def test_views_are_averaged(classifier, videos, batch_size):
         np.testing.assert_allclose([dict(row)[name] for name in NAMES], expected, atol=1e-6)
 
 
+def open_file(path):
+    return io.BytesIO(pathlib.Path(path).read_bytes())
+
+
 def test_one_or_many_of_every_kind(classifier, videos, tmp_path):
     expected = classifier.predict(videos[0])
     frames = read_frames(videos[0], range)
     folder = write_frames(tmp_path / "frames", 9)
     many = [
         *(videos[0], pathlib.Path(videos[0]), pathlib.Path(videos[0]).read_bytes()),
-        *(Video(videos[0], 3, "a"), frames, list(frames)),
+        *(Video(videos[0], 3, "a"), frames, list(frames), open_file(videos[0])),
     ]
     results = classifier.predict(many, batch_size=3)
     assert len(results) == len(many)

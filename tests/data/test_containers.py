@@ -1,4 +1,4 @@
-"""What is opened as a video, and what is refused before a decoder sees it."""
+"""Files that are opened as videos, and those that are refused before a decoder sees them."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""What is compiled is the network, but for where clips are normalised."""
+"""A compiled model is the network, but for where clips are normalised."""
 
 import keras
 import numpy as np

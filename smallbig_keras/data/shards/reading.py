@@ -19,7 +19,7 @@ from smallbig_keras.data.shards.storage import check_readahead, open_file, read_
 from smallbig_keras.data.sources import ClipSource
 from smallbig_keras.data.video_file import BadVideoError
 from smallbig_keras.errors import NotFoundError, ResourceError, SmallBigError, did_you_mean
-from smallbig_keras.files import scheme
+from smallbig_keras.files import PositionedReader, scheme
 
 # Shards that are open at once, each with its index: 0.1 MB for 256 MB of frames. A local one has
 # a file descriptor. A remote one costs three requests to open again.
@@ -172,33 +172,13 @@ class _Example:
         )
 
 
-class Window(io.RawIOBase):
+class Window(PositionedReader):
     """The video file in an example, of which the blocks are read that a decoder asks for."""
 
     def __init__(self, video):
-        super().__init__()
+        super().__init__(int(video.sizes[1:].sum()))
         self._video = video
-        self._size = int(video.sizes[1:].sum())
-        self._position = 0
         self._block = None, b""
-
-    def readable(self):
-        """Returns True."""
-        return True
-
-    def seekable(self):
-        """Returns True."""
-        return True
-
-    def tell(self):
-        """Returns the position."""
-        return self._position
-
-    def seek(self, offset, whence=io.SEEK_SET):
-        """Changes the position, and returns it."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        self._position = max(0, base + offset)
-        return self._position
 
     def readinto(self, buffer):
         """Reads from the position on, to the end of a block at most; returns how many bytes."""
