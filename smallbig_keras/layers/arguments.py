@@ -12,6 +12,19 @@ def check_count(name, value):
     return value
 
 
+def check_counts(name, values, length, odd=False):
+    """Returns a tuple of `length` ints of at least 1, or of odd ones."""
+    counts = tuple(values) if isinstance(values, tuple | list) else ()
+    valid = len(counts) == length and all(
+        isinstance(n, numbers.Integral) and not isinstance(n, bool) and n > 0 and (n % 2 or not odd)
+        for n in counts
+    )
+    if not valid:
+        rule = "odd ints" if odd else "ints of at least 1"
+        raise SmallBigError(f"`{name}` must be {length} {rule}. Received: {name}={values!r}")
+    return counts
+
+
 def check_choice(name, value, allowed):
     """Returns a value that is one of those allowed."""
     if value not in allowed:

@@ -1,4 +1,4 @@
-"""Convolutions over space and over time of a clip, both computed in 2-D."""
+"""Convolutions over space, over time, and over both, of a clip; all computed in 2-D."""
 
 import math
 
@@ -6,8 +6,14 @@ import keras
 from keras import ops
 
 from smallbig_keras.errors import SmallBigError
-from smallbig_keras.layers.arguments import check_clip_shape, check_count
-from smallbig_keras.layers.folding import fold_frames, fold_space, unfold_frames, unfold_space
+from smallbig_keras.layers.arguments import check_clip_shape, check_count, check_counts
+from smallbig_keras.layers.folding import (
+    fold_frames,
+    fold_space,
+    stack_frames,
+    unfold_frames,
+    unfold_space,
+)
 
 
 def conv_initializer():
@@ -17,8 +23,26 @@ def conv_initializer():
     )
 
 
-class _ClipConv(keras.layers.Conv2D):
-    """The common part of both convolutions of a clip: constructor, symmetric padding, cost."""
+def convolve(images, kernel, strides=(1, 1), padding="same", dilation_rate=(1, 1)):
+    """Convolves `(batch, height, width, channels)`; "same" pads both sides by half the kernel."""
+    if padding == "same" and max(strides) > 1:
+        # Keras would pad the right side only when the size is even; trained
+        # ResNets were padded on both sides.
+        height, width = (size // 2 for size in kernel.shape[:2])
+        images = ops.pad(images, ((0, 0), (height, height), (width, width), (0, 0)))
+        padding = "valid"
+    return ops.conv(
+        images,
+        kernel,
+        strides=strides,
+        padding=padding,
+        data_format="channels_last",
+        dilation_rate=dilation_rate,
+    )
+
+
+class _Conv(keras.layers.Conv2D):
+    """The common part of the convolutions over space and over time: constructor and cost."""
 
     def __init__(
         self,
@@ -53,21 +77,7 @@ class _ClipConv(keras.layers.Conv2D):
             )
 
     def _convolve(self, images, kernel):
-        padding = self.padding
-        if padding == "same" and max(self.strides) > 1:
-            # Keras would pad the right side only when the size is even; trained
-            # ResNets were padded on both sides.
-            height, width = (size // 2 for size in self.kernel_size)
-            images = ops.pad(images, ((0, 0), (height, height), (width, width), (0, 0)))
-            padding = "valid"
-        return ops.conv(
-            images,
-            kernel,
-            strides=self.strides,
-            padding=padding,
-            data_format="channels_last",
-            dilation_rate=self.dilation_rate,
-        )
+        return convolve(images, kernel, self.strides, self.padding, self.dilation_rate)
 
     def count_macs(self, input_shape):
         """Returns the multiply-adds of one clip of `input_shape` (batch axis first)."""
@@ -77,7 +87,7 @@ class _ClipConv(keras.layers.Conv2D):
 
 
 @keras.saving.register_keras_serializable(package="smallbig_keras")
-class FrameConv(_ClipConv):
+class FrameConv(_Conv):
     """The 1 x k x k convolution: the same 2-D convolution on every frame.
 
     It takes the arguments of `keras.layers.Conv2D`. Different are the defaults (no bias, He
@@ -123,7 +133,7 @@ class FrameConv(_ClipConv):
 
 
 @keras.saving.register_keras_serializable(package="smallbig_keras")
-class TemporalConv(_ClipConv):
+class TemporalConv(_Conv):
     """The k x 1 x 1 convolution (paper, equation 1), as a 2-D one over frames and pixels.
 
     Args:
@@ -168,3 +178,81 @@ class TemporalConv(_ClipConv):
         batch, frames, height, width, channels = input_shape
         _, frames, _, filters = super().compute_output_shape((None, frames, 1, channels))
         return (batch, frames, height, width, filters)
+
+
+@keras.saving.register_keras_serializable(package="smallbig_keras")
+class SpaceTimeConv(keras.layers.Layer):
+    """The t x k x k convolution, as a 2-D one over neighbouring frames stacked on the channels.
+
+    It has no bias, and pads every axis by half the kernel on both sides.
+
+    Args:
+        filters: int. Channels of the output.
+        kernel_size: three odd ints `(frames, height, width)`. Defaults to `(3, 3, 3)`.
+        strides: three ints, the step over frames, height and width. Defaults to `(1, 1, 1)`.
+        kernel_initializer: initializer or `None` for He by output fan. Defaults to `None`.
+        **kwargs: the arguments of `keras.layers.Layer`.
+
+    Input shape: `(batch, frames, height, width, channels)`.
+
+    Output shape: `(batch, ceil(frames / strides[0]), ceil(height / strides[1]),
+    ceil(width / strides[2]), filters)`.
+
+    Raises:
+        ValueError: for a value outside those above, or input that is not 5-D.
+
+    Example:
+
+    >>> SpaceTimeConv(16, (5, 7, 7), (2, 2, 2)).compute_output_shape((2, 8, 32, 32, 3))
+    (2, 4, 16, 16, 16)
+    """
+
+    def __init__(
+        self,
+        filters,
+        kernel_size=(3, 3, 3),
+        strides=(1, 1, 1),
+        kernel_initializer=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.filters = check_count("filters", filters)
+        self.kernel_size = check_counts("kernel_size", kernel_size, 3, odd=True)
+        self.strides = check_counts("strides", strides, 3)
+        self.kernel_initializer = keras.initializers.get(kernel_initializer or conv_initializer())
+
+    def build(self, input_shape):
+        check_clip_shape(self, input_shape)
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(*self.kernel_size, input_shape[-1], self.filters),
+            initializer=self.kernel_initializer,
+        )
+        self.built = True
+
+    def call(self, clips):
+        stacked = stack_frames(clips, self.kernel_size[0], self.strides[0])
+        height, width = self.kernel_size[1:]
+        kernel = ops.transpose(ops.convert_to_tensor(self.kernel), (1, 2, 0, 3, 4))
+        kernel = ops.reshape(kernel, (height, width, -1, self.filters))
+        images = convolve(fold_frames(stacked), kernel, self.strides[1:])
+        return unfold_frames(images, ops.shape(stacked)[1])
+
+    def compute_output_shape(self, input_shape):
+        batch, *sizes, _ = input_shape
+        sizes = (n if n is None else -(-n // s) for n, s in zip(sizes, self.strides, strict=True))
+        return (batch, *sizes, self.filters)
+
+    def count_macs(self, input_shape):
+        """Returns the multiply-adds of one clip of `input_shape` (batch axis first)."""
+        positions = math.prod(self.compute_output_shape(input_shape)[1:4])
+        return positions * math.prod(self.kernel_size) * input_shape[-1] * self.filters
+
+    def get_config(self):
+        config = {
+            "filters": self.filters,
+            "kernel_size": self.kernel_size,
+            "strides": self.strides,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+        }
+        return {**super().get_config(), **config}

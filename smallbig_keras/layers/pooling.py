@@ -1,10 +1,10 @@
-"""The pooling that gives a SmallBig unit its big view."""
+"""The pooling that gives a SmallBig unit its big view, and that which shortens a clip."""
 
 import keras
 from keras import ops
 
 from smallbig_keras.errors import SmallBigError
-from smallbig_keras.layers.arguments import check_choice, check_clip_shape
+from smallbig_keras.layers.arguments import check_choice, check_clip_shape, check_count
 from smallbig_keras.layers.folding import fold_frames, fold_space, unfold_frames, unfold_space
 from smallbig_keras.layers.pool_sizes import check_pool_size
 
@@ -92,3 +92,55 @@ class ClipPooling(keras.layers.Layer):
     def get_config(self):
         config = {"pool_size": self.pool_size, "strides": self.strides, "mode": self.mode}
         return {**super().get_config(), **config}
+
+
+@keras.saving.register_keras_serializable(package="smallbig_keras")
+class TimePooling(keras.layers.Layer):
+    """Makes one frame of every `frames` frames, by the maximum of each value.
+
+    Args:
+        frames: int. Frames that become one. Defaults to `2`.
+        **kwargs: the arguments of `keras.layers.Layer`.
+
+    Input shape: `(batch, frames, height, width, channels)`.
+
+    Output shape: the same with a `frames`-th of the frames.
+
+    Raises:
+        ValueError: for a number below 1, or a clip whose frames it does not divide.
+
+    Example:
+
+    >>> TimePooling(2).compute_output_shape((2, 8, 4, 4, 3))
+    (2, 4, 4, 4, 3)
+    """
+
+    def __init__(self, frames=2, **kwargs):
+        super().__init__(**kwargs)
+        self.frames = check_count("frames", frames)
+
+    def build(self, input_shape):
+        check_clip_shape(self, input_shape, needs_channels=False)
+        self.compute_output_shape(input_shape)
+        self.built = True
+
+    def call(self, clips):
+        _, frames, height, width, channels = ops.shape(clips)
+        # Of open frames, a number that is no multiple ends in an error here, too.
+        shape = (-1, frames // self.frames, self.frames, height * width, channels)
+        if not isinstance(frames, int):
+            shape = (ops.shape(clips)[0], *shape[1:])
+        pooled = ops.max(ops.reshape(clips, shape), axis=2)
+        return ops.reshape(pooled, (-1, frames // self.frames, height, width, channels))
+
+    def compute_output_shape(self, input_shape):
+        batch, frames, *image = input_shape
+        if frames is not None and frames % self.frames:
+            raise SmallBigError(
+                f"Layer {self.name!r} makes one frame of every {self.frames}, so their number must "
+                f"be a multiple of it. Received: {frames} frames"
+            )
+        return (batch, None if frames is None else frames // self.frames, *image)
+
+    def get_config(self):
+        return {**super().get_config(), "frames": self.frames}

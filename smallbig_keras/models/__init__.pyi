@@ -2,7 +2,16 @@ from .baselines import (
     C2DR23 as C2DR23,
     C2DR50 as C2DR50,
     C2DR101 as C2DR101,
+    I3DR23 as I3DR23,
+    I3DR50 as I3DR50,
+    TSMR50 as TSMR50,
+    TSMR101 as TSMR101,
+    CoSTR50 as CoSTR50,
+    CoSTR101 as CoSTR101,
+    NonLocalR23 as NonLocalR23,
+    NonLocalR50 as NonLocalR50,
     SlowOnlyR50 as SlowOnlyR50,
+    SlowOnlyR101 as SlowOnlyR101,
 )
 from .inspection import (
     complexity as complexity,

@@ -5,13 +5,20 @@ tell: each option of a network shows in their names, kinds and arguments.
 """
 
 from smallbig_keras.errors import SmallBigError
-from smallbig_keras.models.spec import STAGES, UNITS
+from smallbig_keras.models.spec import STAGES, UNITS, VideoResNetSpec
 
 _EXTRAS = {"SmallBigExtraUnit": "smallbig", "SqueezeExciteUnit": "squeeze_excite"}
+_TEMPORAL = {
+    "shift": "TemporalShift",
+    "3x1x1": "TemporalConv",
+    "3x3x3": "SpaceTimeConv",
+    "cost": "CoSTConv",
+}
 # Arguments of layers that change what a network computes, beside its weights.
 _ARGUMENTS = (
     *("filters", "kernel_size", "strides", "pool_size", "pool", "mode", "share_weights"),
     *("normalization", "activation", "ratio", "units", "rate", "axis", "epsilon", "data_format"),
+    *("frames", "divisor", "fusion", "scale", "use_bias"),
 )
 
 
@@ -40,11 +47,8 @@ def read_options(config):
             "A network of this package has a stem and the stages res2 to res5. "
             f"Received: a model of the layers {', '.join(list(kinds)[:5])}, ..."
         )
-    options = {"blocks": tuple(blocks), "width": arguments["stem_conv"].get("filters")}
-    first = {stage: f"res{stage}_block1" for stage in STAGES}
-    options["temporal_stages"] = tuple(
-        stage for stage in STAGES if kinds.get(f"{first[stage]}_unit1_conv") == "TemporalConv"
-    )
+    options = {"blocks": tuple(blocks), **_read_stem(arguments)}
+    options |= _read_temporal(kinds, arguments, blocks) | _read_nonlocal(arguments, blocks)
     units = {
         n: [name for name in kinds if name.endswith(f"_unit{n}") and kinds[name] == "SmallBigUnit"]
         for n in UNITS
@@ -65,13 +69,78 @@ def read_options(config):
         for layer in (*inside, *extras)[:1]:
             if name in arguments[layer]:
                 options[name] = arguments[layer][name]
-    options["pool_sizes"] = {
-        n: tuple(arguments[names[0]]["pool_size"]) for n, names in units.items() if names
-    }
+    options["pool_sizes"] = tuple(
+        arguments[units[n][0]].get("pool_size") if units[n] else default
+        for n, default in zip(UNITS, VideoResNetSpec.pool_sizes, strict=True)
+    )
     options["dropout"] = arguments.get("dropout", {}).get("rate", 0.0)
     if "classifier" in kinds:
         options["classes"] = arguments["classifier"].get("units")
     return options
+
+
+def _read_stem(arguments):
+    """Returns the options of stem and poolings over time."""
+    conv = arguments["stem_conv"]
+    options = {"width": conv.get("filters")}
+    if len(_tuple(conv.get("kernel_size"))) == 3:
+        options["stem_frames"] = conv["kernel_size"][0]
+        options["stem_stride"] = next(iter(_tuple(conv.get("strides"))), None)
+    for layer, name in (("stem_time_pool", "stem_pool"), ("time_pool", "time_pool")):
+        if layer in arguments:
+            options[name] = arguments[layer].get("frames")
+    return options
+
+
+def _tuple(value):
+    return tuple(value) if isinstance(value, list | tuple) else ()
+
+
+def _read_temporal(kinds, arguments, blocks):
+    """Returns the options of the blocks that look through time."""
+    found = {}
+    for stage, block in _places(blocks):
+        name = f"res{stage}_block{block}"
+        for layer, kind in (
+            (f"{name}_shift", "shift"),
+            (f"{name}_unit1_conv", "3x1x1"),
+            (f"{name}_unit2_conv", "3x3x3"),
+            (f"{name}_unit2_conv", "cost"),
+        ):
+            if kinds.get(layer) == _TEMPORAL[kind]:
+                fusion = f"_{arguments[layer].get('fusion')}" if kind == "cost" else ""
+                found[stage, block] = kind + fusion
+    options = _read_mask("temporal", found, blocks)
+    return {**options, "temporal": next(iter(found.values()))} if found else options
+
+
+def _read_nonlocal(arguments, blocks):
+    """Returns the options of the non-local blocks."""
+    places = _places(blocks)
+    found = {place: "res{}_block{}_nonlocal".format(*place) for place in places}
+    found = {place: name for place, name in found.items() if name in arguments}
+    options = _read_mask("nonlocal", found, blocks)
+    for name in list(found.values())[:1]:
+        keys = {"mode": "mode", "scale": "scale", "pool": "pool", "bias": "use_bias"}
+        options |= {f"nonlocal_{key}": arguments[name].get(value) for key, value in keys.items()}
+    return options
+
+
+def _places(blocks):
+    return [
+        (stage, block)
+        for stage, number in zip(STAGES, blocks, strict=True)
+        for block in range(1, number + 1)
+    ]
+
+
+def _read_mask(kind, found, blocks):
+    stages = tuple(stage for stage in STAGES if any(place[0] == stage for place in found))
+    patterns = tuple(
+        tuple(int((stage, block) in found) for block in range(1, number + 1))
+        for stage, number in zip(STAGES, blocks, strict=True)
+    )
+    return {f"{kind}_stages": stages, f"{kind}_blocks": patterns}
 
 
 def read_activation(config):

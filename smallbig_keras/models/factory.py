@@ -2,11 +2,12 @@
 
 import dataclasses
 import inspect
+import textwrap
 import warnings
 
 from smallbig_keras.data.clips import ClipConfig
 from smallbig_keras.errors import OptionError, SmallBigError, did_you_mean
-from smallbig_keras.models.spec import VideoResNetSpec
+from smallbig_keras.models.spec import STAGES, VideoResNetSpec
 
 OPTIONS = tuple(f.name for f in dataclasses.fields(VideoResNetSpec) if f.name != "classes")
 
@@ -16,12 +17,79 @@ class _Default(str):
 
 
 _REFERENCE = _Default("reference")
-_CLIPS = ClipConfig()
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """A row of a table: a network, what it is, and its size.
+
+    Args:
+        spec: VideoResNetSpec.
+        clips: ClipConfig. The clips that it takes where weights say nothing else.
+        parameters: int. Its trained parameters; a test counts them.
+        gmac: float. Billions of multiply-adds of one of its clips; a test counts them.
+        note: str. What tells it from its neighbours. Defaults to `""`.
+    """
+
+    spec: VideoResNetSpec
+    clips: ClipConfig
+    parameters: int
+    gmac: float
+    note: str = ""
+
+    def __str__(self):
+        shape = " x ".join(map(str, self.clips.shape[:3]))
+        size = f"{self.parameters:,} parameters, {self.gmac:.2f} GMAC at {shape}"
+        return "; ".join(filter(None, (self.note, *self.parts(), size)))
+
+    def parts(self):
+        """Returns what the network has beside a 2-D ResNet, a list of str."""
+        spec = self.spec
+        stem = f"stem {spec.stem_frames}x7x7" if spec.stem_frames > 1 else ""
+        step = spec.stem_stride * spec.stem_pool
+        names = {"shift": "shift", "cost_a": "CoST(a)", "cost_b": "CoST(b)"}
+        kernel = names.get(spec.temporal, spec.temporal)
+        extra = "squeeze-and-excite" if spec.extra == "squeeze_excite" else "extra unit"
+        stages = ", ".join(f"res{stage}" for stage in spec.smallbig_stages)
+        return list(
+            filter(
+                None,
+                (
+                    stem + (f", 1/{step} of the frames" if step > 1 else ""),
+                    _where(spec, "temporal", kernel),
+                    f"1/{spec.time_pool} of the frames after res2" if spec.time_pool > 1 else "",
+                    _where(spec, "nonlocal", f"non-local ({spec.nonlocal_mode})"),
+                    f"SmallBig units in {stages}" if stages and spec.units else "",
+                    f"{extra} ({spec.extra_position}, 1/{spec.extra_ratio}) in {stages}"
+                    if stages and spec.extra
+                    else "",
+                ),
+            )
+        )
+
+
+def _where(spec, kind, name):
+    """Says which blocks are of a kind: `CoST(b) in res2 010, res3 1010`; nothing if none is."""
+    mask = zip(STAGES, spec.mask(kind), strict=True)
+    blocks = (
+        f"res{stage} {'all' if all(row) else ''.join(map(str, map(int, row)))}"
+        for stage, row in mask
+        if any(row)
+    )
+    places = ", ".join(blocks)
+    return f"{name} in {places}" if places else ""
+
 
 _DOCSTRING = """{summary}
 
+{publication}
+
 Takes clips of RGB frames prepared by `smallbig_keras.preprocess_input`. `{name}.clips` is the
 `ClipConfig` of these clips; published weights, runs and classifiers have their own.
+
+Variants; ones and zeros are the blocks of a stage:
+
+{rows}
 
 Args:
     include_top: bool. Whether the model ends in the classifier. Defaults to `True`.
@@ -61,16 +129,15 @@ Example:
 """
 
 
-def define_model(module, name, summary, clips=_CLIPS, **variants):
+def define_model(module, name, summary, publication, /, **variants):
     """Makes a public model function.
 
     Args:
         module: str. Name of the module that holds the function, its `__name__`.
         name: str. Name of the function.
         summary: str. First line of its documentation.
-        clips: ClipConfig. The clips that it takes where weights say nothing else. Defaults to
-            `ClipConfig()`.
-        **variants: VideoResNetSpec a variant. `reference` is the default one.
+        publication: str. Where it is described.
+        **variants: Variant of each name. `reference` is the default one.
 
     Returns:
         The function.
@@ -106,7 +173,7 @@ def define_model(module, name, summary, clips=_CLIPS, **variants):
                 options = {**known.options, **options}
             classes = known.classes if classes is None else classes
         if input_tensor is None and input_shape is None:
-            input_shape = (known.clips if known else clips).shape
+            input_shape = (known.clips if known else _variant(model_function, variant).clips).shape
         spec = make_spec(model_function, variant, classes, **options)
         model = VideoResNet(
             spec,
@@ -137,12 +204,18 @@ def define_model(module, name, summary, clips=_CLIPS, **variants):
     model_function.__doc__ = _DOCSTRING.format(
         name=name,
         summary=summary,
-        classes=variants["reference"].classes,
+        publication=textwrap.fill(publication, 96),
+        rows="\n".join(
+            textwrap.fill(f"- `{key}`: {row}", 96, subsequent_indent="  ")
+            for key, row in variants.items()
+        ),
+        classes=variants["reference"].spec.classes,
         variants=" or ".join(f'`"{variant}"`' for variant in variants),
         options=", ".join(f"`{option}`" for option in OPTIONS),
     )
+    model_function.publication = publication
     model_function.variants = variants
-    model_function.clips = clips
+    model_function.clips = variants["reference"].clips
     return model_function
 
 
@@ -155,11 +228,20 @@ def _check_model(description, name, weights):
         )
 
 
+def _variant(model_function, name):
+    """Returns a Variant by its name."""
+    variants = model_function.variants
+    if name not in variants:
+        raise SmallBigError(
+            f"`variant` of {model_function.__name__} must be one of {tuple(variants)}."
+            f"{did_you_mean(name, variants)} Received: variant={name!r}"
+        )
+    return variants[name]
+
+
 def make_spec(model_function, variant="reference", classes=None, **options):
     """Returns the VideoResNetSpec that a model function builds, or raises `SmallBigError`."""
-    variants = model_function.variants
-    if variant not in variants:
-        raise SmallBigError(f"`variant` must be one of {tuple(variants)}. Received: {variant=}")
+    row = _variant(model_function, variant).spec
     unknown = sorted(set(options) - set(OPTIONS))
     if unknown:
         *arguments, _ = inspect.signature(model_function).parameters
@@ -172,4 +254,11 @@ def make_spec(model_function, variant="reference", classes=None, **options):
         )
     if classes is not None:
         options["classes"] = classes
-    return dataclasses.replace(variants[variant], **options)
+    spec = dataclasses.replace(row, **options)
+    for name, need in spec.idle().items():
+        if name in options and getattr(spec, name) != getattr(row, name):
+            raise OptionError(
+                f"`{name}` changes nothing in {model_function.__name__} without `{need}`. "
+                f"Received: {name}={options[name]!r}"
+            )
+    return spec

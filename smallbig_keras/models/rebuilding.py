@@ -99,7 +99,7 @@ def _of_config(config):
         if layer["class_name"] == "InputLayer"
     ]
     name, variant, differ = match_network(options, config.get("name"))
-    clips = get_model_function(name).clips
+    clips = get_model_function(name).variants[variant].clips
     if len(shapes) == 1 and isinstance(shapes[0], list | tuple) and len(shapes[0]) == 5:
         clips = clips.replace(frames=shapes[0][1], size=shapes[0][2])
     classes = options.get("classes", 0)
@@ -123,7 +123,9 @@ def _of_weights(path, source, model, variant, options):
     function = get_model_function(model)
     classes = count_classes(path)
     variant = variant or next(iter(function.variants))
-    return Description(model, variant, options, classes or 0, function.clips)
+    row = function.variants.get(variant)
+    clips = row.clips if row else function.clips
+    return Description(model, variant, options, classes or 0, clips)
 
 
 def check_given(description, source, model, classes=None):

@@ -1,8 +1,11 @@
 """The networks of all tables, by name."""
 
+import dataclasses
+
 from smallbig_keras.errors import SmallBigError, did_you_mean
 from smallbig_keras.models import baselines, smallbig
 from smallbig_keras.models.factory import make_spec
+from smallbig_keras.models.spec import VideoResNetSpec
 
 _MODELS = {
     name: function
@@ -90,16 +93,35 @@ def match_network(options, name=None):
     Returns:
         `(model, variant, options)`: the row that differs in the fewest options, and these.
     """
-    known = {k: v for k, v in options.items() if k not in ("classes", "pool_sizes")}
+    network = VideoResNetSpec(**options).canonical()
     best = None
     for model in [name] if name in _MODELS else list_models():
-        for variant, spec in _MODELS[model].variants.items():
-            differ = {k: v for k, v in known.items() if getattr(spec, k) != v}
-            sizes = list(spec.pool_sizes)
-            for unit, size in options["pool_sizes"].items():
-                sizes[unit - 1] = size
-            if tuple(sizes) != spec.pool_sizes:
-                differ["pool_sizes"] = tuple(sizes)
+        for variant, row in _MODELS[model].variants.items():
+            differ = _differences(network, row.spec)
             if best is None or len(differ) < len(best[2]):
                 best = model, variant, differ
     return best
+
+
+def _differences(network, spec):
+    """Returns the options of a network that make it of a spec; both name what they take."""
+    size = {name: getattr(network, name) for name in ("blocks", "width", "classes")}
+    try:
+        same_size = dataclasses.replace(spec, **size).canonical()
+    except SmallBigError:
+        # The row's patterns take no block of so few: what is its own must be given.
+        same_size = dataclasses.replace(
+            spec, **size, temporal_stages=(), nonlocal_stages=()
+        ).canonical()
+    values = {field.name: getattr(network, field.name) for field in dataclasses.fields(network)}
+    options = {
+        name: value
+        for name, value in values.items()
+        if value != getattr(same_size, name) and name not in network.idle()
+    }
+    options |= {name: n for name, n in size.items() if n != getattr(spec, name)}
+    if dataclasses.replace(spec, **options).canonical() != network:
+        # Of stages that the row leaves out, its patterns may be others.
+        options |= {f"{kind}_blocks": values[f"{kind}_blocks"] for kind in ("temporal", "nonlocal")}
+    options.pop("classes", None)
+    return options

@@ -1,27 +1,50 @@
 """A network as data: the frozen description from which the trunk builds it."""
 
 import dataclasses
+import math
 
 from smallbig_keras.errors import SmallBigError
 from smallbig_keras.layers.pool_sizes import check_pool_size
 
 STAGES = (2, 3, 4, 5)
 UNITS = (1, 2, 3)
+# Which of a block's three convolutions each kind of `temporal` takes the place of.
+TEMPORAL = {"3x1x1": 1, "3x3x3": 2, "cost_a": 2, "cost_b": 2, "shift": None}
+EVERY = ((1,),) * 4
 
 
 @dataclasses.dataclass(frozen=True)
 class VideoResNetSpec:
     """The description of one network of the family.
 
-    Stages are named as in the paper's Table 1: res2 to res5 are `2` to `5`.
+    Stages are named as in the paper's Table 1: res2 to res5 are `2` to `5`. Of the blocks of a
+    stage, a pattern of zeros and ones takes some: it is repeated along them, so that `(1, 0)` takes
+    the first, the third, and so on.
 
     Args:
         blocks: tuple of four ints. Blocks of res2 to res5. Defaults to `(3, 4, 6, 3)`.
         width: int. Channels of the stem; res2 to res5 have 1, 2, 4 and 8 times as many
             inside a block and 4, 8, 16 and 32 times at its end. Defaults to `64`.
         classes: int. Classes of the head. Defaults to `400`.
-        temporal_stages: tuple of stages whose blocks begin with a 3x1x1 convolution (paper,
-            Fig. 2 b). Defaults to `()`.
+        stem_frames: int, odd. Frames that the stem's convolution sees. Defaults to `1`.
+        stem_stride: int. Step of the stem's convolution over the frames. Defaults to `1`.
+        stem_pool: int. Frames of which the stem's pooling makes one. Defaults to `1`.
+        time_pool: int. Frames of which a maximum after res2 makes one. Defaults to `1`.
+        temporal_stages: tuple of stages whose blocks look through time. Defaults to `()`.
+        temporal_blocks: four patterns. The blocks of `temporal_stages` that do. Defaults to all.
+        temporal: how they do: `"3x1x1"` for the first convolution (paper, Fig. 2 b), `"3x3x3"`,
+            `"cost_a"` or `"cost_b"` for the second, or `"shift"` for channels of the neighbouring
+            frames before the first (TSM). Defaults to `"3x1x1"`.
+        nonlocal_stages: tuple of stages with non-local blocks. Defaults to `()`.
+        nonlocal_blocks: four patterns. The blocks of `nonlocal_stages` that a non-local block
+            follows. Defaults to all.
+        nonlocal_mode: `"embedded_gaussian"` or `"dot_product"`. Defaults to
+            `"embedded_gaussian"`.
+        nonlocal_scale: bool. Whether the embedded Gaussian scales its products. Defaults to
+            `True`.
+        nonlocal_pool: `"before"`, `"after"` or `None`, as in `NonLocalBlock`. Defaults to
+            `"before"`.
+        nonlocal_bias: bool. Whether its last convolution has a bias. Defaults to `True`.
         smallbig_stages: tuple of stages that get `units` and `extra`. Defaults to `()`.
         units: tuple of those of a block's three convolutions that have a big view (paper,
             Fig. 2 c to e). Defaults to `(1, 2, 3)`.
@@ -46,7 +69,19 @@ class VideoResNetSpec:
     blocks: tuple = (3, 4, 6, 3)
     width: int = 64
     classes: int = 400
+    stem_frames: int = 1
+    stem_stride: int = 1
+    stem_pool: int = 1
+    time_pool: int = 1
     temporal_stages: tuple = ()
+    temporal_blocks: tuple = EVERY
+    temporal: str = "3x1x1"
+    nonlocal_stages: tuple = ()
+    nonlocal_blocks: tuple = EVERY
+    nonlocal_mode: str = "embedded_gaussian"
+    nonlocal_scale: bool = True
+    nonlocal_pool: str | None = "before"
+    nonlocal_bias: bool = True
     smallbig_stages: tuple = ()
     units: tuple = UNITS
     pool_sizes: tuple = ((3, 3, 3), (3, 3, 3), (None, 3, 3))
@@ -59,21 +94,38 @@ class VideoResNetSpec:
     dropout: float = 0.0
 
     def __post_init__(self):
-        for name in ("blocks", "temporal_stages", "smallbig_stages", "units", "pool_sizes"):
-            value = getattr(self, name)
-            if not isinstance(value, tuple | list):
-                raise SmallBigError(f"`{name}` must be a tuple. Received: {name}={value!r}")
-            object.__setattr__(self, name, tuple(value))
+        for field in dataclasses.fields(self):
+            if isinstance(field.default, tuple):
+                value = getattr(self, field.name)
+                if not isinstance(value, tuple | list):
+                    raise SmallBigError(
+                        f"`{field.name}` must be a tuple. Received: {field.name}={value!r}"
+                    )
+                object.__setattr__(self, field.name, tuple(value))
 
         _check(self, "blocks", _are_counts(self.blocks, 4), "four ints of at least 1")
         for name in ("width", "classes", "extra_ratio"):
             _check(self, name, _are_counts((getattr(self, name),), 1), "an int of at least 1")
-        for name in ("temporal_stages", "smallbig_stages"):
+        for name in ("stem_stride", "stem_pool", "time_pool"):
+            _check(self, name, _are_counts((getattr(self, name),), 1), "an int of at least 1")
+        odd = _are_counts((self.stem_frames,), 1) and self.stem_frames % 2
+        _check(self, "stem_frames", odd, "an odd int of at least 1")
+        for name in ("temporal_stages", "nonlocal_stages", "smallbig_stages"):
             _check(self, name, _is_subset(getattr(self, name), STAGES), f"stages among {STAGES}")
+        for name in ("temporal_blocks", "nonlocal_blocks"):
+            patterns = getattr(self, name)
+            rule = "four tuples of zeros and ones, a pattern for the blocks of each stage"
+            _check(self, name, len(patterns) == 4 and all(map(_is_pattern, patterns)), rule)
+            object.__setattr__(self, name, tuple(map(tuple, patterns)))
         _check(self, "units", _is_subset(self.units, UNITS), f"convolutions among {UNITS}")
         _check(self, "pool_sizes", len(self.pool_sizes) == 3, "three sizes, one a convolution")
         object.__setattr__(self, "pool_sizes", tuple(map(check_pool_size, self.pool_sizes)))
         for name, allowed in (
+            ("temporal", tuple(TEMPORAL)),
+            ("nonlocal_mode", ("embedded_gaussian", "dot_product")),
+            ("nonlocal_scale", (True, False)),
+            ("nonlocal_pool", ("before", "after", None)),
+            ("nonlocal_bias", (True, False)),
             ("pool", ("max", "avg")),
             ("share_weights", (True, False)),
             ("normalization", ("individual", "single")),
@@ -85,13 +137,91 @@ class VideoResNetSpec:
         is_rate = isinstance(rate, int | float) and not isinstance(rate, bool) and 0 <= rate < 1
         _check(self, "dropout", is_rate, "a number of at least 0 and below 1")
 
+        for kind in ("temporal", "nonlocal"):
+            if getattr(self, f"{kind}_stages") and not any(map(any, self.mask(kind))):
+                raise SmallBigError(
+                    f"`{kind}_blocks` takes none of the blocks of `{kind}_stages`. Received: "
+                    f"{kind}_blocks={getattr(self, f'{kind}_blocks')}, "
+                    f"{kind}_stages={getattr(self, f'{kind}_stages')}, blocks={self.blocks}"
+                )
         both = set(self.temporal_stages) & set(self.smallbig_stages)
-        if both and 1 in self.units:
+        unit = TEMPORAL[self.temporal]
+        if both and unit in self.units:
             raise SmallBigError(
-                "A block's first convolution is either 3x1x1 or has a big view: `units` must "
-                "leave out 1 where `temporal_stages` and `smallbig_stages` meet. Received: "
-                f"units={self.units}, temporal_stages={self.temporal_stages}, "
+                f"A block's convolution {unit} is either {self.temporal} or has a big view: "
+                f"`units` must leave out {unit} where `temporal_stages` and `smallbig_stages` "
+                f"meet. Received: units={self.units}, temporal_stages={self.temporal_stages}, "
                 f"smallbig_stages={self.smallbig_stages}"
+            )
+
+    def mask(self, kind):
+        """Tells of every block if it is one of a kind.
+
+        Args:
+            kind: str. `"temporal"` or `"nonlocal"`.
+
+        Returns:
+            tuple of a tuple of bools for each of res2 to res5.
+        """
+        stages, patterns = getattr(self, f"{kind}_stages"), getattr(self, f"{kind}_blocks")
+        return tuple(
+            tuple(stage in stages and bool(pattern[n % len(pattern)]) for n in range(blocks))
+            for stage, pattern, blocks in zip(STAGES, patterns, self.blocks, strict=True)
+        )
+
+    def idle(self):
+        """Returns the options that change nothing here, a dict of names to what they need."""
+        needs = {}
+        if not self.temporal_stages:
+            needs |= dict.fromkeys(("temporal_blocks", "temporal"), "temporal_stages")
+        if not self.nonlocal_stages:
+            names = ("blocks", "mode", "scale", "pool", "bias")
+            needs |= {f"nonlocal_{name}": "nonlocal_stages" for name in names}
+        elif self.nonlocal_mode == "dot_product":
+            needs["nonlocal_scale"] = "nonlocal_mode='embedded_gaussian'"
+        if not self.smallbig_stages:
+            names = ("units", "pool_sizes", "pool", "share_weights", "normalization")
+            names += ("extra", "extra_position", "extra_ratio")
+            return needs | dict.fromkeys(names, "smallbig_stages")
+        if self.extra is None:
+            needs |= dict.fromkeys(("extra_position", "extra_ratio"), "extra")
+        if not self.units:
+            needs |= dict.fromkeys(("pool_sizes", "normalization"), "units")
+            if self.extra != "smallbig":
+                needs["share_weights"] = "units"
+            if self.extra is None:
+                needs["pool"] = "units"
+        return needs
+
+    def canonical(self):
+        """Returns the spec that all specs of one network share.
+
+        A pattern that takes all blocks of its stage, or none, is `(1,)`, any other as long as the
+        stage, and what changes nothing has its default.
+        """
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        values = {name: defaults[name] for name in self.idle()}
+        for kind in ("temporal", "nonlocal"):
+            if getattr(self, f"{kind}_stages"):
+                mask = self.mask(kind)
+                patterns = (row if any(row) and not all(row) else (1,) for row in mask)
+                stages = (s for s, blocks in zip(STAGES, mask, strict=True) if any(blocks))
+                values[f"{kind}_blocks"] = tuple(tuple(map(int, row)) for row in patterns)
+                values[f"{kind}_stages"] = tuple(stages)
+        values["smallbig_stages"] = tuple(sorted(self.smallbig_stages))
+        if self.smallbig_stages:
+            values["units"] = units = tuple(sorted(self.units))
+            sizes = zip(UNITS, self.pool_sizes, defaults["pool_sizes"], strict=True)
+            values["pool_sizes"] = tuple(size if u in units else other for u, size, other in sizes)
+        return dataclasses.replace(self, **values)
+
+    def check_frames(self, frames):
+        """Raises `SmallBigError` for a number of frames that the poolings over time divide not."""
+        factor = math.prod((self.stem_stride, self.stem_pool, self.time_pool))
+        if frames is not None and frames % factor:
+            raise SmallBigError(
+                f"This network makes one frame of every {factor} on its way, so the frames of a "
+                f"clip must be a multiple of {factor}. Received: {frames} frames"
             )
 
     def min_parameters(self):
@@ -117,3 +247,9 @@ def _are_counts(values, length):
 
 def _is_subset(values, allowed):
     return all(is_int(n) and n in allowed for n in values) and len(set(values)) == len(values)
+
+
+def _is_pattern(value):
+    return (
+        isinstance(value, tuple | list) and value and all(is_int(n) and n in (0, 1) for n in value)
+    )

@@ -7,23 +7,26 @@ from smallbig_keras.data.clips import ClipConfig
 from smallbig_keras.errors import SmallBigError, warn_caller
 from smallbig_keras.layers import (
     ClipPooling,
+    CoSTConv,
     FrameConv,
     FusedBatchNormalization,
+    NonLocalBlock,
     SmallBigExtraUnit,
     SmallBigUnit,
+    SpaceTimeConv,
     SqueezeExciteUnit,
     TemporalConv,
+    TemporalShift,
+    TimePooling,
 )
-from smallbig_keras.models.spec import STAGES, is_int
+from smallbig_keras.models.spec import STAGES, TEMPORAL, is_int
 
 EXPANSION = 4
 
 
-def apply_convolution(x, filters, kernel_size, name, strides=1, temporal=False, activation=None):
-    """Applies convolution, over space or over time, then normalisation and activation to a clip."""
-    conv = TemporalConv if temporal else FrameConv
-    x = conv(filters, kernel_size, strides, name=f"{name}_conv")(x)
-    x = FusedBatchNormalization(name=f"{name}_norm")(x)
+def apply_convolution(x, conv, name, activation=None):
+    """Applies a convolution, then normalisation and activation, to a clip."""
+    x = FusedBatchNormalization(name=f"{name}_norm")(conv(x))
     return layers.Activation(activation, name=f"{name}_{activation}")(x) if activation else x
 
 
@@ -34,8 +37,21 @@ def apply_extra(x, spec, name):
     return SmallBigExtraUnit(spec.extra_ratio, spec.pool, spec.share_weights, name=name)(x)
 
 
-def apply_block(x, spec, stage, width, strides, name):
+def make_convolution(filters, kernel_size, strides, temporal, name):
+    """Makes the convolution of a unit, by the kind of `spec.temporal` that takes its place."""
+    if temporal == "3x1x1":
+        return TemporalConv(filters, 3, name=name)
+    if temporal == "3x3x3":
+        return SpaceTimeConv(filters, (3, 3, 3), (1, strides, strides), name=name)
+    if temporal in ("cost_a", "cost_b"):
+        return CoSTConv(filters, 3, strides, fusion=temporal[-1], name=name)
+    return FrameConv(filters, kernel_size, strides, name=name)
+
+
+def apply_block(x, spec, stage, block, width, strides, name):
     """Applies a bottleneck block (paper, Fig. 2): 1x1x1, 1x3x3, 1x1x1 and the shortcut."""
+    index = STAGES.index(stage)
+    temporal = spec.temporal if spec.mask("temporal")[index][block - 1] else None
     smallbig = stage in spec.smallbig_stages
     extra = spec.extra_position if smallbig and spec.extra else None
     if extra == "input":
@@ -43,8 +59,11 @@ def apply_block(x, spec, stage, width, strides, name):
 
     shortcut = x
     if strides > 1 or x.shape[-1] != EXPANSION * width:
-        shortcut = apply_convolution(x, EXPANSION * width, 1, f"{name}_shortcut", strides)
+        conv = FrameConv(EXPANSION * width, 1, strides, name=f"{name}_shortcut_conv")
+        shortcut = apply_convolution(x, conv, f"{name}_shortcut")
 
+    if temporal == "shift":
+        x = TemporalShift(name=f"{name}_shift")(x)
     for unit, (filters, kernel_size, unit_strides, activation) in enumerate(
         (
             (width, 1, 1, "relu"),
@@ -67,26 +86,47 @@ def apply_block(x, spec, stage, width, strides, name):
                 name=unit_name,
             )(x)
         else:
-            temporal = unit == 1 and stage in spec.temporal_stages
-            kernel_size = 3 if temporal else kernel_size
-            x = apply_convolution(
-                x, filters, kernel_size, unit_name, unit_strides, temporal, activation
-            )
+            kind = temporal if temporal and TEMPORAL[temporal] == unit else None
+            conv = make_convolution(filters, kernel_size, unit_strides, kind, f"{unit_name}_conv")
+            x = apply_convolution(x, conv, unit_name, activation)
 
     x = layers.Add(name=f"{name}_add")([x, shortcut])
     x = layers.Activation("relu", name=f"{name}_relu")(x)
-    return apply_extra(x, spec, f"{name}_extra") if extra == "output" else x
+    if extra == "output":
+        x = apply_extra(x, spec, f"{name}_extra")
+    if spec.mask("nonlocal")[index][block - 1]:
+        x = NonLocalBlock(
+            mode=spec.nonlocal_mode,
+            scale=spec.nonlocal_scale,
+            pool=spec.nonlocal_pool,
+            use_bias=spec.nonlocal_bias,
+            name=f"{name}_nonlocal",
+        )(x)
+    return x
+
+
+def apply_stem(x, spec):
+    """Applies the first convolution and the pooling (paper, Table 1): height and width / 4."""
+    if (spec.stem_frames, spec.stem_stride) == (1, 1):
+        conv = FrameConv(spec.width, 7, 2, name="stem_conv")
+    else:
+        kernel_size, strides = (spec.stem_frames, 7, 7), (spec.stem_stride, 2, 2)
+        conv = SpaceTimeConv(spec.width, kernel_size, strides, name="stem_conv")
+    x = apply_convolution(x, conv, "stem", activation="relu")
+    x = ClipPooling((1, 3, 3), strides=2, name="stem_pool")(x)
+    return TimePooling(spec.stem_pool, name="stem_time_pool")(x) if spec.stem_pool > 1 else x
 
 
 def apply_trunk(x, spec):
     """Applies stem and stages (paper, Table 1): height and width / 32, 32 * spec.width channels."""
-    x = apply_convolution(x, spec.width, 7, "stem", strides=2, activation="relu")
-    x = ClipPooling((1, 3, 3), strides=2, name="stem_pool")(x)
+    x = apply_stem(x, spec)
     for index, (stage, blocks) in enumerate(zip(STAGES, spec.blocks, strict=True)):
         for block in range(1, blocks + 1):
             strides = 2 if stage > STAGES[0] and block == 1 else 1
             name = f"res{stage}_block{block}"
-            x = apply_block(x, spec, stage, spec.width * 2**index, strides, name)
+            x = apply_block(x, spec, stage, block, spec.width * 2**index, strides, name)
+        if stage == STAGES[0] and spec.time_pool > 1:
+            x = TimePooling(spec.time_pool, name="time_pool")(x)
     return x
 
 
@@ -125,6 +165,7 @@ def VideoResNet(
     if pooling not in (None, "avg", "max"):
         raise SmallBigError(f"`pooling` must be None, 'avg' or 'max'. Received: {pooling=}")
     clips = _input(input_tensor, input_shape)
+    spec.check_frames(clips.shape[1])
     x = apply_trunk(clips, spec)
     if include_top or pooling == "avg":
         x = layers.GlobalAveragePooling3D(data_format="channels_last", name="avg_pool")(x)

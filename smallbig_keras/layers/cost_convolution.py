@@ -1,0 +1,123 @@
+"""The convolution of CoST: one kernel on three views of the volume of a clip."""
+
+import math
+
+import keras
+from keras import ops
+
+from smallbig_keras.errors import SmallBigError
+from smallbig_keras.layers.arguments import check_choice, check_clip_shape, check_count
+from smallbig_keras.layers.convolution import conv_initializer, convolve
+from smallbig_keras.layers.folding import fold_frames, stack_frames, unfold_frames
+
+
+@keras.saving.register_keras_serializable(package="smallbig_keras")
+class CoSTConv(keras.layers.Layer):
+    """Collaborative spatio-temporal convolution (Li et al., "CoST", CVPR 2019).
+
+    One k x k kernel runs over height and width, over frames and width, and over frames and
+    height; learnt coefficients, which sum to 1, weigh the three results. With `fusion="a"` they are
+    one triple a channel. With `fusion="b"` they come from the clip itself: the maximum of each
+    view and channel, a dense layer over channels and one over views.
+
+    Args:
+        filters: int. Channels of the output.
+        kernel_size: int. Odd size of the kernel along both of its axes. Defaults to `3`.
+        strides: int. Step over height and width. Defaults to `1`.
+        fusion: `"a"` or `"b"`, the variants of the paper. Defaults to `"b"`.
+        **kwargs: the arguments of `keras.layers.Layer`.
+
+    Input shape: `(batch, frames, height, width, channels)`.
+
+    Output shape: `(batch, frames, ceil(height / strides), ceil(width / strides), filters)`.
+
+    Raises:
+        ValueError: for a value outside those above, or input that is not 5-D.
+
+    Example:
+
+    >>> CoSTConv(16, strides=2).compute_output_shape((2, 4, 8, 8, 3))
+    (2, 4, 4, 4, 16)
+    """
+
+    def __init__(self, filters, kernel_size=3, strides=1, fusion="b", **kwargs):
+        super().__init__(**kwargs)
+        self.filters = check_count("filters", filters)
+        self.kernel_size = check_count("kernel_size", kernel_size)
+        self.strides = check_count("strides", strides)
+        self.fusion = check_choice("fusion", fusion, ("a", "b"))
+        if kernel_size % 2 == 0:
+            raise SmallBigError(f"`kernel_size` must be odd. Received: kernel_size={kernel_size!r}")
+
+    def build(self, input_shape):
+        check_clip_shape(self, input_shape)
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(self.kernel_size, self.kernel_size, input_shape[-1], self.filters),
+            initializer=conv_initializer(),
+        )
+        if self.fusion == "a":
+            self.alpha = self.add_weight(
+                name="alpha", shape=(3, self.filters), initializer=_first_view_leads
+            )
+        else:
+            small = keras.initializers.RandomNormal(stddev=0.01)
+            self.channel_kernel = self.add_weight(
+                name="channel_kernel", shape=(self.filters, self.filters), initializer=small
+            )
+            small = keras.initializers.RandomNormal(stddev=0.01)
+            self.view_kernel = self.add_weight(name="view_kernel", shape=(3, 3), initializer=small)
+        self.built = True
+
+    def call(self, clips):
+        kernel, size = ops.convert_to_tensor(self.kernel), self.kernel_size
+        stacked = stack_frames(clips, size)
+        # The first axis of the kernel is that over frames.
+        over_time = ops.reshape(ops.transpose(kernel, (1, 0, 2, 3)), (size, -1, self.filters))
+        views = (
+            self._convolve(clips, kernel),
+            self._convolve(stacked, over_time[None]),
+            self._convolve(stacked, over_time[:, None]),
+        )
+        shares = self._shares(views)
+        return sum(share * view for share, view in zip(shares, views, strict=True))
+
+    def _convolve(self, clips, kernel):
+        images = convolve(fold_frames(clips), kernel, (self.strides, self.strides))
+        return unfold_frames(images, ops.shape(clips)[1])
+
+    def _shares(self, views):
+        """Returns the coefficient of each view."""
+        if self.fusion == "a":
+            return ops.unstack(ops.softmax(ops.convert_to_tensor(self.alpha), axis=0), 3)
+        strongest = ops.stack([ops.max(view, axis=(1, 2, 3)) for view in views], axis=1)
+        mixed = ops.swapaxes(ops.matmul(strongest, self.channel_kernel), 1, 2)
+        shares = ops.softmax(ops.matmul(mixed, self.view_kernel), axis=-1)
+        shares = ops.reshape(shares, (-1, 1, 1, 1, self.filters, 3))
+        return ops.unstack(shares, 3, axis=-1)
+
+    def compute_output_shape(self, input_shape):
+        batch, frames, *image, _ = input_shape
+        image = (n if n is None else -(-n // self.strides) for n in image)
+        return (batch, frames, *image, self.filters)
+
+    def count_macs(self, input_shape):
+        """Returns the multiply-adds of one clip of `input_shape` (batch axis first)."""
+        positions = math.prod(self.compute_output_shape(input_shape)[1:4])
+        macs = 3 * positions * self.kernel_size**2 * input_shape[-1] * self.filters
+        return macs + (3 * self.filters**2 + 9 * self.filters) * (self.fusion == "b")
+
+    def get_config(self):
+        config = {
+            "filters": self.filters,
+            "kernel_size": self.kernel_size,
+            "strides": self.strides,
+            "fusion": self.fusion,
+        }
+        return {**super().get_config(), **config}
+
+
+def _first_view_leads(shape, dtype=None):
+    """The authors' start: the view of height and width has most of the weight."""
+    signs = ops.convert_to_tensor([[0.7], [-0.7], [-0.7]], dtype=dtype)
+    return ops.broadcast_to(signs, shape)
