@@ -58,7 +58,7 @@ class CoSTConv(keras.layers.Layer):
         )
         if self.fusion == "a":
             self.alpha = self.add_weight(
-                name="alpha", shape=(3, self.filters), initializer=_first_view_leads
+                name="alpha", shape=(self.filters, 3), initializer=_first_view_leads
             )
         else:
             small = keras.initializers.RandomNormal(stddev=0.01)
@@ -89,7 +89,7 @@ class CoSTConv(keras.layers.Layer):
     def _shares(self, views):
         """Returns the coefficient of each view."""
         if self.fusion == "a":
-            return ops.unstack(ops.softmax(ops.convert_to_tensor(self.alpha), axis=0), 3)
+            return ops.unstack(ops.softmax(ops.convert_to_tensor(self.alpha), axis=-1), 3, axis=-1)
         strongest = ops.stack([ops.max(view, axis=(1, 2, 3)) for view in views], axis=1)
         mixed = ops.swapaxes(ops.matmul(strongest, self.channel_kernel), 1, 2)
         shares = ops.softmax(ops.matmul(mixed, self.view_kernel), axis=-1)
@@ -119,5 +119,5 @@ class CoSTConv(keras.layers.Layer):
 
 def _first_view_leads(shape, dtype=None):
     """The authors' start: the view of height and width has most of the weight."""
-    signs = ops.convert_to_tensor([[0.7], [-0.7], [-0.7]], dtype=dtype)
+    signs = ops.convert_to_tensor([0.7, -0.7, -0.7], dtype=dtype)
     return ops.broadcast_to(signs, shape)

@@ -5,6 +5,7 @@ import pathlib
 from smallbig_keras import runs
 from smallbig_keras.errors import NotFoundError, SmallBigError
 from smallbig_keras.weights.keras_files import KERAS_SUFFIXES, count_keras_classes, load_keras
+from smallbig_keras.weights.layouts import AUTHORS, find_layout
 from smallbig_keras.weights.ports import port_resnet, port_state_dict
 from smallbig_keras.weights.state_dicts import SUFFIXES, read_converted, read_state_dict
 
@@ -18,9 +19,9 @@ def load_weights(model, path):
     Args:
         model: functional `keras.Model` of this package.
         path: str or pathlib.Path. A file of Keras (`.keras`, `.weights.h5` or `.h5`, of a model
-            that was trained or not), the folder of a run, a checkpoint of the authors' code or of
-            torchvision's ResNet (`.pth`, `.pt`, `.pyth` or `.safetensors`), or what was converted
-            from one (`.npz`).
+            that was trained or not), the folder of a run, a checkpoint of one of the codes that
+            `port_state_dict` knows (`.pth`, `.pt`, `.pyth` or `.safetensors`), or what was
+            converted from torchvision's (`.npz`).
 
     Returns:
         LoadReport.
@@ -56,7 +57,9 @@ def count_classes(path):
     """
     path = _find_file(path)
     if path.suffix in SUFFIXES:
-        kernel, classes_axis = read_state_dict(path).get("fc.weight"), 0
+        state = read_state_dict(path)
+        layout = find_layout(state) or AUTHORS
+        kernel, classes_axis = state.get(f"{layout.classifier}.weight"), 0
     elif path.suffix == ".npz":
         kernel, classes_axis = read_converted(path).get("fc.weight"), -1
     else:

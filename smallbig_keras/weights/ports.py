@@ -1,4 +1,4 @@
-"""State dicts of other codes in our models: the authors' networks and torchvision's ResNets."""
+"""State dicts of other codes in our models; `layouts.py` holds their names."""
 
 import re
 
@@ -6,41 +6,27 @@ import numpy as np
 
 from smallbig_keras.errors import SmallBigError
 from smallbig_keras.weights.fetching import WeightsError
+from smallbig_keras.weights.layouts import AUTHORS, LAYOUTS, find_layout, shifted_blocks
 from smallbig_keras.weights.report import assign
 
-_VARIABLE = re.compile(
-    r"(?:stem|res(?P<stage>[2-5])_block(?P<block>\d+)_(?P<part>unit[123]|shortcut|extra))"
-    r"_(?P<layer>conv|norm|big_norm|reduce|expand)"
-    r"_(?P<kind>kernel|gamma|beta|moving_mean|moving_variance)"
-)
-_KINDS = {
-    "kernel": "weight",
-    "gamma": "weight",
-    "beta": "bias",
-    "moving_mean": "running_mean",
-    "moving_variance": "running_var",
-}
-_MODULES = {
-    None: {"conv": "conv1", "norm": "bn1"},
-    "unit": {"conv": "conv{unit}", "norm": "bn{unit}", "big_norm": "big{unit}.1"},
-    "shortcut": {"conv": "downsample.0", "norm": "downsample.1"},
-    "extra": {"reduce": "big4_1", "expand": "big4_2.0", "norm": "big4_2.1"},
-}
-_CLASSIFIER = {"classifier_kernel": "fc.weight", "classifier_bias": "fc.bias"}
 _BLOCK = re.compile(r"layer(\d)\.(\d+)\.")
 
 
 def port_state_dict(model, state, source="a state dict"):
-    """Loads a state dict of the authors' code or of torchvision's ResNet.
+    """Loads a state dict of another code.
 
-    Which of the two it is shows in its convolutions, which have five or four axes. The authors'
-    must hold all variables of the model and no other. Torchvision's fits every ResNet of this
-    package: 2-D kernels are taken as they are, 3x1x1 kernels are the 1x1 kernel repeated over
-    time and divided by 3, a convolution of its own for the big view is that of the small view;
-    normalisations of the big view and extra units stay new, so that the network starts as
-    the 2-D one on every frame. Blocks that the model does not have are left out, which gives
-    the 23 layers of the paper's ablations the first blocks of each stage. In both, a
-    classifier for another number of classes is left out.
+    Its names tell the code: that of SmallBigNet's authors, TSM, CoST, OpenMMLab or PySlowFast.
+    Such a state dict must hold all variables of the model and no other; a file of TSM must
+    shift the blocks that the model shifts.
+
+    Torchvision's ResNet has the authors' names and 2-D convolutions. It starts every ResNet of
+    this package: 2-D kernels are taken as they are, kernels over several frames are the 2-D
+    kernel repeated over time and divided by their number, a convolution of its own for the big
+    view is that of the small view; normalisations of the big view, extra units, non-local
+    blocks and the coefficients of CoST stay new. Blocks that the model does not have are left
+    out, which gives the 23 layers of the paper's ablations the first blocks of each stage.
+
+    In all, a classifier for another number of classes is left out.
 
     Args:
         model: `keras.Model` of this package's trunk.
@@ -53,33 +39,56 @@ def port_state_dict(model, state, source="a state dict"):
     Raises:
         WeightsError: if names are missing or unexpected or shapes differ, which are listed; no
             weight is changed.
-        ValueError: if the model has variables that the authors' code cannot have.
+        ValueError: if the model has variables that the code cannot have.
     """
     state = {k: np.asarray(v) for k, v in state.items() if not k.endswith("num_batches_tracked")}
-    axes = {array.ndim for name, array in state.items() if array.ndim > 2}
-    if axes not in ({4}, {5}):
+    layout = find_layout(state)
+    if layout is None:
         raise WeightsError(
-            "A state dict must have the convolutions of a ResNet, all of four or of five axes. "
-            f"Received: {source} with convolutions of {sorted(axes) or 'no'} axes"
+            "A state dict must have the names of one of "
+            f"{', '.join(f'{known.code} ({known.sign})' for known in LAYOUTS)}. Received: {source} "
+            f"with {', '.join(list(state)[:3]) or 'no name'}"
         )
-    state = {name: to_keras_layout(array) for name, array in state.items()}
-    port = _port_reference if axes == {5} else port_resnet
-    return port(model, state, source)
+    shifted = shifted_blocks(state)
+    converted = {name: to_keras_layout(array) for name, array in layout.simplify(state).items()}
+    if layout is AUTHORS and is_2d(state):
+        return port_resnet(model, converted, source)
+    names = {layer.name for layer in model.layers if layer.name.endswith("_shift")}
+    if names != {"res{}_block{}_shift".format(*place) for place in shifted}:
+        raise WeightsError(
+            f"These weights shift the channels of other blocks than {model.name}: {len(shifted)} "
+            f"blocks, the model {len(names)}. Received: {source}"
+        )
+    return _port(model, converted, source, layout)
 
 
-def _port_reference(model, state, source):
+def is_2d(state):
+    """Tells whether all convolutions of a state dict are 2-D, as torchvision's."""
+    return all(np.ndim(array) != 5 for array in state.values())
+
+
+def _port(model, state, source, layout):
     arrays, skipped, new = {}, {}, []
     classes = _classes(model)
-    variables = reference_variables(model)
+    variables = reference_variables(model, layout)
+    head = f"{layout.classifier}."
     for name, variable in variables.items():
-        if _other_classes(name, state, classes):
+        if _other_classes(name, state, classes, head):
             new.append(variable.path)
         else:
-            arrays[variable.path] = name, state.get(name)
+            arrays[variable.path] = name, _fitted(state.get(name), variable)
     for name in state:
-        if name not in variables or _other_classes(name, state, classes):
-            skipped[name] = _why_not(name, state, (), classes) if name[:3] == "fc." else ""
+        if name not in variables or _other_classes(name, state, classes, head):
+            is_head = name.startswith(head)
+            skipped[name] = _why_not(name, state, (), classes, head) if is_head else ""
     return assign(model, arrays, source, new, skipped)
+
+
+def _fitted(array, variable):
+    """Gives a kernel of one frame the axis that a convolution over space and time has."""
+    if array is not None and array.ndim == 4 and len(variable.shape) == 5:
+        return array[None]
+    return array
 
 
 def port_resnet(model, state, source):
@@ -87,8 +96,9 @@ def port_resnet(model, state, source):
     arrays, new, taken = {}, [], set()
     classes = _classes(model)
     for variable in model.weights:
-        name = reference_name(variable.path.replace("big_conv", "conv"))
-        if name is None or ".big" in name or _other_classes(name, state, classes):
+        name = AUTHORS.name(variable.path.replace("big_conv", "conv"))
+        is_new = name is None or ".big" in name or name.endswith(_NOT_2D)
+        if is_new or _other_classes(name, state, classes):
             new.append(variable.path)
             continue
         taken.add(name)
@@ -97,10 +107,18 @@ def port_resnet(model, state, source):
     return assign(model, arrays, source, new, skipped)
 
 
+# The coefficients of CoST.
+_NOT_2D = (".alpha", ".fc1.weight", ".fc2.weight")
+
+
 def _inflate(array, variable):
     shape = tuple(variable.shape)
+    if array is None:
+        return None
+    if len(shape) == 5 and array.shape == shape[1:]:
+        return np.repeat(array[None] / shape[0], shape[0], axis=0)
     over_time = len(shape) == 4 and shape[0] > 1 and shape[1] == 1
-    if array is not None and over_time and array.shape == (1, *shape[1:]):
+    if over_time and array.shape == (1, *shape[1:]):
         return np.repeat(array / shape[0], shape[0], axis=0)
     return array
 
@@ -110,13 +128,13 @@ def _classes(model):
     return model.get_layer("classifier").units if "classifier" in names else None
 
 
-def _other_classes(name, state, classes):
-    return name.startswith("fc.") and name in state and state[name].shape[-1] != classes
+def _other_classes(name, state, classes, head="fc."):
+    return name.startswith(head) and name in state and state[name].shape[-1] != classes
 
 
-def _why_not(name, state, taken, classes):
+def _why_not(name, state, taken, classes, head="fc."):
     """Why a name in the file is left out; empty if there is no good reason."""
-    if name.startswith("fc."):
+    if name.startswith(head):
         if classes is None:
             return "the model has no classifier"
         return f"{state[name].shape[-1]} classes, the model has {classes}"
@@ -128,47 +146,30 @@ def _why_not(name, state, taken, classes):
     return ""
 
 
-def reference_variables(model):
-    """Maps the authors' state-dict names to the variables of a model.
+def reference_variables(model, layout=AUTHORS):
+    """Maps the state-dict names of another code to the variables of a model.
 
     Args:
         model: `keras.Model` of this package's trunk.
+        layout: Layout. The code, one of `smallbig_keras.weights.layouts`. Defaults to that of
+            SmallBigNet's authors, whose names of a 2-D network are torchvision's.
 
     Returns:
-        dict of names as in `layer2.0.big1.1.weight` to Keras variables. The names of a 2-D
-        network are those of torchvision's ResNet.
+        dict of names as in `layer2.0.big1.1.weight` to Keras variables.
 
     Raises:
-        ValueError: if a variable has no counterpart in the authors' code.
+        ValueError: if a variable has no counterpart in the code.
     """
     variables = {}
     for variable in model.weights:
-        name = reference_name(variable.path)
+        name = layout.name(variable.path)
         if name is None:
             raise SmallBigError(
-                f"The authors' code has no counterpart of a variable. Received: {variable.path!r}"
+                f"The code of {layout.code} has no counterpart of a variable. "
+                f"Received: {variable.path!r}"
             )
         variables[name] = variable
     return variables
-
-
-def reference_name(path):
-    """Returns the authors' name of the variable at a path, or `None` if they have none."""
-    # A layer inside a SmallBig unit and one of a plain unit differ in the separator only.
-    path = path.replace("/", "_")
-    if path in _CLASSIFIER:
-        return _CLASSIFIER[path]
-    match = _VARIABLE.fullmatch(path)
-    if match is None:
-        return None
-    part, layer = match["part"], match["layer"]
-    modules = _MODULES["unit" if part and part.startswith("unit") else part]
-    if layer not in modules:
-        return None
-    module = modules[layer].format(unit=part and part[-1])
-    if part is not None:
-        module = f"layer{int(match['stage']) - 1}.{int(match['block']) - 1}.{module}"
-    return f"{module}.{_KINDS[match['kind']]}"
 
 
 def to_keras_layout(array):

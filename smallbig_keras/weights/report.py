@@ -46,6 +46,10 @@ def _kind(path):
         ("classifier", "classifier"),
         ("_extra", "extra units"),
         ("big_norm", "normalisations of the big view"),
+        ("_nonlocal", "non-local blocks"),
+        ("alpha", "coefficients of CoST"),
+        ("channel_kernel", "coefficients of CoST"),
+        ("view_kernel", "coefficients of CoST"),
     ):
         if word in path:
             return meaning
