@@ -14,7 +14,9 @@ import grimp
 
 from smallbig_keras.cli import COMMANDS, make_parser
 from smallbig_keras.cli.models import format_table, weights_table
-from smallbig_keras.models import complexity, get_model_function, list_models
+from smallbig_keras.models import get_model_function, list_models
+from smallbig_keras.models.published import PUBLISHED
+from smallbig_keras.models.variant import parts
 from smallbig_keras.options import default_text, fields_by_group, flag
 from smallbig_keras.training.recipes import PAPER
 from smallbig_keras.weights.records import builtin_records
@@ -131,25 +133,44 @@ def _flag(field):
     return ", ".join(f"`{name}`" for name in (flag(field.name), *field.metadata["aliases"]))
 
 
-def with_table(page, rows):
+def with_table(page, rows, name="table"):
     """Returns a page with another table between its marks."""
-    begin, end = "<!-- table -->\n", "<!-- end of table -->"
+    begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
     before, rest = page.split(begin)
     _, after = rest.split(end)
     return f"{before}{begin}{format_table(rows, markdown=True)}\n{end}{after}"
 
 
 def models_rows():
-    """Returns the table of networks: parameters and GMAC of every variant, counted."""
-    rows = [["network", "", "variant", "parameters", "GMAC"]]
+    """Returns the table of networks: a row a variant."""
+    rows = [["network", "variant", "beside a 2-D ResNet", "parameters", "GMAC", "clip"]]
     for name in list_models():
-        function = get_model_function(name)
-        for number, variant in enumerate(function.variants):
-            size = complexity(function(variant=variant))
-            summary = function.__doc__.splitlines()[0] if number == 0 else ""
-            title = f"`{name}`" if number == 0 else ""
-            figures = [f"{size.parameters:,}", f"{size.macs / 1e9:.2f}"]
-            rows.append([title, summary, f"`{variant}`", *figures])
+        for number, (variant, row) in enumerate(get_model_function(name).variants.items()):
+            what = "; ".join(filter(None, (row.note, *parts(row.spec))))
+            clip = " x ".join(map(str, row.clips.shape[:3]))
+            size = [f"{row.parameters:,}", f"{row.gmac:.2f}", clip]
+            rows.append([f"`{name}`" if number == 0 else "", f"`{variant}`", what, *size])
+    return rows
+
+
+def publications_rows():
+    """Returns the table of the publications that describe the networks."""
+    names = {}
+    for name in list_models():
+        names.setdefault(get_model_function(name).publication, []).append(f"`{name}`")
+    return [["networks", "described by"]] + [[", ".join(v), key] for key, v in names.items()]
+
+
+def published_rows():
+    """Returns the table of accuracies that others published."""
+    rows = [["network", "variant", "dataset", "frames", "views", "top-1 / top-5", "source"]]
+    for row in PUBLISHED:
+        if row.top1 is None:
+            continue
+        variant = ", ".join((f"`{row.variant}`", *(f"`{k}={v}`" for k, v in row.options.items())))
+        accuracy = f"{row.top1} / {'-' if row.top5 is None else row.top5}"
+        rest = [row.dataset, str(row.frames), row.views, accuracy, row.source]
+        rows.append([f"`{row.model}`", variant, *rest])
     return rows
 
 
@@ -167,8 +188,15 @@ def main():
     imports = read_imports()
     problems = find_problems(imports)
     pages = {DOCS / "layout.md": layout_page(imports), DOCS / "options.md": options_page()}
-    for name, rows in (("models.md", models_rows()), ("weights.md", weights_rows())):
-        pages[DOCS / name] = with_table((DOCS / name).read_text(encoding="utf-8"), rows)
+    tables = (
+        ("models.md", "table", models_rows()),
+        ("models.md", "publications", publications_rows()),
+        ("models.md", "published", published_rows()),
+        ("weights.md", "table", weights_rows()),
+    )
+    for name, mark, rows in tables:
+        page = pages.get(DOCS / name) or (DOCS / name).read_text(encoding="utf-8")
+        pages[DOCS / name] = with_table(page, rows, mark)
     for file, text in pages.items():
         if args.check:
             if not file.is_file() or file.read_text(encoding="utf-8") != text:

@@ -3,8 +3,9 @@
 import dataclasses
 
 from smallbig_keras.data.clips import KINETICS, SOMETHING_SOMETHING
-from smallbig_keras.models.factory import Variant, define_model
+from smallbig_keras.models.factory import define_model
 from smallbig_keras.models.spec import STAGES, VideoResNetSpec
+from smallbig_keras.models.variant import Variant
 
 R23, R101 = (1, 2, 3, 1), (3, 4, 23, 3)
 # Patterns of blocks: all, every second one from the first, every second one from the second.

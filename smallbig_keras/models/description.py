@@ -5,7 +5,7 @@ tell: each option of a network shows in their names, kinds and arguments.
 """
 
 from smallbig_keras.errors import SmallBigError
-from smallbig_keras.models.spec import STAGES, UNITS, VideoResNetSpec
+from smallbig_keras.models.spec import STAGES, UNITS, VideoResNetSpec, mask_options
 
 _EXTRAS = {"SmallBigExtraUnit": "smallbig", "SqueezeExciteUnit": "squeeze_excite"}
 _TEMPORAL = {
@@ -110,7 +110,7 @@ def _read_temporal(kinds, arguments, blocks):
             if kinds.get(layer) == _TEMPORAL[kind]:
                 fusion = f"_{arguments[layer].get('fusion')}" if kind == "cost" else ""
                 found[stage, block] = kind + fusion
-    options = _read_mask("temporal", found, blocks)
+    options = mask_options("temporal", found, blocks)
     return {**options, "temporal": next(iter(found.values()))} if found else options
 
 
@@ -119,7 +119,7 @@ def _read_nonlocal(arguments, blocks):
     places = _places(blocks)
     found = {place: "res{}_block{}_nonlocal".format(*place) for place in places}
     found = {place: name for place, name in found.items() if name in arguments}
-    options = _read_mask("nonlocal", found, blocks)
+    options = mask_options("nonlocal", found, blocks)
     for name in list(found.values())[:1]:
         keys = {"mode": "mode", "scale": "scale", "pool": "pool", "bias": "use_bias"}
         options |= {f"nonlocal_{key}": arguments[name].get(value) for key, value in keys.items()}
@@ -132,15 +132,6 @@ def _places(blocks):
         for stage, number in zip(STAGES, blocks, strict=True)
         for block in range(1, number + 1)
     ]
-
-
-def _read_mask(kind, found, blocks):
-    stages = tuple(stage for stage in STAGES if any(place[0] == stage for place in found))
-    patterns = tuple(
-        tuple(int((stage, block) in found) for block in range(1, number + 1))
-        for stage, number in zip(STAGES, blocks, strict=True)
-    )
-    return {f"{kind}_stages": stages, f"{kind}_blocks": patterns}
 
 
 def read_activation(config):

@@ -5,9 +5,8 @@ import inspect
 import textwrap
 import warnings
 
-from smallbig_keras.data.clips import ClipConfig
 from smallbig_keras.errors import OptionError, SmallBigError, did_you_mean
-from smallbig_keras.models.spec import STAGES, VideoResNetSpec
+from smallbig_keras.models.spec import VideoResNetSpec
 
 OPTIONS = tuple(f.name for f in dataclasses.fields(VideoResNetSpec) if f.name != "classes")
 
@@ -17,67 +16,6 @@ class _Default(str):
 
 
 _REFERENCE = _Default("reference")
-
-
-@dataclasses.dataclass(frozen=True)
-class Variant:
-    """A row of a table: a network, what it is, and its size.
-
-    Args:
-        spec: VideoResNetSpec.
-        clips: ClipConfig. The clips that it takes where weights say nothing else.
-        parameters: int. Its trained parameters; a test counts them.
-        gmac: float. Billions of multiply-adds of one of its clips; a test counts them.
-        note: str. What tells it from its neighbours. Defaults to `""`.
-    """
-
-    spec: VideoResNetSpec
-    clips: ClipConfig
-    parameters: int
-    gmac: float
-    note: str = ""
-
-    def __str__(self):
-        shape = " x ".join(map(str, self.clips.shape[:3]))
-        size = f"{self.parameters:,} parameters, {self.gmac:.2f} GMAC at {shape}"
-        return "; ".join(filter(None, (self.note, *self.parts(), size)))
-
-    def parts(self):
-        """Returns what the network has beside a 2-D ResNet, a list of str."""
-        spec = self.spec
-        stem = f"stem {spec.stem_frames}x7x7" if spec.stem_frames > 1 else ""
-        step = spec.stem_stride * spec.stem_pool
-        names = {"shift": "shift", "cost_a": "CoST(a)", "cost_b": "CoST(b)"}
-        kernel = names.get(spec.temporal, spec.temporal)
-        extra = "squeeze-and-excite" if spec.extra == "squeeze_excite" else "extra unit"
-        stages = ", ".join(f"res{stage}" for stage in spec.smallbig_stages)
-        return list(
-            filter(
-                None,
-                (
-                    stem + (f", 1/{step} of the frames" if step > 1 else ""),
-                    _where(spec, "temporal", kernel),
-                    f"1/{spec.time_pool} of the frames after res2" if spec.time_pool > 1 else "",
-                    _where(spec, "nonlocal", f"non-local ({spec.nonlocal_mode})"),
-                    f"SmallBig units in {stages}" if stages and spec.units else "",
-                    f"{extra} ({spec.extra_position}, 1/{spec.extra_ratio}) in {stages}"
-                    if stages and spec.extra
-                    else "",
-                ),
-            )
-        )
-
-
-def _where(spec, kind, name):
-    """Says which blocks are of a kind: `CoST(b) in res2 010, res3 1010`; nothing if none is."""
-    mask = zip(STAGES, spec.mask(kind), strict=True)
-    blocks = (
-        f"res{stage} {'all' if all(row) else ''.join(map(str, map(int, row)))}"
-        for stage, row in mask
-        if any(row)
-    )
-    places = ", ".join(blocks)
-    return f"{name} in {places}" if places else ""
 
 
 _DOCSTRING = """{summary}
@@ -157,6 +95,7 @@ def define_model(module, name, summary, publication, /, **variants):
         **options,
     ):
         # Keras is imported here: names and descriptions of networks are had without it.
+        from smallbig_keras.models.recognition import check_checkpoint
         from smallbig_keras.models.video_resnet import VideoResNet
         from smallbig_keras.weights.fetching import WeightsError
         from smallbig_keras.weights.loading import load_weights
@@ -175,6 +114,8 @@ def define_model(module, name, summary, publication, /, **variants):
         if input_tensor is None and input_shape is None:
             input_shape = (known.clips if known else _variant(model_function, variant).clips).shape
         spec = make_spec(model_function, variant, classes, **options)
+        if found is not None:
+            check_checkpoint(found.path, spec, function_name)
         model = VideoResNet(
             spec,
             include_top=include_top,

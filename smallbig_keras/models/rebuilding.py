@@ -10,6 +10,7 @@ import warnings
 from smallbig_keras.errors import OptionError, SmallBigError, did_you_mean
 from smallbig_keras.models.description import is_same, read_activation, read_options
 from smallbig_keras.models.factory import OPTIONS, make_spec
+from smallbig_keras.models.recognition import check_checkpoint
 from smallbig_keras.models.registry import get_model_function, list_models, match_network
 from smallbig_keras.weights.description import Description
 from smallbig_keras.weights.fetching import WeightsError
@@ -172,6 +173,7 @@ def build_network(path, description, source):
             f"at least {spec.min_parameters():,} parameters. Give the variant and the options that "
             f"they were trained with. Received: {path}, a file of {path.stat().st_size:,} bytes"
         )
+    check_checkpoint(path, spec, description.model)
     network = function(
         input_shape=description.clips.shape,
         classes=description.classes,

@@ -8,8 +8,9 @@ width of the extra unit; the paper prints no width, 8 to 1 is inferred from its 
 import dataclasses
 
 from smallbig_keras.data.clips import KINETICS, SOMETHING_SOMETHING
-from smallbig_keras.models.factory import Variant, define_model
+from smallbig_keras.models.factory import define_model
 from smallbig_keras.models.spec import VideoResNetSpec
+from smallbig_keras.models.variant import Variant
 
 _R50 = VideoResNetSpec(smallbig_stages=(3, 4, 5))
 _R23 = dataclasses.replace(_R50, blocks=(1, 2, 3, 1))

@@ -232,6 +232,16 @@ class VideoResNetSpec:
         return blocks + 32 * self.width * self.classes
 
 
+def mask_options(kind, places, blocks):
+    """Returns the options whose mask takes the blocks at `places`, pairs of stage and block."""
+    rows = [
+        tuple(int((stage, block) in places) for block in range(1, number + 1))
+        for stage, number in zip(STAGES, blocks, strict=True)
+    ]
+    stages = tuple(stage for stage, row in zip(STAGES, rows, strict=True) if any(row))
+    return {f"{kind}_stages": stages, f"{kind}_blocks": tuple(rows)}
+
+
 def _check(spec, name, holds, rule):
     if not holds:
         raise SmallBigError(f"`{name}` must be {rule}. Received: {name}={getattr(spec, name)!r}")

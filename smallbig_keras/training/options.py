@@ -88,7 +88,7 @@ class ModelOptions:
     """Model"""
 
     model: str = option("SmallBigR50", "network", choices=tuple(list_models()))
-    variant: str = option("paper", "paper or reference, the authors' code")
+    variant: str = option("paper", "of the network, as smallbig models lists them")
     options: dict = option(
         {},
         'options of the network, such as {"dropout": 0.5}, beside those of the recipe',
@@ -167,7 +167,10 @@ def resolve(given):
     kind = "sample" if given.get("sample") else given.get("recipe") or "paper"
     dataset = given.get("dataset") or next(iter(SAMPLE))
     source = _read_source(given, kind, dataset)
-    recipe = find_recipe(kind, dataset, source.get("model", given.get("model")))
+    network = {"variant": given.get("variant"), **source}
+    recipe = find_recipe(
+        kind, dataset, network.get("model", given.get("model")), network["variant"]
+    )
     lr_batch = recipe.pop("lr_batch")
     base = FitOptions(**{**recipe, **source})
     chosen = {**given, "dataset": dataset, **vars(dataset_options(given | {"dataset": dataset}))}
@@ -180,7 +183,7 @@ def resolve(given):
         raise SmallBigError("--schedule step needs the epochs of its steps: add --milestones.")
     options = FitOptions(**values)
     _check_values(options)
-    model_spec(options.model, options.variant, **options.options)
+    model_spec(options.model, options.variant, **options.options).check_frames(options.frames)
     check_dataset(options)
     idle = _without_effect(options)
     for name in idle:

@@ -5,7 +5,7 @@ A recipe holds what differs from the defaults in `options.py`. `lr` is the learn
 """
 
 from smallbig_keras.data.clips import KINETICS, SOMETHING_SOMETHING, ClipConfig
-from smallbig_keras.models.registry import list_variants
+from smallbig_keras.models.registry import get_model_function
 
 
 def clip_options(clips):
@@ -95,17 +95,24 @@ SAMPLE = {
 RECIPES = {"paper": PAPER, "reference": REFERENCE, "sample": SAMPLE}
 
 
-def find_recipe(kind, dataset, model=None):
+# Of other networks in its place: two blocks in a stage, for patterns of every second block.
+_SMALL = {"blocks": [1, 2, 2, 1], "width": 16}
+
+
+def find_recipe(kind, dataset, model=None, variant=None):
     """Returns a copy of the recipe of a dataset, fitted to another network where one is given."""
     recipe = dict(RECIPES[kind][dataset])
     if model in (None, recipe["model"]):
         return recipe
     if kind == "paper" and recipe["lr"] == _KINETICS["lr"] and model.endswith("R23"):
         recipe["lr"] = _R23_LR
-    variants = list_variants(model)
+    variants = get_model_function(model).variants
     wanted = recipe.get("variant", "paper")
-    recipe["variant"] = wanted if wanted in variants else variants[0]
-    # Which stages look through time is each network's own.
-    options = recipe.get("options", {})
-    recipe["options"] = {k: v for k, v in options.items() if k != "temporal_stages"}
+    recipe["variant"] = wanted if wanted in variants else next(iter(variants))
+    if kind == "sample":
+        recipe["options"] = dict(_SMALL)
+    row = variants.get(variant or recipe["variant"])
+    if row and row.clips.frames != ClipConfig.frames:
+        # A network for longer clips.
+        recipe |= {"frames": row.clips.frames, "stride": row.clips.stride}
     return {**recipe, "model": model}

@@ -36,12 +36,15 @@ class Layout:
         classifier: str. The module of the classifier.
         aliases: tuple of pairs. Patterns in names of a file, and what stands for them in
             `modules`. Defaults to `()`.
+        attention: dict of options of its non-local blocks that the code does not leave open.
+            Defaults to none.
     """
 
     code: str
     modules: dict
     classifier: str
     aliases: tuple = ()
+    attention: dict = dataclasses.field(default_factory=dict)
 
     @property
     def sign(self):
@@ -133,6 +136,7 @@ TSM = Layout(
     },
     "new_fc",
     (*_WRAPPERS, (r"\.nl\.(phi|g)\.0\.", r".nl.\1.")),
+    {"nonlocal_pool": "after", "nonlocal_scale": False},
 )
 # CoST is written with it.
 OPENMMLAB = Layout(
@@ -157,6 +161,7 @@ OPENMMLAB = Layout(
     },
     "cls_head.fc_cls",
     (*_WRAPPERS, (r"\.(phi|g)\.0\.conv\.", r".\1.conv.")),
+    {"nonlocal_pool": "after"},
 )
 _SLOWFAST_UNITS = {
     f"unit{n} {layer}": f"branch2.{letter}{end}"
@@ -188,6 +193,7 @@ PYSLOWFAST = Layout(
         ),
     },
     "head.projection",
+    attention={"nonlocal_pool": "before", "nonlocal_scale": True},
 )
 LAYOUTS = (AUTHORS, TSM, OPENMMLAB, PYSLOWFAST)
 

@@ -15,6 +15,7 @@ from smallbig_keras.data.options import (
     update_dataset,
 )
 from smallbig_keras.errors import OptionError, SmallBigError
+from smallbig_keras.models import list_models
 from smallbig_keras.options import read_file
 from smallbig_keras.training import compiling
 from smallbig_keras.training.options import FACTS, FitOptions, resolve
@@ -195,8 +196,18 @@ def test_recipe_of_another_network():
     assert find_recipe("paper", "sthv2", "SmallBigR23")["lr"] == 0.01
     assert find_recipe("paper", "k400", "C2DR50")["variant"] == "reference"
     options = find_recipe("sample", "sthv2", "C2DR50")["options"]
-    assert "temporal_stages" not in options and options["width"] == 16
+    assert options == {"blocks": [1, 2, 2, 1], "width": 16}
+    for name in list_models():
+        resolve({"sample": True, "model": name})
     assert PAPER["k400"]["model"] == "SmallBigR50"
+
+
+def test_frames_of_a_network_for_longer_clips():
+    options = resolve({"dataset": "k400", "model": "CoSTR101", "variant": "b_32f"})
+    assert (options.frames, options.stride, options.sampling) == (32, 2, "dense")
+    assert resolve({"dataset": "k400", "model": "CoSTR101"}).frames == 8
+    with pytest.raises(SmallBigError, match="multiple of 8. Received: 20 frames"):
+        resolve({"dataset": "k400", "model": "CoSTR101", "variant": "b_32f", "frames": 20})
 
 
 def test_learning_rate_schedules():
