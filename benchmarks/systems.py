@@ -37,7 +37,7 @@ def train(folder, model, variant, seed, epochs):
     run = folder / f"{model}-{variant}-{seed}"
     done = run / "seconds.json"
     if not done.is_file():
-        command = [sys.executable, "-m", "smallbig_keras.cli", "fit"]
+        command = [pathlib.Path(sys.executable).with_name("smallbig"), "fit"]
         if run.is_dir():
             command += ["--resume", run]
         else:

@@ -92,7 +92,10 @@ class NonLocalBlock(keras.layers.Layer):
             return ops.matmul(products / ops.cast(ops.shape(keys)[1], products.dtype), values)
         if self.scale:
             products = products * self.inner**-0.5
-        return ops.matmul(ops.softmax(products, axis=-1), values)
+        # Keras warns of a softmax over one position, which is 1.
+        is_one = keys.shape[1] == 1
+        shares = ops.ones_like(products) if is_one else ops.softmax(products, axis=-1)
+        return ops.matmul(shares, values)
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)

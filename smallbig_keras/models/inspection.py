@@ -54,8 +54,9 @@ class Complexity(NamedTuple):
 def complexity(model, input_shape=None):
     """Counts the trained parameters of a model and its multiply-adds for one clip.
 
-    A multiply-add counts 1. Convolutions, dense layers and the products inside our layers
-    count; normalisation, activation and pooling do not. Moving statistics are no parameters.
+    A multiply-add counts 1. Convolutions, dense layers and the matrix products inside our layers,
+    as those of attention, count; sums and products of single numbers, normalisation, activation
+    and pooling do not. Moving statistics are no parameters.
 
     Args:
         model: functional `keras.Model` on clips.

@@ -1,9 +1,11 @@
 """Properties of every network: views, time, sizes, policies, round trips, backends."""
 
+import dataclasses
 import inspect
 import json
 import os
 import pickle
+import re
 import warnings
 
 import keras
@@ -18,13 +20,39 @@ from tests.fresh_process import run_python
 
 TINY = {"blocks": (1, 2, 1, 1), "width": 8, "classes": 5}
 SHAPE = (4, 32, 32, 3)
-VARIANTS = [(name, "reference") for name in smallbig_keras.list_models()]
-VARIANTS += [(name, "paper") for name in smallbig_keras.list_models() if "SmallBig" in name]
+
+
+def row(name, variant):
+    return models.get_model_function(name).variants[variant]
+
+
+def distinct_variants():
+    """All networks of all tables that are not equal at the tiny size."""
+    found = {}
+    for name in smallbig_keras.list_models():
+        for variant in models.list_variants(name):
+            spec = dataclasses.replace(row(name, variant).spec, **TINY).canonical()
+            found.setdefault(spec, (name, variant))
+    return list(found.values())
+
+
+VARIANTS = distinct_variants()
 SMALLBIG = [(name, variant) for name, variant in VARIANTS if "SmallBig" in name]
 
 
+def frames_of(name, variant, frames):
+    """Frames that the network's poolings over time divide."""
+    spec = row(name, variant).spec
+    return frames * spec.stem_stride * spec.stem_pool * spec.time_pool
+
+
+def shape_of(name, variant):
+    frames = frames_of(name, variant, 1)
+    return (max(SHAPE[0], frames), *SHAPE[1:])
+
+
 def build(name, variant="reference", **options):
-    options = {"input_shape": SHAPE, **TINY, **options}
+    options = {"input_shape": shape_of(name, variant), **TINY, **options}
     return models.get_model_function(name)(variant=variant, **options)
 
 
@@ -70,12 +98,12 @@ def test_squeeze_excite_starts_as_the_2d_network(randomize):
 
 @pytest.mark.parametrize("name, variant", VARIANTS)
 def test_order_of_frames(name, variant, randomize):
-    """Big views alone are symmetric in time; a 3x1x1 convolution is not."""
+    """Big views, poolings and attention are symmetric in time; the other kinds are not."""
     model = randomize(build(name, variant, classifier_activation=None))
-    x = clips()
+    x = clips((2, *shape_of(name, variant)))
     forward, backward = model(x).numpy(), model(x[:, ::-1]).numpy()
     difference = np.abs(forward - backward).max() / np.abs(forward).max()
-    if "SlowOnly" in name:
+    if row(name, variant).spec.temporal_stages:
         assert difference > 1e-2
     else:
         assert difference < 1e-5
@@ -93,31 +121,36 @@ def test_frames_share_what_they_see(name, variant, randomize):
 
 
 @pytest.mark.parametrize("name, variant", VARIANTS)
-@pytest.mark.parametrize("shape", [(1, 8, 8, 3), (3, 33, 17, 3), (5, 40, 56, 3)])
-def test_any_frames_and_sizes(name, variant, shape, randomize):
+def test_any_frames_and_sizes(name, variant, randomize):
     """A network of open sizes equals one that was built for the size."""
     open_model = randomize(build(name, variant, input_shape=(None, None, None, 3)))
-    model = build(name, variant, input_shape=shape)
-    model.set_weights(open_model.get_weights())
-    x = clips((2, *shape))
-    scores = model(x).numpy()
-    assert scores.shape == (2, 5)
-    assert np.isfinite(scores).all()
-    np.testing.assert_allclose(scores.sum(1), 1, rtol=1e-5)
-    np.testing.assert_allclose(open_model(x), scores, rtol=1e-3, atol=1e-5)
     compiled = tf.function(open_model, input_signature=[tf.TensorSpec((None,) * 4 + (3,))])
-    np.testing.assert_allclose(compiled(x), scores, rtol=1e-3, atol=1e-5)
+    for frames, *image in ((1, 8, 8, 3), (3, 33, 17, 3), (5, 40, 56, 3)):
+        shape = (frames_of(name, variant, frames), *image)
+        model = build(name, variant, input_shape=shape)
+        model.set_weights(open_model.get_weights())
+        x = clips((2, *shape))
+        scores = model(x).numpy()
+        assert scores.shape == (2, 5)
+        assert np.isfinite(scores).all()
+        np.testing.assert_allclose(scores.sum(1), 1, rtol=1e-5)
+        np.testing.assert_allclose(open_model(x), scores, rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(compiled(x), scores, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("name, variant", VARIANTS)
 def test_every_weight_is_trained(name, variant, randomize):
     model = randomize(build(name, variant))
     with tf.GradientTape() as tape:
-        loss = tf.reduce_sum(model(clips(), training=True)[:, 0])
+        scores = model(clips((2, *shape_of(name, variant))), training=True)
+        loss = keras.losses.sparse_categorical_crossentropy(np.array([1, 2]), scores)
+    assert np.isfinite(loss).all()
     gradients = tape.gradient(loss, [v.value for v in model.trainable_variables])
     for variable, gradient in zip(model.trainable_variables, gradients, strict=True):
         assert gradient is not None, variable.path
-        assert np.abs(gradient).max() > 0, variable.path
+        # Softmax and normalisation take a constant away: these are 0 but for rounding.
+        if not variable.path.endswith(("phi/bias", "_nonlocal/g/bias", "_nonlocal/out/bias")):
+            assert np.abs(gradient).max() > 0, variable.path
 
 
 @pytest.mark.parametrize("policy", ["float16", "bfloat16", "mixed_float16", "mixed_bfloat16"])
@@ -220,12 +253,19 @@ def test_weight_names():
     file = os.path.join(os.path.dirname(__file__), "weight_names.json")
     with open(file) as lines:
         expected = json.load(lines)
-    actual = {
-        f"{name} {variant}": [v.path for v in build(name, variant, blocks=(1, 1, 1, 1)).weights]
-        for name, variant in VARIANTS
-        if not name.startswith("C2D") or name == "C2DR50"
-    }
+    actual = {}
+    for key in expected:
+        name, variant = key.split()
+        spec = row(name, variant).spec
+        is_patterned = {*spec.temporal_blocks, *spec.nonlocal_blocks} != {(1,)}
+        blocks = (1, 2, 1, 1) if is_patterned or "TSM" in name else (1, 1, 1, 1)
+        actual[key] = [v.path for v in build(name, variant, blocks=blocks).weights]
     assert actual == expected
+    families = [
+        {re.sub(r"R\d+$", "", key.split()[0]) for key in keys}
+        for keys in (expected, smallbig_keras.list_models())
+    ]
+    assert families[0] == families[1]
 
 
 @pytest.mark.parametrize(
@@ -253,6 +293,22 @@ def test_weight_names():
         ({"extra_ratio": 0}, ValueError, "`extra_ratio` must be"),
         ({"dropout": 1.0}, ValueError, "`dropout` must be"),
         ({"blocks": (1, 2, 3)}, ValueError, "`blocks` must be"),
+        ({"stem_frames": 4}, ValueError, "`stem_frames` must be an odd int"),
+        ({"stem_stride": 0}, ValueError, "`stem_stride` must be"),
+        ({"time_pool": 1.5}, ValueError, "`time_pool` must be"),
+        ({"temporal": "5x1x1"}, ValueError, "`temporal` must be one of"),
+        ({"temporal_blocks": (1, 0)}, ValueError, "four tuples of zeros and ones"),
+        ({"temporal_blocks": ((1,), (2,), (), (1,))}, ValueError, "four tuples of zeros and ones"),
+        ({"nonlocal_blocks": ((1,),) * 3}, ValueError, "four tuples of zeros and ones"),
+        ({"nonlocal_stages": (6,)}, ValueError, "stages among"),
+        ({"nonlocal_mode": "gaussian"}, ValueError, "`nonlocal_mode` must be one of"),
+        ({"nonlocal_pool": True}, ValueError, "`nonlocal_pool` must be one of"),
+        (
+            {"nonlocal_stages": (3,), "nonlocal_blocks": ((0,),) * 4},
+            ValueError,
+            "takes none of the blocks",
+        ),
+        ({"temporal_stages": (3,), "temporal": "cost_b"}, ValueError, "convolution 2 is either"),
         ({"temporal_stages": (4,)}, ValueError, "either 3x1x1 or has a big view"),
         ({"droput": 0.5}, TypeError, "Did you mean 'dropout'. Received: droput\n"),
         ({"num_classes": 10}, TypeError, "Did you mean 'classes'. Received: num_classes\n"),
@@ -264,6 +320,44 @@ def test_bad_arguments(arguments, error, rule):
     with pytest.raises(error, match=rule) as raised:
         smallbig_keras.SmallBigR50(**arguments)
     assert "Received: " in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "name, options, rule",
+    [
+        ("C2DR50", {"extra": "smallbig"}, "`extra` changes nothing in C2DR50 .*`smallbig_stages`"),
+        ("TSMR50", {"units": (1,)}, "`units` changes nothing"),
+        ("SmallBigR23", {"extra_ratio": 8}, "without `extra`"),
+        ("SmallBigSlowOnlyR50", {"normalization": "single"}, "without `units`"),
+        ("CoSTR50", {"nonlocal_pool": None}, "without `nonlocal_stages`"),
+        ("C2DR50", {"temporal": "shift"}, "without `temporal_stages`"),
+        (
+            "NonLocalR50",
+            {"nonlocal_mode": "dot_product", "nonlocal_scale": False},
+            "without `nonlocal_mode='embedded_gaussian'`",
+        ),
+    ],
+)
+def test_options_of_another_family(name, options, rule, monkeypatch):
+    monkeypatch.setattr("smallbig_keras.models.video_resnet.VideoResNet", None)
+    with pytest.raises(TypeError, match=f"{rule}.* Received: [a-z_]+="):
+        getattr(smallbig_keras, name)(**options)
+
+
+def test_options_that_change_nothing_may_be_as_they_are():
+    smallbig_keras.C2DR50(extra=None, temporal="3x1x1", input_shape=(2, 32, 32, 3))
+
+
+@pytest.mark.parametrize(
+    "name, variant, factor", [("C2DR50", "pooled", 2), ("CoSTR101", "b_32f", 8)]
+)
+def test_frames_that_a_pooling_over_time_does_not_divide(name, variant, factor):
+    with pytest.raises(ValueError, match=f"a multiple of {factor}. Received: {factor + 1} frames"):
+        build(name, variant, input_shape=(factor + 1, 32, 32, 3))
+    open_model = build(name, variant, input_shape=(None, 32, 32, 3))
+    assert open_model(clips((1, factor, 32, 32, 3))).shape == (1, 5)
+    with pytest.raises((ValueError, tf.errors.InvalidArgumentError)):
+        open_model(clips((1, factor + 1, 32, 32, 3)))
 
 
 @pytest.mark.parametrize("name", smallbig_keras.list_models())

@@ -88,6 +88,10 @@ def test_damaged_checkpoint_names_the_file(trained, tmp_path):
         ("SmallBigR50", {"normalization": "single", "extra": "squeeze_excite"}),
         ("SmallBigSlowOnlyR50", {"smallbig_stages": [2, 5]}),
         ("C2DR50", {"smallbig_stages": []}),
+        ("NonLocalR50", {"smallbig_stages": [], "nonlocal_blocks": [[1]] * 4}),
+        ("CoSTR50", {"smallbig_stages": [], "variant": "a"}),
+        ("CoSTR50", {"smallbig_stages": []}),
+        ("TSMR50", {"smallbig_stages": [], "variant": "nl", "nonlocal_bias": False}),
     ],
 )
 def test_every_layer_has_the_name_that_keras_gives_it(tmp_path, name, options):
