@@ -37,10 +37,15 @@ def run(args):
         raise SmallBigError(
             f"No network has that in its name: leave it out to see all. Received: {args.filter}"
         )
-    networks = [["network", "variants", ""]]
+    networks = [["network", "variant", "parameters", "GMAC", "clip", ""]]
     for name in names:
         function = get_model_function(name)
-        networks.append([name, ", ".join(function.variants), function.__doc__.splitlines()[0]])
+        summary = function.__doc__.splitlines()[0]
+        for variant, row in function.variants.items():
+            clip = " x ".join(map(str, row.clips.shape[:3]))
+            size = [f"{row.parameters:,}", f"{row.gmac:.2f}", clip]
+            networks.append([name, variant, *size, summary])
+            name = summary = ""
     rows = [row for row in list_weights(args.weights_dir) if row["model"] in names]
     for table in (networks, weights_table(rows)):
         print(format_table(table, args.markdown) + "\n")
