@@ -74,21 +74,22 @@ class _ZeroPaddedPooling(ClipPooling):
 
 
 class _SharedKernelCoSTConv(CoSTConv):
-    """A CoST convolution that never turns its kernel, so that its numbers are stored once."""
+    """A CoST convolution of one kernel in one shape, so that it is stored once."""
 
-    # TensorFlow Lite has the output channels first, then the axes as they are here: the kernel over
-    # frames, for the neighbours in width or height that are stacked on the channels, is a reshape.
+    # With the neighbours in width or height stacked on the channels, each view is a convolution
+    # over one other axis, rows or frames. Kernels of the same numbers in different shapes would be
+    # stored once, too, but the quantisation to int8 would leave one of them in float32.
 
     def _views(self, clips):
-        kernel, size, step = ops.convert_to_tensor(self.kernel), self.kernel_size, self.strides
-        over_time = ops.reshape(kernel, (size, 1, -1, self.filters))
+        size, step = self.kernel_size, self.strides
+        kernel = ops.reshape(ops.convert_to_tensor(self.kernel), (size, 1, -1, self.filters))
         frames, images = ops.shape(clips)[1], fold_frames(clips)
-        wide = _stack_pixels(images[:, ::step], 2, size, step)
+        wide = _stack_pixels(images, 2, size, step)
         high = _stack_pixels(images[:, :, ::step], 1, size, step)
         return (
-            self._convolve(clips, kernel),
-            _convolve_over_time(unfold_frames(wide, frames), over_time),
-            _convolve_over_time(unfold_frames(high, frames), over_time),
+            unfold_frames(convolve(wide, kernel, (step, 1)), frames),
+            _convolve_over_time(unfold_frames(wide[:, ::step], frames), kernel),
+            _convolve_over_time(unfold_frames(high, frames), kernel),
         )
 
 
