@@ -23,7 +23,7 @@ from smallbig_keras.export.folded_convolutions import (
     frame_conv,
     space_time_conv,
     temporal_conv,
-    value_of,
+    weight,
 )
 
 _HANDLERS = {}
@@ -152,10 +152,10 @@ def _batch_normalization(layer, clips):
     # The compatibility function would raise epsilon to 1.001e-5; the operation does not.
     images, *_ = tf.raw_ops.FusedBatchNormV3(
         x=clips.images,
-        scale=value_of(layer.gamma) if layer.scale else tf.ones(channels),
-        offset=value_of(layer.beta) if layer.center else tf.zeros(channels),
-        mean=value_of(layer.moving_mean),
-        variance=value_of(layer.moving_variance),
+        scale=weight(layer.gamma) if layer.scale else tf.ones(channels),
+        offset=weight(layer.beta) if layer.center else tf.zeros(channels),
+        mean=weight(layer.moving_mean),
+        variance=weight(layer.moving_variance),
         epsilon=layer.epsilon,
         data_format=FORMAT,
         is_training=False,
@@ -262,5 +262,5 @@ def _maximum(layer, clips):
 
 @handles(keras.layers.Dense)
 def _dense(layer, features):
-    outputs = tf.linalg.matmul(features, value_of(layer.kernel))
-    return activate(layer, outputs + value_of(layer.bias) if layer.use_bias else outputs)
+    outputs = tf.linalg.matmul(features, weight(layer.kernel))
+    return activate(layer, outputs + weight(layer.bias) if layer.use_bias else outputs)

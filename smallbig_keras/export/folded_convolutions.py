@@ -19,6 +19,11 @@ def value_of(variable):
         return ops.convert_to_numpy(variable).astype("float32")
 
 
+def weight(variable):
+    """Returns a weight as a constant of the graph."""
+    return tf.constant(value_of(variable))
+
+
 def activate(layer, value):
     """Applies the activation of a layer to clips or to features."""
     if layer.activation is activations.linear:
@@ -40,7 +45,7 @@ def frame_conv(layer, clips):
     padding = _both_sides(size, dilation) if layer.padding == "same" else "VALID"
     images = tf.nn.conv2d(
         clips.images,
-        value_of(layer.kernel),
+        weight(layer.kernel),
         layer.strides,
         padding,
         data_format=FORMAT,
@@ -57,7 +62,7 @@ def _both_sides(size, dilation=(1, 1)):
 def _finish(layer, clips):
     """Bias and activation of a convolution."""
     if layer.use_bias:
-        bias = value_of(layer.bias)
+        bias = weight(layer.bias)
         clips = clips.map(lambda images: tf.nn.bias_add(images, bias, data_format=FORMAT))
     return activate(layer, clips)
 
@@ -108,7 +113,8 @@ def cost_conv(layer, clips):
 
 
 def _shares_of_channels(layer):
-    shares = np.exp(value_of(layer.alpha))
+    alpha = value_of(layer.alpha)
+    shares = np.exp(alpha - alpha.max(axis=0))
     return [share.reshape(1, 1, -1, 1, 1) for share in shares / shares.sum(axis=0)]
 
 
