@@ -16,13 +16,16 @@ from keras import activations
 
 from smallbig_keras import layers
 from smallbig_keras.errors import SmallBigError
-from smallbig_keras.export.folded_clips import Clips, fold
-
-_FORMAT = "NCHW"
-# Activations that look at one number at a time; softmax, for one, depends on the last axis.
-_ELEMENTWISE = tuple(
-    map(activations.get, ("linear", "relu", "relu6", "sigmoid", "hard_sigmoid", "tanh", "silu"))
+from smallbig_keras.export.folded_clips import FORMAT, Clips, fold, global_view
+from smallbig_keras.export.folded_convolutions import (
+    activate,
+    cost_conv,
+    frame_conv,
+    space_time_conv,
+    temporal_conv,
+    weight,
 )
+
 _HANDLERS = {}
 
 
@@ -84,73 +87,10 @@ def _handler(layer):
     return _unchanged if type(layer).__name__ == "Cast" else _HANDLERS.get(type(layer))
 
 
-def _weight(variable):
-    # A constant of the graph, in float32 whatever the policy of the layer.
-    with tf.init_scope():
-        value = keras.ops.convert_to_numpy(variable).astype("float32")
-    return tf.constant(value)
-
-
-def _activate(layer, value):
-    if layer.activation is activations.linear:
-        return value
-    if not isinstance(value, Clips):
-        return layer.activation(value)
-    if layer.activation not in _ELEMENTWISE:
-        names = ", ".join(function.__name__ for function in _ELEMENTWISE)
-        raise SmallBigError(
-            f"An activation of clips must be one of {names}. "
-            f"Received: {layer.activation.__name__} of {layer.name!r}"
-        )
-    return value.map(layer.activation)
-
-
-@handles(layers.FrameConv)
-def _frame_conv(layer, clips):
-    padding = "VALID"
-    if layer.padding == "same":
-        sides = [k // 2 * d for k, d in zip(layer.kernel_size, layer.dilation_rate, strict=True)]
-        padding = [(0, 0), (0, 0), *((side, side) for side in sides)]
-    images = tf.nn.conv2d(
-        clips.images,
-        _weight(layer.kernel),
-        layer.strides,
-        padding,
-        data_format=_FORMAT,
-        dilations=layer.dilation_rate,
-    )
-    return _finish(layer, Clips(images, clips.frames))
-
-
-def _finish(layer, clips):
-    """Bias and activation of a convolution."""
-    if layer.use_bias:
-        bias = _weight(layer.bias)
-        clips = clips.map(lambda images: tf.nn.bias_add(images, bias, data_format=_FORMAT))
-    return _activate(layer, clips)
-
-
-@handles(layers.TemporalConv)
-def _temporal_conv(layer, clips):
-    """One 1x1 convolution for all taps; a matrix of zeros and ones shifts and adds them."""
-    size, stride, dilation = layer.kernel_size[0], layer.strides[0], layer.dilation_rate[0]
-    before = size // 2 * dilation if layer.padding == "same" else 0
-    frames = layer.output.shape[1]
-    shifts = np.zeros((frames, clips.frames, size), "float32")
-    for frame in range(frames):
-        for tap in range(size):
-            source = frame * stride + tap * dilation - before
-            if 0 <= source < clips.frames:
-                shifts[frame, source, tap] = 1
-
-    kernel = _weight(layer.kernel)
-    channels = kernel.shape[2]
-    kernel = tf.reshape(tf.transpose(kernel, (1, 2, 0, 3)), (1, 1, channels, -1))
-    taps = tf.nn.conv2d(clips.images, kernel, 1, "VALID", data_format=_FORMAT)
-    image = (layer.filters, *clips.images.shape[2:])
-    taps = tf.reshape(taps, (-1, clips.frames * size, np.prod(image)))
-    summed = tf.linalg.matmul(shifts.reshape(frames, -1), taps)
-    return _finish(layer, Clips(tf.reshape(summed, (-1, *image)), frames))
+handles(layers.FrameConv)(frame_conv)
+handles(layers.TemporalConv)(temporal_conv)
+handles(layers.SpaceTimeConv)(space_time_conv)
+handles(layers.CoSTConv)(cost_conv)
 
 
 @handles(layers.ClipPooling)
@@ -165,11 +105,11 @@ def _clip_pooling(layer, clips):
         clips = _pool_frames(clips, size // 2, layer.mode)
     if layer.strides > 1:
         sides = [(0, 0), (0, 0), *((n // 2, n // 2) for n in area)]
-        return clips.map(lambda x: tf.nn.max_pool2d(x, area, layer.strides, sides, _FORMAT))
+        return clips.map(lambda x: tf.nn.max_pool2d(x, area, layer.strides, sides, FORMAT))
     if tuple(area) == (1, 1):
         return clips
     pool = tf.nn.max_pool2d if layer.mode == "max" else tf.nn.avg_pool2d
-    return clips.map(lambda images: pool(images, area, 1, "SAME", _FORMAT))
+    return clips.map(lambda images: pool(images, area, 1, "SAME", FORMAT))
 
 
 def _pool_frames(clips, reach, mode):
@@ -189,18 +129,35 @@ def _pool_frames(clips, reach, mode):
     return fold(pooled)
 
 
+@handles(layers.TimePooling)
+def _time_pooling(layer, clips):
+    image = clips.images.shape[1:]
+    pooled = tf.reduce_max(tf.reshape(clips.images, (-1, layer.frames, *image)), axis=1)
+    return Clips(pooled, clips.frames // layer.frames)
+
+
+@handles(layers.TemporalShift)
+def _temporal_shift(layer, clips):
+    frames = clips.unfold()
+    part = frames.shape[2] // layer.divisor
+    zeros = tf.zeros_like(frames[:, :1, :part])
+    after = tf.concat([frames[:, 1:, :part], zeros], axis=1)
+    before = tf.concat([zeros, frames[:, :-1, part : 2 * part]], axis=1)
+    return fold(tf.concat([after, before, frames[:, :, 2 * part :]], axis=2))
+
+
 @handles(layers.FusedBatchNormalization)
 def _batch_normalization(layer, clips):
     channels = clips.images.shape[1]
     # The compatibility function would raise epsilon to 1.001e-5; the operation does not.
     images, *_ = tf.raw_ops.FusedBatchNormV3(
         x=clips.images,
-        scale=_weight(layer.gamma) if layer.scale else tf.ones(channels),
-        offset=_weight(layer.beta) if layer.center else tf.zeros(channels),
-        mean=_weight(layer.moving_mean),
-        variance=_weight(layer.moving_variance),
+        scale=weight(layer.gamma) if layer.scale else tf.ones(channels),
+        offset=weight(layer.beta) if layer.center else tf.zeros(channels),
+        mean=weight(layer.moving_mean),
+        variance=weight(layer.moving_variance),
         epsilon=layer.epsilon,
-        data_format=_FORMAT,
+        data_format=FORMAT,
         is_training=False,
     )
     return Clips(images, clips.frames)
@@ -211,22 +168,14 @@ def _smallbig_unit(layer, clips):
     big = _clip_pooling(layer.big_view, clips)
     big_conv = layer.big_conv or layer.conv
     if layer.big_norm is not None:
-        small = _batch_normalization(layer.norm, _frame_conv(layer.conv, clips))
-        big = _batch_normalization(layer.big_norm, _frame_conv(big_conv, big))
-        return _activate(layer, small + big)
+        small = _batch_normalization(layer.norm, frame_conv(layer.conv, clips))
+        big = _batch_normalization(layer.big_norm, frame_conv(big_conv, big))
+        return activate(layer, small + big)
     if layer.share_weights:
-        outputs = _frame_conv(layer.conv, clips + big)
+        outputs = frame_conv(layer.conv, clips + big)
     else:
-        outputs = _frame_conv(layer.conv, clips) + _frame_conv(big_conv, big)
-    return _activate(layer, _batch_normalization(layer.norm, outputs))
-
-
-def _global_view(clips, pool):
-    """One vector a clip."""
-    pool = tf.reduce_max if pool == "max" else tf.reduce_mean
-    # In two steps: the first is an operation of ONNX, GlobalMaxPool or GlobalAveragePool.
-    frames = clips.map(lambda images: pool(images, axis=(2, 3), keepdims=True))
-    return fold(pool(frames.unfold(), axis=1, keepdims=True))
+        outputs = frame_conv(layer.conv, clips) + frame_conv(big_conv, big)
+    return activate(layer, _batch_normalization(layer.norm, outputs))
 
 
 def _weigh(clips, context):
@@ -236,15 +185,54 @@ def _weigh(clips, context):
 
 @handles(layers.SmallBigExtraUnit)
 def _smallbig_extra_unit(layer, clips):
-    context = _frame_conv(layer.big_reduce or layer.reduce, _global_view(clips, layer.pool))
-    weighed = _weigh(_frame_conv(layer.reduce, clips), context)
-    return clips + _batch_normalization(layer.norm, _frame_conv(layer.expand, weighed))
+    context = frame_conv(layer.big_reduce or layer.reduce, global_view(clips, layer.pool))
+    weighed = _weigh(frame_conv(layer.reduce, clips), context)
+    return clips + _batch_normalization(layer.norm, frame_conv(layer.expand, weighed))
 
 
 @handles(layers.SqueezeExciteUnit)
 def _squeeze_excite_unit(layer, clips):
-    context = _frame_conv(layer.expand, _frame_conv(layer.reduce, _global_view(clips, layer.pool)))
+    context = frame_conv(layer.expand, frame_conv(layer.reduce, global_view(clips, layer.pool)))
     return clips + _batch_normalization(layer.norm, _weigh(clips, context))
+
+
+@handles(layers.NonLocalBlock)
+def _nonlocal_block(layer, clips):
+    context = _halve(clips) if layer.pool == "before" else clips
+    phi, g = frame_conv(layer.phi, context), frame_conv(layer.g, context)
+    if layer.pool == "after":
+        phi, g = _halve(phi), _halve(g)
+    attended = _attend(layer, frame_conv(layer.theta, clips), phi, g)
+    return clips + _batch_normalization(layer.norm, frame_conv(layer.out, attended))
+
+
+def _halve(clips):
+    """Maximum of two by two pixels; an axis of one pixel stays."""
+    size = [min(n, 2) for n in clips.images.shape[2:]]
+    return clips.map(lambda images: tf.nn.max_pool2d(images, size, size, "VALID", FORMAT))
+
+
+def _attend(layer, theta, phi, g):
+    """Sums g over all positions, by the products of phi there and theta here."""
+    queries, keys, values = _flatten(theta), _in_a_row(phi), _in_a_row(g)
+    if layer.mode == "dot_product":
+        weights = tf.linalg.matmul(queries / keys.shape[3], keys, transpose_a=True)
+    else:
+        queries = queries * layer.inner**-0.5 if layer.scale else queries
+        weights = tf.nn.softmax(tf.linalg.matmul(queries, keys, transpose_a=True))
+    attended = tf.linalg.matmul(values, weights, transpose_b=True)
+    return Clips(tf.reshape(attended, (-1, *theta.images.shape[1:])), theta.frames)
+
+
+def _flatten(clips):
+    """From clips to `(batch, frames, channels, pixels)`."""
+    channels, height, width = clips.images.shape[1:]
+    return tf.reshape(clips.images, (-1, clips.frames, channels, height * width))
+
+
+def _in_a_row(clips):
+    """From clips to `(batch, 1, channels, frames * pixels)`, without a transposition."""
+    return tf.concat(tf.split(_flatten(clips), clips.frames, axis=1), axis=3)
 
 
 @handles(keras.layers.Add)
@@ -254,7 +242,7 @@ def _sum(layer, *terms):
 
 @handles(keras.layers.Activation)
 def _activation(layer, value):
-    return _activate(layer, value)
+    return activate(layer, value)
 
 
 @handles(keras.layers.Dropout)
@@ -264,15 +252,15 @@ def _unchanged(layer, value):
 
 @handles(keras.layers.GlobalAveragePooling3D)
 def _average(layer, clips):
-    return tf.squeeze(_global_view(clips, "avg").images, (2, 3))
+    return tf.squeeze(global_view(clips, "avg").images, (2, 3))
 
 
 @handles(keras.layers.GlobalMaxPooling3D)
 def _maximum(layer, clips):
-    return tf.squeeze(_global_view(clips, "max").images, (2, 3))
+    return tf.squeeze(global_view(clips, "max").images, (2, 3))
 
 
 @handles(keras.layers.Dense)
 def _dense(layer, features):
-    outputs = tf.linalg.matmul(features, _weight(layer.kernel))
-    return _activate(layer, outputs + _weight(layer.bias) if layer.use_bias else outputs)
+    outputs = tf.linalg.matmul(features, weight(layer.kernel))
+    return activate(layer, outputs + weight(layer.bias) if layer.use_bias else outputs)

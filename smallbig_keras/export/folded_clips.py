@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+FORMAT = "NCHW"
+
 
 class Clips:
     """Images `(batch * frames, channels, height, width)` by whose `frames` they unfold."""
@@ -45,7 +47,7 @@ class Clips:
         rest = rest._with_context(term._context).images
         # Pooling over one pixel changes nothing, but ONNX Runtime then has the sum in the layout
         # of its convolutions and adds it inside of one: 2 % of the time of SmallBigR50.
-        rest = tf.nn.max_pool2d(rest, 1, 1, "VALID", "NCHW")
+        rest = tf.nn.max_pool2d(rest, 1, 1, "VALID", FORMAT)
         return Clips(term._images + rest, self.frames)
 
     def _with_context(self, context):
@@ -57,3 +59,11 @@ class Clips:
 def fold(clips):
     """Makes `Clips` of a tensor `(batch, frames, channels, height, width)`."""
     return Clips(tf.reshape(clips, (-1, *clips.shape[2:])), clips.shape[1])
+
+
+def global_view(clips, pool):
+    """One vector a clip: the maximum of each channel, or its mean."""
+    pool = tf.reduce_max if pool == "max" else tf.reduce_mean
+    # In two steps: the first is an operation of ONNX, GlobalMaxPool or GlobalAveragePool.
+    frames = clips.map(lambda images: pool(images, axis=(2, 3), keepdims=True))
+    return fold(pool(frames.unfold(), axis=1, keepdims=True))

@@ -4,8 +4,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from smallbig_keras.layers import ClipPooling, SmallBigUnit
-from smallbig_keras.layers.folding import fold_frames, unfold_frames
+from smallbig_keras.layers import ClipPooling, CoSTConv, SmallBigUnit
+from smallbig_keras.layers.convolution import convolve
+from smallbig_keras.layers.folding import fold_frames, fold_space, unfold_frames, unfold_space
 
 
 def inference_form(model):
@@ -22,6 +23,8 @@ def inference_form(model):
             kind = _SharedKernelUnit
         elif kind is ClipPooling and layer.strides > 1 and id(layer.input) in after_relu:
             kind = _ZeroPaddedPooling
+        elif kind is CoSTConv:
+            kind = _SharedKernelCoSTConv
         return kind.from_config({**layer.get_config(), "dtype": "float32"})
 
     copy = keras.models.clone_model(model, clone_function=copy_layer)
@@ -68,6 +71,41 @@ class _ZeroPaddedPooling(ClipPooling):
         height, width = (length // 2 for length in size)
         images = ops.pad(images, ((0, 0), (height, height), (width, width), (0, 0)))
         return ops.max_pool(images, size, strides, "valid", data_format="channels_last")
+
+
+class _SharedKernelCoSTConv(CoSTConv):
+    """A CoST convolution of one kernel in one shape, so that it is stored once."""
+
+    # With the neighbours in width or height stacked on the channels, each view is a convolution
+    # over one other axis, rows or frames. Kernels of the same numbers in different shapes would be
+    # stored once, too, but the quantisation to int8 would leave one of them in float32.
+
+    def _views(self, clips):
+        size, step = self.kernel_size, self.strides
+        kernel = ops.reshape(ops.convert_to_tensor(self.kernel), (size, 1, -1, self.filters))
+        frames, images = ops.shape(clips)[1], fold_frames(clips)
+        wide = _stack_pixels(images, 2, size, step)
+        high = _stack_pixels(images[:, :, ::step], 1, size, step)
+        return (
+            unfold_frames(convolve(wide, kernel, (step, 1)), frames),
+            _convolve_over_time(unfold_frames(wide[:, ::step], frames), kernel),
+            _convolve_over_time(unfold_frames(high, frames), kernel),
+        )
+
+
+def _convolve_over_time(clips, kernel):
+    _, _, height, width, _ = ops.shape(clips)
+    return unfold_space(convolve(fold_space(clips), kernel), height, width)
+
+
+def _stack_pixels(images, axis, size, step):
+    """Puts `size` neighbours along an axis on the channels of the middle one."""
+    half, length = size // 2, images.shape[axis]
+    padded = ops.pad(images, [(half, half) if i == axis else (0, 0) for i in range(4)])
+    taps = [
+        padded[(slice(None),) * axis + (slice(tap, tap + length, step),)] for tap in range(size)
+    ]
+    return ops.concatenate(taps, axis=-1)
 
 
 def _scale_and_offset(norm):

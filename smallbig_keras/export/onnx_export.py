@@ -3,9 +3,13 @@
 import json
 import pathlib
 
+import numpy as np
+
 from smallbig_keras.errors import SmallBigError, optional_import
 from smallbig_keras.export import artifacts
 
+# Bytes of a constant that are more than a node to make it of another.
+_WORTH_SHARING = 256
 # A batch size to count with: dimensions that are its multiples depend on the batch.
 _COUNTED_BATCH = 100003
 
@@ -70,6 +74,7 @@ def to_onnx(
     path = pathlib.Path(path)
     with artifacts.new_artifact(path, overwrite) as file:
         graph = _convert(model, clips if include_preprocessing else None, naive)
+        _store_once(onnx, graph.graph)
         _name_batch(onnx, graph, inner=not naive)
         onnx.helper.set_model_props(graph, {key: json.dumps(value) for key, value in info.items()})
         onnx.save(graph, str(file))
@@ -129,6 +134,24 @@ def _convert(model, config, naive):
     # which took more than half of the time.
     converted = optimizer.optimize_graph(converted, catch_errors=False, optimizers=optimizers)
     return converted.make_model(model.name)
+
+
+def _store_once(onnx, graph):
+    """Makes a constant that has the numbers of another, in another shape, a Reshape of it.
+
+    So are the kernels of the three views of a CoST convolution; runtimes reshape them when they
+    load the file.
+    """
+    first = {}
+    for constant in list(graph.initializer):
+        other = first.setdefault((constant.data_type, constant.raw_data), constant)
+        if other is constant or len(constant.raw_data) < _WORTH_SHARING:
+            continue
+        shape = onnx.numpy_helper.from_array(np.int64(constant.dims), f"{constant.name}/shape")
+        reshape = onnx.helper.make_node("Reshape", [other.name, shape.name], [constant.name])
+        graph.initializer.remove(constant)
+        graph.initializer.append(shape)
+        graph.node.insert(0, reshape)
 
 
 def _name_batch(onnx, graph, inner):

@@ -70,17 +70,21 @@ class CoSTConv(keras.layers.Layer):
         self.built = True
 
     def call(self, clips):
+        views = self._views(clips)
+        shares = self._shares(views)
+        return sum(share * view for share, view in zip(shares, views, strict=True))
+
+    def _views(self, clips):
+        """Returns the results over height and width, frames and width, frames and height."""
         kernel, size = ops.convert_to_tensor(self.kernel), self.kernel_size
         stacked = stack_frames(clips, size)
         # The first axis of the kernel is that over frames.
         over_time = ops.reshape(ops.transpose(kernel, (1, 0, 2, 3)), (size, -1, self.filters))
-        views = (
+        return (
             self._convolve(clips, kernel),
             self._convolve(stacked, over_time[None]),
             self._convolve(stacked, over_time[:, None]),
         )
-        shares = self._shares(views)
-        return sum(share * view for share, view in zip(shares, views, strict=True))
 
     def _convolve(self, clips, kernel):
         images = convolve(fold_frames(clips), kernel, (self.strides, self.strides))

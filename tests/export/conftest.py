@@ -12,7 +12,7 @@ from tests.data.videos import write_video
 SHAPE = (4, 32, 32, 3)
 NAMES = [f"turning {i}" for i in range(7)]
 
-# Every family in both variants, two of them at full depth, and every option away from its default.
+# Every family, two of them at full depth, and every option away from its default.
 FEW = {"blocks": (1, 2, 1, 1)}
 MODELS = {
     "R23-reference": ("SmallBigR23", {}),
@@ -22,7 +22,18 @@ MODELS = {
     "SlowOnly-reference": ("SmallBigSlowOnlyR50", FEW),
     "SlowOnly-paper": ("SmallBigSlowOnlyR50", {"variant": "paper", **FEW}),
     "C2D": ("C2DR50", FEW),
-    "temporal": ("SlowOnlyR50", {"temporal_stages": (2, 3, 4, 5), **FEW}),
+    "3x3x3": ("SlowOnlyR50", {"temporal_stages": (2, 3, 4, 5), "temporal": "3x3x3", **FEW}),
+    "NonLocal": ("NonLocalR50", FEW),
+    "NonLocal-plain": (
+        "NonLocalR23",
+        {
+            **{"variant": "c2d", "nonlocal_mode": "dot_product"},
+            **{"nonlocal_pool": None, "nonlocal_bias": False, **FEW},
+        },
+    ),
+    "TSM": ("TSMR50", {"variant": "nl", **FEW}),
+    "CoST-b": ("CoSTR50", FEW),
+    "CoST-a": ("CoSTR50", {"variant": "a", "stem_frames": 5, "stem_stride": 2, **FEW}),
     "average, apart": (
         "SmallBigR50",
         {"pool": "avg", "share_weights": False, "extra": "smallbig", **FEW},

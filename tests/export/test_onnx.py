@@ -31,6 +31,15 @@ OPTIONS = {
     "times": {"temporal_stages": (2, 5), "units": (2, 3), "pool_sizes": TUBES, "dropout": 0.3},
 }
 
+# Networks of other families at odd sizes.
+NETWORKS = {
+    "3x1x1": ("SlowOnlyR50", {"temporal_stages": (2, 5)}),
+    "I3D": ("I3DR23", {}),
+    "NonLocal": ("NonLocalR50", {"variant": "paper"}),
+    "TSM": ("TSMR50", {"variant": "every_second"}),
+    "CoST, 32 frames": ("CoSTR50", {"variant": "b_32f"}),
+}
+
 
 def scores(path, clips):
     """The scores of ONNX Runtime for float32 clips, with one thread a session."""
@@ -73,6 +82,13 @@ def test_every_model_gives_the_scores_of_keras(any_model, clips, tmp_path):
     onnx.checker.check_model(str(path), full_check=True)
     check_scores(path, any_model, clips)
     assert count(path)["Transpose"] < 10
+    windows = [
+        attribute.ints
+        for node in onnx.load(path).graph.node
+        for attribute in node.attribute
+        if attribute.name == "kernel_shape"
+    ]
+    assert all(len(window) == 2 for window in windows) and len(windows) > 10
     # Beside the weights there are the graph and the shapes in it.
     assert path.stat().st_size < 4 * any_model.count_params() + 200_000
     assert [file.name for file in path.parent.iterdir()] == ["model.onnx"]
@@ -87,6 +103,32 @@ def test_every_option_gives_the_scores_of_keras(options, randomize, rng, tmp_pat
     path = to_onnx(model, tmp_path / "model.onnx")
     check_scores(path, model, rng.integers(0, 256, (3, 3, 24, 36, 3), np.uint8))
     assert count(path)["Transpose"] < 10
+
+
+@pytest.mark.parametrize("name, options", NETWORKS.values(), ids=NETWORKS)
+def test_every_family_gives_the_scores_of_keras(name, options, randomize, rng, tmp_path):
+    shape = (8, 24, 36, 3)
+    options = {"width": 8, "blocks": (1, 1, 2, 1), "classes": 4, **options}
+    model = randomize(getattr(smallbig_keras, name)(input_shape=shape, **options))
+    kernel = model.get_layer("classifier").kernel
+    kernel.assign(0.1 * kernel)
+    path = to_onnx(model, tmp_path / "model.onnx")
+    check_scores(path, model, rng.integers(0, 256, (3, *shape), np.uint8))
+    assert count(path)["Transpose"] < 10
+
+
+def test_three_views_are_in_the_graph_with_one_kernel(randomize, tmp_path):
+    options = {"width": 8, "blocks": (1, 1, 1, 1), "temporal_stages": (4, 5), "time_pool": 1}
+    model = randomize(smallbig_keras.CoSTR50(input_shape=SHAPE, classes=4, **options))
+    path = to_onnx(model, tmp_path / "model.onnx")
+    graph = onnx.load(path).graph
+    constants = [initializer.name for initializer in graph.initializer]
+    reshaped = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "Reshape"}
+    kernels = collections.Counter()
+    for kernel, uses in convolutions_by_kernel(path).items():
+        kernels[reshaped.get(kernel, kernel)] += uses
+    assert sorted(kernels.values())[-3:] == [1, 3, 3]
+    assert set(kernels) <= set(constants)
 
 
 def test_both_views_are_in_the_graph_with_one_kernel(small_model, tmp_path):
@@ -173,7 +215,7 @@ def with_layer(layer):
 def test_unknown_layers(monkeypatch, clips, tmp_path):
     path = tmp_path / "model.onnx"
     model = with_layer(keras.layers.LayerNormalization(name="odd"))
-    rule = "types Activation, Add, .*TemporalConv. Received: LayerNormalization 'odd'"
+    rule = "types Activation, Add, .*TimePooling. Received: LayerNormalization 'odd'"
     with pytest.raises(ValueError, match=rule):
         to_onnx(model, path)
     with pytest.raises(ValueError, match="one of linear, relu.*Received: softmax of 'shares'"):
@@ -206,6 +248,27 @@ def test_other_convolutions_and_poolings(rng, tmp_path):
     x = keras.layers.GlobalMaxPooling3D()(keras.layers.Add()([x, x, x]))
     x = keras.layers.Dense(4, name="classifier", use_bias=False)(x)
     model = keras.Model(clips, keras.layers.Activation("softmax", name="predictions")(x))
+    path = to_onnx(model, tmp_path / "model.onnx")
+    check_scores(path, model, rng.integers(0, 256, (3, *shape), np.uint8))
+
+
+def test_other_layers_that_look_through_time(rng, tmp_path):
+    """Their options that no network uses, and a context of one frame before them."""
+    layers = smallbig_keras.layers
+    shape = (6, 17, 18, 3)
+    clips = keras.Input(shape, name="clips")
+    x = layers.SpaceTimeConv(8, (3, 5, 1), strides=(1, 1, 2))(clips)
+    x = layers.CoSTConv(8, 5, strides=2, fusion="a")(layers.TemporalShift(2)(x))
+    x = layers.SmallBigUnit(8, 1, pool_size=(None, 3, 3))(x)
+    x = layers.NonLocalBlock(scale=False)(x)
+    x = layers.CoSTConv(8, 1)(layers.TimePooling(2)(x))
+    x = layers.SpaceTimeConv(8, (1, 3, 3), strides=(2, 1, 1))(x)
+    x = keras.layers.GlobalAveragePooling3D()(x)
+    x = keras.layers.Dense(4, name="classifier")(x)
+    model = keras.Model(clips, keras.layers.Activation("softmax", name="predictions")(x))
+    for norm in model._flatten_layers():
+        if isinstance(norm, layers.FusedBatchNormalization):
+            norm.gamma.assign(rng.uniform(0.5, 1, norm.gamma.shape))
     path = to_onnx(model, tmp_path / "model.onnx")
     check_scores(path, model, rng.integers(0, 256, (3, *shape), np.uint8))
 

@@ -15,10 +15,13 @@ import smallbig_keras
 from smallbig_keras import runs
 from smallbig_keras.cli import main
 from smallbig_keras.export import tflite
+from smallbig_keras.export.inference_form import inference_form
 from tests.export.conftest import MODELS, NAMES, SHAPE, SMALL, make_model
 
 # Factors of the representative clips.
 ONE_NAN = np.where(np.arange(16) == 7, np.nan, 1)[:, None, None, None, None]
+
+PRECISIONS = ["R23-paper", "R50-paper", "SlowOnly-paper", "C2D", "NonLocal", "TSM", "CoST-b"]
 
 
 def run_file(path, clips, **options):
@@ -81,9 +84,10 @@ def test_every_model_gives_the_scores_of_keras(any_model, clips, tmp_path):
     size, operations = stored_bytes(path)
     assert size < 1.06 * 4 * smallbig_keras.complexity(any_model).parameters
     assert "CUSTOM" not in operations and "PADV2" not in operations
+    assert "CONV_2D" in operations and not any("3D" in operation for operation in operations)
 
 
-@pytest.mark.parametrize("name", ["R23-paper", "R50-paper", "SlowOnly-paper", "C2D"])
+@pytest.mark.parametrize("name", PRECISIONS)
 def test_precisions(name, clips, representative, randomize, tmp_path):
     model = make_model(*MODELS[name], randomize)
     expected = expected_scores(model, clips)
@@ -143,6 +147,15 @@ def test_normalisations_of_any_scale(clips, randomize, tmp_path):
         assert spread < {"float32": 1e-4, "float16": 1e-2}[precision]
     size, _ = stored_bytes(tmp_path / "float32.tflite")
     assert size < 1.06 * 4 * smallbig_keras.complexity(model).parameters
+
+
+@pytest.mark.parametrize("size, strides, fusion", [(1, 2, "a"), (3, 2, "b"), (5, 3, "a")])
+def test_one_kernel_of_three_views(size, strides, fusion, rng, randomize):
+    clips = keras.Input((3, 7, 10, 4))
+    layer = smallbig_keras.layers.CoSTConv(6, size, strides, fusion)
+    model = randomize(keras.Model(clips, layer(clips)))
+    values = rng.standard_normal((2, 3, 7, 10, 4)).astype("float32")
+    np.testing.assert_allclose(inference_form(model)(values), model(values), rtol=0, atol=1e-5)
 
 
 def test_model_of_mixed_precision_and_without_preprocessing(clips, randomize, tmp_path):

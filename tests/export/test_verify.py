@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from smallbig_keras import C2DR23, data, export
+from smallbig_keras import C2DR23, VideoClassifier, data, export
 from smallbig_keras.cli import main
 from smallbig_keras.labels import preprocess_input
 from tests.export.conftest import NAMES, SHAPE, SMALL, make_model
@@ -136,6 +136,21 @@ def test_bare_weights(small_model, paths, tmp_path, capsys, small_run):
         main(["verify", "--weights", str(keras_file), *videos, str(paths[1])])
     with pytest.raises(SystemExit, match="or --videos. Received: --weights .*model.keras"):
         main(["verify", "--weights", str(keras_file), *rule, str(paths[1])])
+
+
+def test_classifier_of_another_family(small_run, tmp_path, capsys, randomize):
+    """The command exports a saved classifier in every format, and all are its network."""
+    options = {"blocks": (1, 1, 1, 1), "temporal_stages": (5,), "nonlocal_stages": (3,)}
+    model = make_model("CoSTR50", {**options, "nonlocal_blocks": ((1,),) * 4}, randomize)
+    rule = data.ClipConfig(SHAPE[0], size=SHAPE[1], short_side=36)
+    VideoClassifier(model, rule, NAMES).save(tmp_path / "classifier")
+    weights = ["--weights", str(tmp_path / "classifier")]
+    paths = [str(tmp_path / name) for name in ("cost", "cost.onnx", "cost.tflite")]
+    for path in paths:
+        main(["export", *weights, "--output", path])
+    videos = ["--videos", str(small_run.parent / "videos"), "--rounds", "1"]
+    main(["verify", *weights, *videos, *paths])
+    assert capsys.readouterr().out.count("pass") == 3
 
 
 def test_mixed_precision_is_measured_against_float32(small_model, paths, clips, tmp_path):
