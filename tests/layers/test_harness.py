@@ -26,8 +26,8 @@ def test_keras_checks_pass(name):
 
 
 def test_keras_checks_pass_on_jax():
-    if keras.backend.backend() == "jax":
-        pytest.skip("the backend of this process is JAX")
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("runs on other backends check theirs alone")
     pytest.importorskip("jax", reason="JAX is in the test extra")
     script = """
         import keras
