@@ -2,6 +2,7 @@
 
 import itertools
 
+import keras
 import numpy as np
 
 
@@ -98,11 +99,19 @@ def normalize(clips, gamma, beta, mean, variance, epsilon=1e-5):
 
 def norm_layer(clips, layer):
     values = (layer.gamma, layer.beta, layer.moving_mean, layer.moving_variance)
-    return normalize(clips, *(np.asarray(v.value, "float64") for v in values))
+    return normalize(clips, *map(_values, values))
 
 
 def kernel(layer):
-    return np.asarray(layer.kernel, "float64")
+    return _values(layer.kernel)
+
+
+def bias(layer):
+    return _values(layer.bias) if layer.use_bias else 0
+
+
+def _values(variable):
+    return keras.ops.convert_to_numpy(variable).astype("float64")
 
 
 def sigmoid(x):

@@ -111,8 +111,8 @@ def test_squeeze_excite_unit(clips, randomize):
     layer.build(clips.shape)
     randomize(layer)
     reduce, expand = reference.kernel(layer.reduce)[0, 0], reference.kernel(layer.expand)[0, 0]
-    hidden = clips.max((1, 2, 3), keepdims=True) @ reduce + np.asarray(layer.reduce.bias)
-    attention = reference.sigmoid(np.maximum(hidden, 0) @ expand + np.asarray(layer.expand.bias))
+    hidden = clips.max((1, 2, 3), keepdims=True) @ reduce + reference.bias(layer.reduce)
+    attention = reference.sigmoid(np.maximum(hidden, 0) @ expand + reference.bias(layer.expand))
     close(layer(clips), clips + reference.norm_layer(clips * attention, layer.norm))
 
 

@@ -38,7 +38,7 @@ def test_space_time_conv(clips, frames, height, width, kernel_size, strides):
     clips = clips[:, :frames, :height, :width]
     layer = layers.SpaceTimeConv(4, kernel_size, strides)
     layer.build(clips.shape)
-    check(layer, clips, reference.convolve(clips, to_numpy(layer.kernel), strides))
+    check(layer, clips, reference.convolve(clips, reference.kernel(layer), strides))
 
 
 def test_space_time_conv_of_one_frame_is_a_frame_conv(clips):
@@ -58,7 +58,7 @@ def test_cost_conv(clips, randomize, frames, height, width, kernel_size, strides
     layer = layers.CoSTConv(4, kernel_size, strides, fusion)
     layer.build(clips.shape)
     randomize(layer)
-    views = reference.cost_views(clips, to_numpy(layer.kernel), strides)
+    views = reference.cost_views(clips, reference.kernel(layer), strides)
     if fusion == "a":
         shares = reference.softmax(to_numpy(layer.alpha), axis=0)[:, None]
     else:
@@ -135,8 +135,7 @@ def test_nonlocal_block(clips, randomize, mode, pool, scale, height, width):
 
 
 def pointwise(clips, conv):
-    bias = to_numpy(conv.bias) if conv.use_bias else 0
-    return clips @ reference.kernel(conv)[0, 0] + bias
+    return clips @ reference.kernel(conv)[0, 0] + reference.bias(conv)
 
 
 @pytest.mark.parametrize("channels, inner", [(1, 1), (3, 1), (7, 3)])
