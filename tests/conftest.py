@@ -2,6 +2,10 @@ import os
 
 from smallbig_keras.machine import quiet_tensorflow
 
+if os.environ.get("KERAS_BACKEND") == "torch":
+    # A PyTorch with CUDA breaks off where TensorFlow is there first.
+    import keras  # noqa: F401
+
 quiet_tensorflow()
 # The encoder of AV1 reports every setting.
 os.environ.setdefault("SVT_LOG", "0")

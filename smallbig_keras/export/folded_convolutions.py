@@ -114,8 +114,9 @@ def cost_conv(layer, clips):
 
 def _shares_of_channels(layer):
     alpha = value_of(layer.alpha)
-    shares = np.exp(alpha - alpha.max(axis=0))
-    return [share.reshape(1, 1, -1, 1, 1) for share in shares / shares.sum(axis=0)]
+    shares = np.exp(alpha - alpha.max(axis=1, keepdims=True))
+    shares /= shares.sum(axis=1, keepdims=True)
+    return [share.reshape(1, 1, -1, 1, 1) for share in shares.T]
 
 
 def _shares_of_clips(layer, views):

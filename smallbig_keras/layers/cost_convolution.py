@@ -123,5 +123,6 @@ class CoSTConv(keras.layers.Layer):
 
 def _first_view_leads(shape, dtype=None):
     """The authors' start: the view of height and width has most of the weight."""
-    signs = ops.convert_to_tensor([0.7, -0.7, -0.7], dtype=dtype)
-    return ops.broadcast_to(signs, shape)
+    signs = ops.convert_to_tensor([[0.7, -0.7, -0.7]], dtype=dtype)
+    # A copy: PyTorch cannot write to a variable that was broadcast.
+    return ops.tile(signs, (shape[0], 1))

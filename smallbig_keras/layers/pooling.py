@@ -125,11 +125,14 @@ class TimePooling(keras.layers.Layer):
         self.built = True
 
     def call(self, clips):
-        _, frames, height, width, channels = ops.shape(clips)
-        # Of open frames, a number that is no multiple ends in an error here, too.
-        shape = (-1, frames // self.frames, self.frames, height * width, channels)
-        if not isinstance(frames, int):
-            shape = (ops.shape(clips)[0], *shape[1:])
+        batch, frames, height, width, channels = ops.shape(clips)
+        if isinstance(frames, int):
+            # A layer that was built for open frames learns their number here.
+            self.compute_output_shape((batch, frames))
+            batch = -1
+        # Of frames still open, a number that is no multiple ends in an error of `reshape`: the
+        # batch is not free to take up the rest.
+        shape = (batch, frames // self.frames, self.frames, height * width, channels)
         pooled = ops.max(ops.reshape(clips, shape), axis=2)
         return ops.reshape(pooled, (-1, frames // self.frames, height, width, channels))
 

@@ -9,6 +9,8 @@ import pytest
 from smallbig_keras import layers
 from tests import numpy_reference as reference
 
+to_numpy = keras.ops.convert_to_numpy
+
 CLIPS = (2, 4, 7, 6, 8)
 
 
@@ -18,7 +20,7 @@ def clips(rng):
 
 
 def close(actual, expected):
-    np.testing.assert_allclose(np.asarray(actual), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(to_numpy(actual), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("strides", [1, 2])
@@ -109,24 +111,33 @@ def test_squeeze_excite_unit(clips, randomize):
     layer.build(clips.shape)
     randomize(layer)
     reduce, expand = reference.kernel(layer.reduce)[0, 0], reference.kernel(layer.expand)[0, 0]
-    hidden = clips.max((1, 2, 3), keepdims=True) @ reduce + np.asarray(layer.reduce.bias)
-    attention = reference.sigmoid(np.maximum(hidden, 0) @ expand + np.asarray(layer.expand.bias))
+    hidden = clips.max((1, 2, 3), keepdims=True) @ reduce + reference.bias(layer.reduce)
+    attention = reference.sigmoid(np.maximum(hidden, 0) @ expand + reference.bias(layer.expand))
     close(layer(clips), clips + reference.norm_layer(clips * attention, layer.norm))
 
 
-@pytest.mark.parametrize("unit", [layers.SmallBigExtraUnit, layers.SqueezeExciteUnit])
-def test_new_extra_unit_passes_the_clip_on(clips, unit):
-    np.testing.assert_array_equal(unit()(clips), clips)
+@pytest.mark.parametrize(
+    "unit", [layers.NonLocalBlock, layers.SmallBigExtraUnit, layers.SqueezeExciteUnit]
+)
+def test_new_residual_unit_passes_the_clip_on(clips, unit):
+    np.testing.assert_array_equal(to_numpy(unit()(clips)), clips)
 
 
 LAYERS = [
     layers.ClipPooling((None, 3, 3), mode="avg"),
+    layers.CoSTConv(8, 5, 2, "a"),
+    layers.CoSTConv(8),
     layers.FrameConv(8, 3, 2, use_bias=True, activation="relu"),
     layers.FusedBatchNormalization(momentum=0.8, gamma_initializer="zeros"),
+    layers.NonLocalBlock(),
+    layers.NonLocalBlock("dot_product", False, "after", False),
     layers.SmallBigExtraUnit(2, "avg", False),
     layers.SmallBigUnit(8, 3, 2, (3, 5, 5), "avg", False, "single", "relu"),
+    layers.SpaceTimeConv(8, (5, 3, 1), (2, 1, 2), "ones"),
     layers.SqueezeExciteUnit(2, "avg"),
     layers.TemporalConv(8, 5, 2),
+    layers.TemporalShift(4),
+    layers.TimePooling(4),
 ]
 
 
@@ -141,7 +152,7 @@ def test_configuration_and_shapes(layer, clips, randomize):
         one.build(clips.shape)
         randomize(one)
     outputs = copy(clips)
-    np.testing.assert_array_equal(outputs, layer(clips))
+    np.testing.assert_array_equal(to_numpy(outputs), to_numpy(layer(clips)))
     assert tuple(outputs.shape) == layer.compute_output_shape(clips.shape)
     symbolic = layer.compute_output_shape((None, None, None, None, 8))
     assert len(symbolic) == 5 and symbolic[-1] == 8
@@ -155,19 +166,31 @@ def test_policies(layer, policy, clips, randomize):
     for one in (layer, full):
         one.build(clips.shape)
         randomize(one)
-    outputs = layer(clips.astype("float16"), training=True) if has_training(layer) else layer(clips)
-    expected = full(clips, training=True) if has_training(layer) else full(clips)
+    training = has_training(layer)
+    outputs = layer(clips.astype("float16"), **training)
     assert keras.backend.standardize_dtype(outputs.dtype) == layer.compute_dtype
-    np.testing.assert_allclose(
-        np.asarray(keras.ops.cast(outputs, "float32")), expected, rtol=0.1, atol=0.15
-    )
+    outputs = to_numpy(keras.ops.cast(outputs, "float32"))
+    np.testing.assert_allclose(outputs, to_numpy(full(clips, **training)), rtol=0.1, atol=0.15)
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: type(layer).__name__)
+def test_float64_is_computed_in_float64(layer, clips, randomize):
+    if keras.backend.backend() == "jax":
+        pytest.skip("JAX has no float64 unless it is asked for")
+    results = {}
+    for dtype in ("float32", "float64"):
+        copy = type(layer).from_config({**layer.get_config(), "dtype": dtype})
+        copy.build(clips.shape)
+        results[dtype] = to_numpy(randomize(copy)(clips.astype("float64")))
+        assert {keras.backend.standardize_dtype(w.dtype) for w in copy.weights} <= {dtype}
+    assert results["float64"].dtype == "float64"
+    np.testing.assert_allclose(results["float64"], results["float32"], rtol=1e-3, atol=1e-4)
 
 
 def has_training(layer):
-    return "Norm" in type(layer).__name__ or "Unit" in type(layer).__name__
+    return {"training": True} if "training" in inspect.signature(layer.call).parameters else {}
 
 
-UNITS = [layers.SmallBigUnit, layers.SmallBigExtraUnit, layers.SqueezeExciteUnit]
 NAMES = {
     layers.SmallBigUnit: (
         *("filters", "kernel_size", "strides", "pool_size", "pool", "share_weights"),
@@ -176,29 +199,42 @@ NAMES = {
     layers.SmallBigExtraUnit: ("ratio", "pool", "share_weights"),
     layers.SqueezeExciteUnit: ("ratio", "pool"),
     layers.ClipPooling: ("pool_size", "strides", "mode"),
+    layers.TimePooling: ("frames",),
     layers.FrameConv: ("filters", "kernel_size", "strides"),
     layers.TemporalConv: ("filters", "kernel_size", "strides"),
+    layers.SpaceTimeConv: ("filters", "kernel_size", "strides"),
+    layers.CoSTConv: ("filters", "kernel_size", "strides", "fusion"),
+    layers.TemporalShift: ("divisor",),
+    layers.NonLocalBlock: ("mode", "scale", "pool", "use_bias"),
 }
+ALLOWED = [(layers.NonLocalBlock, "pool", None)]
+WRONG = [
+    (layer, name, value)
+    for layer, names in NAMES.items()
+    for name in names
+    for value in (None, -1, 2.5, "8", [], {})
+    if (layer, name, value) not in ALLOWED
+]
 
 
-@pytest.mark.parametrize("value", [None, -1, 2.5, "8", [], {}])
-@pytest.mark.parametrize("layer, name", [(la, n) for la, names in NAMES.items() for n in names])
+@pytest.mark.parametrize("layer, name, value", WRONG)
 def test_wrong_values_are_reported_by_their_name(layer, name, value):
-    needed = {"filters": 8, "kernel_size": 3} if "filters" in parameters(layer) else {}
     with pytest.raises(ValueError, match=f"`{name}`.*Received:? {name}="):
-        layer(**{**needed, name: value})
+        layer(**{**needed(layer), name: value})
 
 
-def parameters(layer):
-    return inspect.signature(layer).parameters
+def needed(layer):
+    """The arguments that a layer has no default of."""
+    parameters = inspect.signature(layer).parameters.items()
+    required = [name for name, one in parameters if one.default is one.empty]
+    return {n: v for n, v in {"filters": 8, "kernel_size": 3}.items() if n in required}
 
 
-@pytest.mark.parametrize("unit", [*UNITS, layers.FrameConv, layers.TemporalConv])
+@pytest.mark.parametrize("layer", [layer for layer in NAMES if "Pooling" not in layer.__name__])
 @pytest.mark.parametrize("shape", [(None, 8, 8, 16), (None, 4, 8, 8, None)])
-def test_a_layer_that_cannot_be_built_names_itself(unit, shape):
-    needed = {"filters": 8, "kernel_size": 3} if "filters" in parameters(unit) else {}
+def test_a_layer_that_cannot_be_built_names_itself(layer, shape):
     with pytest.raises(ValueError, match="'mine' takes clips .*Received: shape=") as error:
-        unit(name="mine", **needed).build(shape)
+        layer(name="mine", **needed(layer)).build(shape)
     assert str(shape) in str(error.value)
 
 
@@ -221,6 +257,18 @@ def test_a_layer_that_cannot_be_built_names_itself(unit, shape):
         (lambda: layers.SmallBigExtraUnit(pool="sum"), "`pool` must be"),
         (lambda: layers.SmallBigExtraUnit(9).build(CLIPS), "at least that many"),
         (lambda: layers.FusedBatchNormalization(axis=1), "must be -1"),
+        (lambda: layers.SpaceTimeConv(4, (2, 3, 3)), "`kernel_size` must be 3 odd ints"),
+        (lambda: layers.SpaceTimeConv(4, (3, 3)), "`kernel_size` must be 3 odd ints"),
+        (lambda: layers.SpaceTimeConv(4, strides=(1, 2)), "`strides` must be 3 ints"),
+        (lambda: layers.SpaceTimeConv(4, strides=(0, 1, 1)), "`strides` must be 3 ints"),
+        (lambda: layers.CoSTConv(4, 2), "`kernel_size` must be odd"),
+        (lambda: layers.CoSTConv(4, fusion="c"), "'a' or 'b'"),
+        (lambda: layers.TemporalShift(1), "`divisor` must be at least 2"),
+        (lambda: layers.TemporalShift(9).build(CLIPS), "at least that many"),
+        (lambda: layers.NonLocalBlock("embedded_gausian"), "Did you mean 'embedded_gaussian'"),
+        (lambda: layers.NonLocalBlock(pool="max"), "'before' or 'after' or None"),
+        (lambda: layers.TimePooling(3).build(CLIPS), "must be a multiple of it"),
+        (lambda: layers.TimePooling().build((None, 8, 8, 3)), "takes clips"),
         (lambda: layers.FrameConv(4, 3).build((None, 8, 8, 3)), "takes clips"),
         (lambda: layers.ClipPooling().build((None, 8, 8, 3)), "takes clips"),
     ],

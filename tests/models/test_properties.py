@@ -1,4 +1,4 @@
-"""Properties of every network: views, time, sizes, policies, round trips, backends."""
+"""Properties of every network: views, time, sizes, policies, round trips."""
 
 import dataclasses
 import inspect
@@ -191,27 +191,6 @@ def test_round_trips_in_a_fresh_process(name, tmp_path, randomize):
     copy = keras.Model.from_config(model.get_config())
     copy.set_weights(model.get_weights())
     np.testing.assert_array_equal(copy(x), model(x))
-
-
-@pytest.mark.parametrize("name", ["SmallBigR50", "SmallBigSlowOnlyR50"])
-def test_jax_backend_gives_the_same_output(name, tmp_path, randomize):
-    pytest.importorskip("jax", reason="JAX is in the test extra")
-    model = randomize(build(name, "paper", classifier_activation=None))
-    x = clips()
-    model.save_weights(tmp_path / "model.weights.h5")
-    np.savez(tmp_path / "expected.npz", x=x, scores=model(x))
-    script = f"""
-        import keras, numpy as np, smallbig_keras
-        assert keras.backend.backend() == "jax"
-        file = np.load("expected.npz")
-        model = smallbig_keras.{name}(
-            variant="paper", classifier_activation=None, input_shape={SHAPE}, **{TINY}
-        )
-        model.load_weights("model.weights.h5")
-        np.testing.assert_allclose(model(file["x"]), file["scores"], rtol=1e-3, atol=1e-5)
-        assert smallbig_keras.complexity(model, (8, 64, 64, 3)).macs > 0
-    """
-    run_python(script, tmp_path, backend="jax")
 
 
 @pytest.mark.parametrize(

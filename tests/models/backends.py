@@ -1,0 +1,60 @@
+"""The outputs of every network, written on one backend of Keras and compared on another."""
+
+import os
+
+import keras
+import numpy as np
+
+from smallbig_keras import models
+from tests.conftest import randomize
+
+# Of so few blocks, the patterns of every table still take some.
+TINY = {"blocks": (1, 2, 2, 2), "width": 8, "classes": 5}
+
+
+def networks():
+    """Returns `[(model, variant)]` of all tables; of those that are one so small, the first."""
+    found = {}
+    for name in models.list_models():
+        for variant in models.list_variants(name):
+            spec = models.model_spec(name, variant, **TINY).canonical()
+            found.setdefault(spec, (name, variant))
+    return list(found.values())
+
+
+def write(folder):
+    """Writes the weights and outputs of all networks."""
+    for name, variant in networks():
+        model = randomize(_build(name, variant))
+        model.save_weights(_path(folder, name, variant, "weights.h5"))
+        np.save(_path(folder, name, variant, "npy"), _outputs(model))
+
+
+def compare(folder):
+    """Compares the outputs of all networks with those that `write` left."""
+    for name, variant in networks():
+        model = _build(name, variant)
+        model.load_weights(_path(folder, name, variant, "weights.h5"))
+        np.testing.assert_allclose(
+            _outputs(model),
+            np.load(_path(folder, name, variant, "npy")),
+            rtol=1e-3,
+            atol=1e-5,
+            err_msg=f"{name}, variant {variant!r}, on {keras.backend.backend()}",
+        )
+        assert models.complexity(model).macs > 0
+
+
+def _build(name, variant):
+    function = models.get_model_function(name)
+    shape = (function.variants[variant].clips.frames, 32, 32, 3)
+    return function(variant=variant, input_shape=shape, classifier_activation=None, **TINY)
+
+
+def _outputs(model):
+    clips = np.random.default_rng(0).standard_normal((2, *model.input_shape[1:]))
+    return keras.ops.convert_to_numpy(model(clips.astype("float32"), training=False))
+
+
+def _path(folder, name, variant, suffix):
+    return os.path.join(folder, f"{name}-{variant}.{suffix}")
