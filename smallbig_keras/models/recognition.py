@@ -85,7 +85,7 @@ def read_network(state):
             if array(f"{name}_nonlocal/theta/kernel") is not None:
                 nonlocals.add((stage, block))
         blocks.append(block - 1)
-    if not all(blocks):
+    if not all(blocks) or frames("stem") % 2 == 0:
         return None
     spec = VideoResNetSpec(
         blocks=blocks,

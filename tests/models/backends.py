@@ -7,24 +7,15 @@ import numpy as np
 
 from smallbig_keras import models
 from tests.conftest import randomize
+from tests.models.networks import distinct_variants, row
 
 # Of so few blocks, the patterns of every table still take some.
 TINY = {"blocks": (1, 2, 2, 2), "width": 8, "classes": 5}
 
 
-def networks():
-    """Returns `[(model, variant)]` of all tables; of those that are one so small, the first."""
-    found = {}
-    for name in models.list_models():
-        for variant in models.list_variants(name):
-            spec = models.model_spec(name, variant, **TINY).canonical()
-            found.setdefault(spec, (name, variant))
-    return list(found.values())
-
-
 def write(folder):
     """Writes the weights and outputs of all networks."""
-    for name, variant in networks():
+    for name, variant in distinct_variants(**TINY):
         model = randomize(_build(name, variant))
         model.save_weights(_path(folder, name, variant, "weights.h5"))
         np.save(_path(folder, name, variant, "npy"), _outputs(model))
@@ -32,7 +23,7 @@ def write(folder):
 
 def compare(folder):
     """Compares the outputs of all networks with those that `write` left."""
-    for name, variant in networks():
+    for name, variant in distinct_variants(**TINY):
         model = _build(name, variant)
         model.load_weights(_path(folder, name, variant, "weights.h5"))
         np.testing.assert_allclose(
@@ -46,8 +37,8 @@ def compare(folder):
 
 
 def _build(name, variant):
+    shape = (row(name, variant).clips.frames, 32, 32, 3)
     function = models.get_model_function(name)
-    shape = (function.variants[variant].clips.frames, 32, 32, 3)
     return function(variant=variant, input_shape=shape, classifier_activation=None, **TINY)
 
 

@@ -1,6 +1,5 @@
 """Properties of every network: views, time, sizes, policies, round trips."""
 
-import dataclasses
 import inspect
 import json
 import os
@@ -17,26 +16,13 @@ import smallbig_keras
 from smallbig_keras import models
 from smallbig_keras.weights import reference_variables
 from tests.fresh_process import run_python
+from tests.models.networks import distinct_variants, row
 
 TINY = {"blocks": (1, 2, 1, 1), "width": 8, "classes": 5}
 SHAPE = (4, 32, 32, 3)
 
 
-def row(name, variant):
-    return models.get_model_function(name).variants[variant]
-
-
-def distinct_variants():
-    """All networks of all tables that are not equal at the tiny size."""
-    found = {}
-    for name in smallbig_keras.list_models():
-        for variant in models.list_variants(name):
-            spec = dataclasses.replace(row(name, variant).spec, **TINY).canonical()
-            found.setdefault(spec, (name, variant))
-    return list(found.values())
-
-
-VARIANTS = distinct_variants()
+VARIANTS = distinct_variants(**TINY)
 SMALLBIG = [(name, variant) for name, variant in VARIANTS if "SmallBig" in name]
 
 
