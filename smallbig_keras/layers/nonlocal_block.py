@@ -89,7 +89,9 @@ class NonLocalBlock(keras.layers.Layer):
     def _attend(self, queries, keys, values):
         products = ops.matmul(queries, ops.swapaxes(keys, 1, 2))
         if self.mode == "dot_product":
-            return ops.matmul(products / ops.cast(ops.shape(keys)[1], products.dtype), values)
+            # In float32: there may be more positions than float16 can count.
+            share = 1 / ops.cast(ops.shape(keys)[1], "float32")
+            return ops.matmul(products * ops.cast(share, products.dtype), values)
         if self.scale:
             products = products * self.inner**-0.5
         # Keras warns of a softmax over one position, which is 1.

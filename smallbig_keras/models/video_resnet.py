@@ -48,7 +48,7 @@ def make_convolution(filters, kernel_size, strides, temporal, name):
     return FrameConv(filters, kernel_size, strides, name=name)
 
 
-def apply_block(x, spec, stage, block, width, strides, name):
+def apply_block(x, spec, stage, width, strides, name, block=1):
     """Applies a bottleneck block (paper, Fig. 2): 1x1x1, 1x3x3, 1x1x1 and the shortcut."""
     index = STAGES.index(stage)
     temporal = spec.temporal if spec.mask("temporal")[index][block - 1] else None
@@ -124,7 +124,7 @@ def apply_trunk(x, spec):
         for block in range(1, blocks + 1):
             strides = 2 if stage > STAGES[0] and block == 1 else 1
             name = f"res{stage}_block{block}"
-            x = apply_block(x, spec, stage, block, spec.width * 2**index, strides, name)
+            x = apply_block(x, spec, stage, spec.width * 2**index, strides, name, block)
         if stage == STAGES[0] and spec.time_pool > 1:
             x = TimePooling(spec.time_pool, name="time_pool")(x)
     return x

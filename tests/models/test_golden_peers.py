@@ -94,7 +94,7 @@ def block(**options):
         planes = arguments.get("planes", arguments.get("dim_inner"))
         strides = arguments.get("spatial_stride", arguments.get("stride"))
         spec = VideoResNetSpec(temporal_stages=(3,), **options)
-        return apply_block(inputs, spec, 3, 1, planes, strides, "res3_block1")
+        return apply_block(inputs, spec, 3, planes, strides, "res3_block1")
 
     return build
 
