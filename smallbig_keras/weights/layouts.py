@@ -24,12 +24,13 @@ _KINDS = {
 _SHIFTED = re.compile(r"layer(?P<layer>[1-4])\.(?P<index>\d+)\..*\.net\.")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Layout:
     """The names of one code.
 
     Args:
         code: str. Whose names they are, in messages.
+        sign: str. Pattern that names of this code begin with, and no others.
         modules: dict of parts of our networks to modules of theirs. In these, `stage` counts
             from 2 and `block` from 1 as ours do, `layer` is the stage counted from 1, `index` the
             block counted from 0, `unit` the convolution of a block.
@@ -41,15 +42,11 @@ class Layout:
     """
 
     code: str
+    sign: str
     modules: dict
     classifier: str
     aliases: tuple = ()
     attention: dict = dataclasses.field(default_factory=dict)
-
-    @property
-    def sign(self):
-        """Name that every file of this code has."""
-        return f"{self.modules['stem conv']}.weight"
 
     def name(self, path):
         """Returns the name of the variable at a path, or `None` if the code has none."""
@@ -95,6 +92,7 @@ _WRAPPERS = ((r"\.net\.", "."), (r"\.block\.", "."))
 
 AUTHORS = Layout(
     "the authors and torchvision",
+    r"(conv1|bn1|layer[1-4]|fc)\.",
     {
         "stem conv": "conv1",
         "stem norm": "bn1",
@@ -116,6 +114,7 @@ AUTHORS = Layout(
 )
 TSM = Layout(
     "TSM",
+    r"(base_model|new_fc)\.",
     {
         "stem conv": "base_model.conv1",
         "stem norm": "base_model.bn1",
@@ -141,6 +140,7 @@ TSM = Layout(
 # CoST is written with it.
 OPENMMLAB = Layout(
     "OpenMMLab and CoST",
+    r"(backbone|cls_head)\.",
     {
         "stem conv": "backbone.conv1.conv",
         "stem norm": "backbone.conv1.bn",
@@ -170,6 +170,7 @@ _SLOWFAST_UNITS = {
 }
 PYSLOWFAST = Layout(
     "PySlowFast",
+    r"(s[1-5]\.pathway0_|head\.projection\.)",
     {
         "stem conv": "s1.pathway0_stem.conv",
         "stem norm": "s1.pathway0_stem.bn",
@@ -200,7 +201,8 @@ LAYOUTS = (AUTHORS, TSM, OPENMMLAB, PYSLOWFAST)
 
 def find_layout(state):
     """Returns the Layout of a state dict, or `None` if it is of none of the known codes."""
-    return next((layout for layout in LAYOUTS if layout.sign in state), None)
+    signs = {layout: re.compile(layout.sign) for layout in LAYOUTS}
+    return next((code for code, sign in signs.items() if any(map(sign.match, state))), None)
 
 
 def shifted_blocks(state):

@@ -43,11 +43,13 @@ def port_state_dict(model, state, source="a state dict"):
     """
     state = {k: np.asarray(v) for k, v in state.items() if not k.endswith("num_batches_tracked")}
     layout = find_layout(state)
-    if layout is None:
+    axes = {array.ndim for array in state.values() if array.ndim > 2}
+    if layout is None or not axes or (layout is AUTHORS and len(axes) > 1):
+        names = ", ".join(list(state)[:3]) or "no name"
         raise WeightsError(
-            "A state dict must have the names of one of "
-            f"{', '.join(f'{known.code} ({known.sign})' for known in LAYOUTS)}. Received: {source} "
-            f"with {', '.join(list(state)[:3]) or 'no name'}"
+            "A state dict must have the convolutions of a ResNet, by the names of one of "
+            f"{', '.join(known.code for known in LAYOUTS)}; the authors' have five axes, "
+            f"torchvision's four. Received: {source} with {names} and {sorted(axes) or 'no'} axes"
         )
     shifted = shifted_blocks(state)
     converted = {name: to_keras_layout(array) for name, array in layout.simplify(state).items()}

@@ -1,7 +1,5 @@
 """The map to the authors' names: complete, or an error that lists everything."""
 
-import re
-
 import numpy as np
 import pytest
 
@@ -155,18 +153,19 @@ def test_torchvision_problems_are_listed(resnet50):
 
 
 @pytest.mark.parametrize(
-    "state, rule",
+    "state",
     [
-        ({}, "names of one of the authors.*with no name"),
-        ({"w": np.zeros((1, 2))}, "s1.pathway0_stem.conv.weight.*with w"),
-        ({"conv1.weight": np.zeros((1,) * 4), "b": np.zeros((1,) * 5)}, "missing: bn1"),
+        {},
+        {"w": np.zeros((1, 2))},
+        {"fc.weight": np.zeros((1, 2))},
+        {"a": np.zeros((1,) * 4), "b": np.zeros((1,) * 5)},
+        {"conv1.weight": np.zeros((1,) * 4), "layer1.0.conv1.weight": np.zeros((1,) * 5)},
     ],
 )
-def test_what_is_no_network(state, rule):
+def test_what_is_no_network(state):
     model = smallbig_keras.C2DR23(input_shape=(2, 32, 32, 3))
-    with pytest.raises(WeightsError, match=r"(?s)Received: a state dict") as error:
+    with pytest.raises(WeightsError, match="convolutions of a ResNet.*Received: a state dict"):
         port_state_dict(model, state)
-    assert re.search(rule, str(error.value), re.DOTALL)
 
 
 GOLDEN_NETWORKS = {"r50_smallbig_extra": "SmallBigR50", "r101_smallbig": "SmallBigR101"}
