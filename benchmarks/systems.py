@@ -25,7 +25,6 @@ SYSTEMS = {
     "Non-local on I3D": ("NonLocalR50", "reference"),
     "TSM": ("TSMR50", "reference"),
     "CoST(b)": ("CoSTR50", "reference"),
-    "SmallBig": ("SmallBigR50", "paper"),
     "SmallBig on SlowOnly": ("SmallBigSlowOnlyR50", "paper"),
 }
 # Every system has the same trunk; dropout is for long schedules.

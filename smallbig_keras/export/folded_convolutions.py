@@ -133,11 +133,11 @@ def _convolve(clips, kernel, strides):
     return clips.map(lambda x: tf.nn.conv2d(x, kernel, strides, sides, data_format=FORMAT))
 
 
-def _stack_frames(clips, size, stride=1):
+def _stack_frames(clips, size, step=1):
     """Makes `size` channels of each, those of neighbouring frames, with zeros beyond the ends."""
     half = size // 2
     padded = tf.pad(clips.unfold(), ((0, 0), (half, half), (0, 0), (0, 0), (0, 0)))
-    taps = [padded[:, tap : tap + clips.frames : stride] for tap in range(size)]
+    taps = [padded[:, tap : tap + clips.frames : step] for tap in range(size)]
     _, frames, channels, *image = taps[0].shape
     stacked = tf.reshape(tf.stack(taps, axis=3), (-1, size * channels, *image))
     return Clips(stacked, frames)

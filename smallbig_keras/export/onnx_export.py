@@ -9,7 +9,7 @@ from smallbig_keras.errors import SmallBigError, optional_import
 from smallbig_keras.export import artifacts
 
 # Bytes of a constant that are more than a node to make it of another.
-_WORTH_SHARING = 256
+_WORTH_SHARING = 200
 # A batch size to count with: dimensions that are its multiples depend on the batch.
 _COUNTED_BATCH = 100003
 

@@ -106,22 +106,24 @@ def match_network(options, name=None):
 def _differences(network, spec):
     """Returns the options of a network that make it of a spec; both name what they take."""
     size = {name: getattr(network, name) for name in ("blocks", "width", "classes")}
+    kinds = ("temporal", "nonlocal")
+    own = ()
     try:
-        same_size = dataclasses.replace(spec, **size).canonical()
+        same_size = dataclasses.replace(spec, **size)
     except SmallBigError:
-        # The row's patterns take no block of so few: what is its own must be given.
-        same_size = dataclasses.replace(
-            spec, **size, temporal_stages=(), nonlocal_stages=()
-        ).canonical()
+        # The row's patterns take no block of so few: the network's own must be given.
+        own = tuple(f"{kind}_stages" for kind in kinds)
+        same_size = dataclasses.replace(spec, **size, **dict.fromkeys(own, ()))
+    same_size = same_size.canonical()
     values = {field.name: getattr(network, field.name) for field in dataclasses.fields(network)}
     options = {
         name: value
         for name, value in values.items()
-        if value != getattr(same_size, name) and name not in network.idle()
+        if (value != getattr(same_size, name) or name in own) and name not in network.idle()
     }
     options |= {name: n for name, n in size.items() if n != getattr(spec, name)}
     if dataclasses.replace(spec, **options).canonical() != network:
         # Of stages that the row leaves out, its patterns may be others.
-        options |= {f"{kind}_blocks": values[f"{kind}_blocks"] for kind in ("temporal", "nonlocal")}
+        options |= {f"{kind}_blocks": values[f"{kind}_blocks"] for kind in kinds}
     options.pop("classes", None)
     return options

@@ -31,13 +31,14 @@ class VideoResNetSpec:
         stem_pool: int. Frames of which the stem's pooling makes one. Defaults to `1`.
         time_pool: int. Frames of which a maximum after res2 makes one. Defaults to `1`.
         temporal_stages: tuple of stages whose blocks look through time. Defaults to `()`.
-        temporal_blocks: four patterns. The blocks of `temporal_stages` that do. Defaults to all.
+        temporal_blocks: four patterns. The blocks of `temporal_stages` that do. Defaults to
+            `((1,), (1,), (1,), (1,))`.
         temporal: how they do: `"3x1x1"` for the first convolution (paper, Fig. 2 b), `"3x3x3"`,
             `"cost_a"` or `"cost_b"` for the second, or `"shift"` for channels of the neighbouring
             frames before the first (TSM). Defaults to `"3x1x1"`.
         nonlocal_stages: tuple of stages with non-local blocks. Defaults to `()`.
         nonlocal_blocks: four patterns. The blocks of `nonlocal_stages` that a non-local block
-            follows. Defaults to all.
+            follows. Defaults to `((1,), (1,), (1,), (1,))`.
         nonlocal_mode: `"embedded_gaussian"` or `"dot_product"`. Defaults to
             `"embedded_gaussian"`.
         nonlocal_scale: bool. Whether the embedded Gaussian scales its products. Defaults to

@@ -20,6 +20,8 @@ from smallbig_keras.errors import ResourceError, SmallBigError
 from smallbig_keras.files import disk_error, folder_lock, make_folder
 from smallbig_keras.models.inspection import complexity
 from smallbig_keras.models.rebuilding import known_network
+from smallbig_keras.models.recognition import check_checkpoint
+from smallbig_keras.models.registry import model_spec
 from smallbig_keras.training import compiling
 from smallbig_keras.training.callbacks import (
     EpochTimes,
@@ -275,6 +277,8 @@ def _clips(config, videos, validation, epoch, unreadable, unreadable_validation)
 def _find_weights(config):
     """Returns the path of the weights that a run starts from, and the classes that they know."""
     path, known = known_network(config["weights"], config["model"], config["weights_dir"])
+    spec = model_spec(config["model"], config["variant"], **config["options"])
+    check_checkpoint(pathlib.Path(path), spec, config["model"])
     same = known is None or known.class_names in (None, config["class_names"])
     return {"weights_path": str(pathlib.Path(path).resolve()), "keep_classifier": same}
 

@@ -148,13 +148,13 @@ def _why_not(name, state, taken, classes, head="fc."):
     return ""
 
 
-def reference_variables(model, layout=AUTHORS):
+def reference_variables(model, layout=None):
     """Maps the state-dict names of another code to the variables of a model.
 
     Args:
         model: `keras.Model` of this package's trunk.
-        layout: Layout. The code, one of `smallbig_keras.weights.layouts`. Defaults to that of
-            SmallBigNet's authors, whose names of a 2-D network are torchvision's.
+        layout: Layout. The code, one of `smallbig_keras.weights.layouts`. Defaults to `None`
+            for that of SmallBigNet's authors, whose names of a 2-D network are torchvision's.
 
     Returns:
         dict of names as in `layer2.0.big1.1.weight` to Keras variables.
@@ -162,6 +162,7 @@ def reference_variables(model, layout=AUTHORS):
     Raises:
         ValueError: if a variable has no counterpart in the code.
     """
+    layout = layout or AUTHORS
     variables = {}
     for variable in model.weights:
         name = layout.name(variable.path)

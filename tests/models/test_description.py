@@ -56,6 +56,19 @@ def test_other_options(name, options):
     assert is_same(model.get_config(), rebuilt.get_config())
 
 
+def test_rows_whose_patterns_take_no_block_of_so_few():
+    """Of one block a stage, the rows of every second block are no networks."""
+    options = {"blocks": (1, 1, 1, 1), "width": 8}
+    model = get_model_function("SlowOnlyR50")(input_shape=(4, 32, 32, 3), name="mine", **options)
+    assert match_network(read_options(model.get_config()), "mine")[2].keys() <= {*options}
+    found = match_network(read_options(model.get_config()), "NonLocalR50")
+    assert (found[0], found[2]["nonlocal_stages"]) == ("NonLocalR50", ())
+    twin = get_model_function("NonLocalR50")(
+        input_shape=(4, 32, 32, 3), variant=found[1], **found[2]
+    )
+    assert is_same(model.get_config(), twin.get_config())
+
+
 @pytest.mark.parametrize(
     "name, variant, changes",
     [

@@ -1,0 +1,41 @@
+"""Every system that SmallBigNet is compared with, by the same commands."""
+
+import json
+
+import pytest
+
+from smallbig_keras import data
+from smallbig_keras.cli import main
+
+SYSTEMS = [
+    ("C2DR50", "pooled"),
+    ("I3DR23", "reference"),
+    ("NonLocalR50", "reference"),
+    ("TSMR50", "nl"),
+    ("CoSTR50", "reference"),
+    ("CoSTR101", "b_32f"),
+]
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory):
+    """A set of 12 and 6 clips in the layout of Something-Something V2."""
+    root = tmp_path_factory.mktemp("data") / "sample"
+    return data.make_sample(root, train_clips=12, val_clips=6)
+
+
+@pytest.mark.parametrize("name, variant", SYSTEMS)
+def test_fit_evaluate_export_verify(name, variant, sample, tmp_path, capsys):
+    run, dataset = tmp_path / "run", ["--dataset", "sthv2", "--data-root", str(sample)]
+    command = ["fit", *dataset, "--output", str(run), "--model", name, "--variant", variant]
+    command += ["--options", '{"blocks": [1, 2, 1, 1], "width": 8}', "--weights", "none"]
+    main([*command, "--epochs", "1", "--batch-size", "6", "--size", "32"])
+    config = json.loads((run / "config.json").read_text())
+    assert (config["model"], config["variant"]) == (name, variant)
+    assert config["frames"] == (32 if variant == "b_32f" else 8)
+    main(["evaluate", "--weights", str(run)])
+    assert "videos=6" in capsys.readouterr().out
+    artifact = str(tmp_path / "model.tflite")
+    main(["export", "--weights", str(run), "--output", artifact])
+    main(["verify", artifact, "--weights", str(run), "--clips", "2"])
+    assert "pass" in capsys.readouterr().out
