@@ -69,15 +69,13 @@ def main():
     for seed in args.seeds:
         for name, (model, variant) in SYSTEMS.items():
             run, seconds = train(args.folder, model, variant, seed, args.epochs)
-            found[name].append((best_top1(run), seconds))
-            print(f"{name} seed={seed} top1={found[name][-1][0]:.3f} {seconds:.0f} s", flush=True)
+            found[name].append(best_top1(run))
+            print(f"{name} seed={seed} top1={found[name][-1]:.3f} {seconds:.0f} s", flush=True)
     seeds = [f"seed {seed}" for seed in args.seeds]
-    rows = [["system", "network", *seeds, "median", "seconds a run"]]
-    for name, results in found.items():
-        scores = [score for score, _ in results]
-        seconds = statistics.median(seconds for _, seconds in results)
+    rows = [["system", "network", *seeds, "median"]]
+    for name, scores in found.items():
         cells = [f"{score:.3f}" for score in (*scores, statistics.median(scores))]
-        rows.append([name, " ".join(SYSTEMS[name]), *cells, f"{seconds:.0f}"])
+        rows.append([name, " ".join(SYSTEMS[name]), *cells])
     text = format_table(rows, markdown=True)
     print(text)
     if args.output:

@@ -27,15 +27,15 @@ def unfold_space(sequences, height, width):
     return ops.reshape(sequences, (-1, frames, height, width, channels))
 
 
-def stack_frames(clips, size, stride=1):
+def stack_frames(clips, size, step=1):
     """Puts `size` neighbouring frames on the channels of the middle one; zeros beyond the ends.
 
-    Returns `(batch, ceil(frames / stride), height, width, size * channels)`.
+    Returns `(batch, ceil(frames / step), height, width, size * channels)`.
     """
     if size == 1:
-        return clips[:, ::stride]
+        return clips[:, ::step]
     half = size // 2
     padded = ops.pad(clips, ((0, 0), (half, half), (0, 0), (0, 0), (0, 0)))
     # As many frames are left out at both ends together as the padding adds.
-    taps = [padded[:, tap : tap - size + 1 or None : stride] for tap in range(size)]
+    taps = [padded[:, tap : tap - size + 1 or None : step] for tap in range(size)]
     return ops.concatenate(taps, axis=-1)
