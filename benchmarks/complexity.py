@@ -11,7 +11,7 @@ import pathlib
 import smallbig_keras
 from smallbig_keras.cli.models import format_table
 from smallbig_keras.models import get_model_function, list_models
-from smallbig_keras.models.published import PUBLISHED, Published
+from smallbig_keras.models.published import Published, read_published
 
 
 def count(row):
@@ -44,7 +44,7 @@ def rows():
         for variant, row in get_model_function(name).variants.items():
             shape = row.clips.frames, row.clips.size
             own.append(Published(name, variant, "", *shape))
-    printed = [row for row in PUBLISHED if row.parameters or row.gmac]
+    printed = [row for row in read_published() if row.parameters or row.gmac]
     known = {(_network(row), row.frames, row.size) for row in printed}
     own = [row for row in own if (_network(row), row.frames, row.size) not in known]
     seen = {}

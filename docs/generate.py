@@ -15,7 +15,7 @@ import grimp
 from smallbig_keras.cli import COMMANDS, make_parser
 from smallbig_keras.cli.models import format_table, weights_table
 from smallbig_keras.models import get_model_function, list_models
-from smallbig_keras.models.published import PUBLISHED
+from smallbig_keras.models.published import read_published
 from smallbig_keras.models.variant import parts
 from smallbig_keras.options import default_text, fields_by_group, flag
 from smallbig_keras.training.recipes import PAPER
@@ -164,7 +164,7 @@ def publications_rows():
 def published_rows():
     """Returns the table of accuracies that others published."""
     rows = [["network", "variant", "dataset", "frames", "views", "top-1 / top-5", "source"]]
-    for row in PUBLISHED:
+    for row in read_published():
         if row.top1 is None:
             continue
         variant = ", ".join((f"`{row.variant}`", *(f"`{k}={v}`" for k, v in row.options.items())))

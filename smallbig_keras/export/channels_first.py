@@ -132,8 +132,8 @@ def _pool_frames(clips, reach, mode):
 @handles(layers.TimePooling)
 def _time_pooling(layer, clips):
     image = clips.images.shape[1:]
-    pooled = tf.reduce_max(tf.reshape(clips.images, (-1, layer.frames, *image)), axis=1)
-    return Clips(pooled, clips.frames // layer.frames)
+    pooled = tf.reduce_max(tf.reshape(clips.images, (-1, layer.pool_size, *image)), axis=1)
+    return Clips(pooled, clips.frames // layer.pool_size)
 
 
 @handles(layers.TemporalShift)

@@ -96,15 +96,15 @@ class ClipPooling(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="smallbig_keras")
 class TimePooling(keras.layers.Layer):
-    """Makes one frame of every `frames` frames, by the maximum of each value.
+    """Makes one frame of every `pool_size` frames, by the maximum of each value.
 
     Args:
-        frames: int. Frames that become one. Defaults to `2`.
+        pool_size: int. Frames that become one. Defaults to `2`.
         **kwargs: the arguments of `keras.layers.Layer`.
 
     Input shape: `(batch, frames, height, width, channels)`.
 
-    Output shape: the same with a `frames`-th of the frames.
+    Output shape: the same with a `pool_size`-th of the frames.
 
     Raises:
         ValueError: for a number below 1, or a clip whose frames it does not divide.
@@ -115,9 +115,9 @@ class TimePooling(keras.layers.Layer):
     (2, 4, 4, 4, 3)
     """
 
-    def __init__(self, frames=2, **kwargs):
+    def __init__(self, pool_size=2, **kwargs):
         super().__init__(**kwargs)
-        self.frames = check_count("frames", frames)
+        self.pool_size = check_count("pool_size", pool_size)
 
     def build(self, input_shape):
         check_clip_shape(self, input_shape, needs_channels=False)
@@ -132,18 +132,18 @@ class TimePooling(keras.layers.Layer):
             batch = -1
         # Of frames still open, a number that is no multiple ends in an error of `reshape`: the
         # batch is not free to take up the rest.
-        shape = (batch, frames // self.frames, self.frames, height * width, channels)
+        shape = (batch, frames // self.pool_size, self.pool_size, height * width, channels)
         pooled = ops.max(ops.reshape(clips, shape), axis=2)
-        return ops.reshape(pooled, (-1, frames // self.frames, height, width, channels))
+        return ops.reshape(pooled, (-1, frames // self.pool_size, height, width, channels))
 
     def compute_output_shape(self, input_shape):
         batch, frames, *image = input_shape
-        if frames is not None and frames % self.frames:
+        if frames is not None and frames % self.pool_size:
             raise SmallBigError(
-                f"Layer {self.name!r} makes one frame of every {self.frames}, so their number must "
-                f"be a multiple of it. Received: {frames} frames"
+                f"Layer {self.name!r} makes one frame of every {self.pool_size}, so their "
+                f"number must be a multiple of it. Received: {frames} frames"
             )
-        return (batch, None if frames is None else frames // self.frames, *image)
+        return (batch, None if frames is None else frames // self.pool_size, *image)
 
     def get_config(self):
-        return {**super().get_config(), "frames": self.frames}
+        return {**super().get_config(), "pool_size": self.pool_size}

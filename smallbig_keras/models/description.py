@@ -18,7 +18,7 @@ _TEMPORAL = {
 _ARGUMENTS = (
     *("filters", "kernel_size", "strides", "pool_size", "pool", "mode", "share_weights"),
     *("normalization", "activation", "ratio", "units", "rate", "axis", "epsilon", "data_format"),
-    *("frames", "divisor", "fusion", "scale", "use_bias"),
+    *("divisor", "fusion", "scale", "use_bias"),
 )
 
 
@@ -88,7 +88,7 @@ def _read_stem(arguments):
         options["stem_stride"] = next(iter(_tuple(conv.get("strides"))), None)
     for layer, name in (("stem_time_pool", "stem_pool"), ("time_pool", "time_pool")):
         if layer in arguments:
-            options[name] = arguments[layer].get("frames")
+            options[name] = arguments[layer].get("pool_size")
     return options
 
 

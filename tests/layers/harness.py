@@ -67,7 +67,7 @@ CASES = [
     Case(layers.SqueezeExciteUnit, {}, CLIPS, 6, 2),
     Case(layers.TemporalConv, {"filters": 6, "strides": 2}, (2, 2, 6, 5, 6), 1),
     Case(layers.TemporalShift, {"divisor": 4}, CLIPS),
-    Case(layers.TimePooling, {"frames": 2}, (2, 2, 6, 5, 8)),
+    Case(layers.TimePooling, {"pool_size": 2}, (2, 2, 6, 5, 8)),
 ]
 NAMES = sorted({case.layer.__name__ for case in CASES})
 

@@ -199,7 +199,7 @@ NAMES = {
     layers.SmallBigExtraUnit: ("ratio", "pool", "share_weights"),
     layers.SqueezeExciteUnit: ("ratio", "pool"),
     layers.ClipPooling: ("pool_size", "strides", "mode"),
-    layers.TimePooling: ("frames",),
+    layers.TimePooling: ("pool_size",),
     layers.FrameConv: ("filters", "kernel_size", "strides"),
     layers.TemporalConv: ("filters", "kernel_size", "strides"),
     layers.SpaceTimeConv: ("filters", "kernel_size", "strides"),
