@@ -182,7 +182,7 @@ def block_errors(name):
     for key, gradient in zip(trainable, gradients[1:], strict=True):
         reference = to_keras_layout(expected[f"grad/{key}"])
         gradient = np.asarray(gradient).reshape(reference.shape)
-        # What is 0 has no relative error: it is compared with the largest gradient.
+        # A gradient of 0 has no relative error: it is compared with the largest one.
         is_zero = key in case["zero_gradients"]
         error = np.linalg.norm(gradient) / scale if is_zero else relative_error(gradient, reference)
         errors[f"grad/{key}"] = error
