@@ -16,7 +16,6 @@ from smallbig_keras.cli import COMMANDS, make_parser
 from smallbig_keras.cli.models import format_table, weights_table
 from smallbig_keras.models import get_model_function, list_models
 from smallbig_keras.models.published import read_published
-from smallbig_keras.models.variant import parts
 from smallbig_keras.options import default_text, fields_by_group, flag
 from smallbig_keras.training.recipes import PAPER
 from smallbig_keras.weights.records import builtin_records
@@ -146,7 +145,7 @@ def models_rows():
     rows = [["network", "variant", "beside a 2-D ResNet", "parameters", "GMAC", "clip"]]
     for name in list_models():
         for number, (variant, row) in enumerate(get_model_function(name).variants.items()):
-            what = "; ".join(filter(None, (row.note, *parts(row.spec))))
+            what = "; ".join(filter(None, (row.note, *row.spec.parts())))
             clip = " x ".join(map(str, row.clips.shape[:3]))
             size = [f"{row.parameters:,}", f"{row.gmac:.2f}", clip]
             rows.append([f"`{name}`" if number == 0 else "", f"`{variant}`", what, *size])

@@ -1,3 +1,6 @@
+from .channel_gate import (
+    ChannelGate as ChannelGate,
+)
 from .convolution import (
     FrameConv as FrameConv,
     SpaceTimeConv as SpaceTimeConv,

@@ -29,7 +29,7 @@ from .smallbig import (
     SmallBigR101 as SmallBigR101,
     SmallBigSlowOnlyR50 as SmallBigSlowOnlyR50,
 )
-from .spec import (
+from .specs.video_resnet import (
     VideoResNetSpec as VideoResNetSpec,
 )
 from .video_resnet import (

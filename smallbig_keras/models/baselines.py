@@ -4,7 +4,7 @@ import dataclasses
 
 from smallbig_keras.data.clips import KINETICS, SOMETHING_SOMETHING
 from smallbig_keras.models.factory import define_model
-from smallbig_keras.models.spec import STAGES, VideoResNetSpec
+from smallbig_keras.models.specs.video_resnet import STAGES, VideoResNetSpec
 from smallbig_keras.models.variant import Variant
 
 R23, R101 = (1, 2, 3, 1), (3, 4, 23, 3)

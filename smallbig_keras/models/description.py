@@ -5,7 +5,7 @@ tell: each option of a network shows in their names, kinds and arguments.
 """
 
 from smallbig_keras.errors import SmallBigError
-from smallbig_keras.models.spec import STAGES, UNITS, VideoResNetSpec, mask_options
+from smallbig_keras.models.specs.video_resnet import STAGES, UNITS, VideoResNetSpec, mask_options
 
 _EXTRAS = {"SmallBigExtraUnit": "smallbig", "SqueezeExciteUnit": "squeeze_excite"}
 _TEMPORAL = {

@@ -6,7 +6,7 @@ import textwrap
 import warnings
 
 from smallbig_keras.errors import OptionError, SmallBigError, did_you_mean
-from smallbig_keras.models.spec import VideoResNetSpec
+from smallbig_keras.models.specs.video_resnet import VideoResNetSpec
 
 OPTIONS = tuple(f.name for f in dataclasses.fields(VideoResNetSpec) if f.name != "classes")
 

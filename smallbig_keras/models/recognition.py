@@ -2,10 +2,10 @@
 
 import itertools
 
-from smallbig_keras.models.spec import STAGES, VideoResNetSpec, mask_options
-from smallbig_keras.models.variant import parts
+from smallbig_keras.models.specs.video_resnet import STAGES, VideoResNetSpec, mask_options
 from smallbig_keras.weights.fetching import WeightsError
-from smallbig_keras.weights.layouts import AUTHORS, find_layout, shifted_blocks
+from smallbig_keras.weights.layouts import find_layout
+from smallbig_keras.weights.layouts.resnet import AUTHORS, shifted_blocks
 from smallbig_keras.weights.ports import is_2d
 from smallbig_keras.weights.state_dicts import SUFFIXES, read_state_dict
 
@@ -42,7 +42,7 @@ def check_checkpoint(path, spec, name):
 
 def _describe(fields):
     blocks = "-".join(map(str, fields["blocks"]))
-    return ", ".join((f"a ResNet of {blocks} blocks", *parts(VideoResNetSpec(**fields))))
+    return ", ".join((f"a ResNet of {blocks} blocks", *VideoResNetSpec(**fields).parts()))
 
 
 def read_network(state):

@@ -5,7 +5,7 @@ import dataclasses
 from smallbig_keras.errors import SmallBigError, did_you_mean
 from smallbig_keras.models import baselines, smallbig
 from smallbig_keras.models.factory import make_spec
-from smallbig_keras.models.spec import VideoResNetSpec
+from smallbig_keras.models.specs.video_resnet import VideoResNetSpec
 
 _MODELS = {
     name: function

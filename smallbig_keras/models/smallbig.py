@@ -9,7 +9,7 @@ import dataclasses
 
 from smallbig_keras.data.clips import KINETICS, SOMETHING_SOMETHING
 from smallbig_keras.models.factory import define_model
-from smallbig_keras.models.spec import VideoResNetSpec
+from smallbig_keras.models.specs.video_resnet import VideoResNetSpec
 from smallbig_keras.models.variant import Variant
 
 _R50 = VideoResNetSpec(smallbig_stages=(3, 4, 5))

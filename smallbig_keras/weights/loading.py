@@ -5,7 +5,8 @@ import pathlib
 from smallbig_keras import runs
 from smallbig_keras.errors import NotFoundError, SmallBigError
 from smallbig_keras.weights.keras_files import KERAS_SUFFIXES, count_keras_classes, load_keras
-from smallbig_keras.weights.layouts import AUTHORS, find_layout
+from smallbig_keras.weights.layouts import find_layout
+from smallbig_keras.weights.layouts.resnet import AUTHORS
 from smallbig_keras.weights.ports import port_resnet, port_state_dict
 from smallbig_keras.weights.state_dicts import SUFFIXES, read_converted, read_state_dict
 

@@ -6,7 +6,8 @@ import numpy as np
 
 from smallbig_keras.errors import SmallBigError
 from smallbig_keras.weights.fetching import WeightsError
-from smallbig_keras.weights.layouts import AUTHORS, LAYOUTS, find_layout, shifted_blocks
+from smallbig_keras.weights.layouts import LAYOUTS, find_layout
+from smallbig_keras.weights.layouts.resnet import AUTHORS, shifted_blocks
 from smallbig_keras.weights.report import assign
 
 _BLOCK = re.compile(r"layer(\d)\.(\d+)\.")

@@ -24,6 +24,8 @@ class Case:
 
 
 CASES = [
+    Case(layers.ChannelGate, {}, CLIPS, 2),
+    Case(layers.ChannelGate, {"filters": 3, "use_bias": False}, CLIPS, 2),
     Case(layers.ClipPooling, {"pool_size": (None, 3, 3), "mode": "avg"}, (2, 1, 6, 5, 8)),
     Case(layers.ClipPooling, {"pool_size": (3, 3, 5), "strides": 2}, (2, 4, 3, 3, 8)),
     Case(layers.CoSTConv, {"filters": 6, "fusion": "a"}, (2, 4, 6, 5, 6), 2),

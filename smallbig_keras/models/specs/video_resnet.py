@@ -5,12 +5,22 @@ import math
 
 from smallbig_keras.errors import SmallBigError
 from smallbig_keras.layers.pool_sizes import check_pool_size
+from smallbig_keras.models.specs.checks import (
+    are_counts,
+    check,
+    check_counts,
+    check_rate,
+    freeze_tuples,
+    is_pattern,
+    is_subset,
+)
 
 STAGES = (2, 3, 4, 5)
 UNITS = (1, 2, 3)
 # Which of a block's three convolutions each kind of `temporal` takes the place of.
 TEMPORAL = {"3x1x1": 1, "3x3x3": 2, "cost_a": 2, "cost_b": 2, "shift": None}
 EVERY = ((1,),) * 4
+_NAMES = {"cost_a": "CoST(a)", "cost_b": "CoST(b)"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,31 +105,22 @@ class VideoResNetSpec:
     dropout: float = 0.0
 
     def __post_init__(self):
-        for field in dataclasses.fields(self):
-            if isinstance(field.default, tuple):
-                value = getattr(self, field.name)
-                if not isinstance(value, tuple | list):
-                    raise SmallBigError(
-                        f"`{field.name}` must be a tuple. Received: {field.name}={value!r}"
-                    )
-                object.__setattr__(self, field.name, tuple(value))
-
-        _check(self, "blocks", _are_counts(self.blocks, 4), "four ints of at least 1")
-        for name in ("width", "classes", "extra_ratio"):
-            _check(self, name, _are_counts((getattr(self, name),), 1), "an int of at least 1")
-        for name in ("stem_stride", "stem_pool", "time_pool"):
-            _check(self, name, _are_counts((getattr(self, name),), 1), "an int of at least 1")
-        odd = _are_counts((self.stem_frames,), 1) and self.stem_frames % 2
-        _check(self, "stem_frames", odd, "an odd int of at least 1")
+        freeze_tuples(self)
+        check(self, "blocks", are_counts(self.blocks, 4), "four ints of at least 1")
+        check_counts(
+            self, "width", "classes", "extra_ratio", "stem_stride", "stem_pool", "time_pool"
+        )
+        odd = are_counts((self.stem_frames,), 1) and self.stem_frames % 2
+        check(self, "stem_frames", odd, "an odd int of at least 1")
         for name in ("temporal_stages", "nonlocal_stages", "smallbig_stages"):
-            _check(self, name, _is_subset(getattr(self, name), STAGES), f"stages among {STAGES}")
+            check(self, name, is_subset(getattr(self, name), STAGES), f"stages among {STAGES}")
         for name in ("temporal_blocks", "nonlocal_blocks"):
             patterns = getattr(self, name)
             rule = "four tuples of zeros and ones, a pattern for the blocks of each stage"
-            _check(self, name, len(patterns) == 4 and all(map(_is_pattern, patterns)), rule)
+            check(self, name, len(patterns) == 4 and all(map(is_pattern, patterns)), rule)
             object.__setattr__(self, name, tuple(map(tuple, patterns)))
-        _check(self, "units", _is_subset(self.units, UNITS), f"convolutions among {UNITS}")
-        _check(self, "pool_sizes", len(self.pool_sizes) == 3, "three sizes, one a convolution")
+        check(self, "units", is_subset(self.units, UNITS), f"convolutions among {UNITS}")
+        check(self, "pool_sizes", len(self.pool_sizes) == 3, "three sizes, one a convolution")
         object.__setattr__(self, "pool_sizes", tuple(map(check_pool_size, self.pool_sizes)))
         for name, allowed in (
             ("temporal", tuple(TEMPORAL)),
@@ -133,10 +134,8 @@ class VideoResNetSpec:
             ("extra", (None, "smallbig", "squeeze_excite")),
             ("extra_position", ("input", "output")),
         ):
-            _check(self, name, getattr(self, name) in allowed, f"one of {allowed}")
-        rate = self.dropout
-        is_rate = isinstance(rate, int | float) and not isinstance(rate, bool) and 0 <= rate < 1
-        _check(self, "dropout", is_rate, "a number of at least 0 and below 1")
+            check(self, name, getattr(self, name) in allowed, f"one of {allowed}")
+        check_rate(self, "dropout")
 
         for kind in ("temporal", "nonlocal"):
             if getattr(self, f"{kind}_stages") and not any(map(any, self.mask(kind))):
@@ -216,8 +215,13 @@ class VideoResNetSpec:
             values["pool_sizes"] = tuple(size if u in units else other for u, size, other in sizes)
         return dataclasses.replace(self, **values)
 
-    def check_frames(self, frames):
-        """Raises `SmallBigError` for a number of frames that the poolings over time divide not."""
+    def check_input(self, shape):
+        """Raises `SmallBigError` for a clip whose frames the poolings over time do not divide.
+
+        Args:
+            shape: tuple `(frames, height, width, channels)`; `None` where a size is open.
+        """
+        frames = shape[0]
         factor = math.prod((self.stem_stride, self.stem_pool, self.time_pool))
         if frames is not None and frames % factor:
             raise SmallBigError(
@@ -232,6 +236,24 @@ class VideoResNetSpec:
         blocks = sum(n * 17 * width**2 for n, width in zip(self.blocks, widths, strict=True))
         return blocks + 32 * self.width * self.classes
 
+    def parts(self):
+        """Returns what the network has beside a 2-D ResNet, a list of str."""
+        step = self.stem_stride * self.stem_pool
+        stages = ", ".join(f"res{stage}" for stage in self.smallbig_stages)
+        extra = "squeeze-and-excite" if self.extra == "squeeze_excite" else "extra unit"
+        found = (
+            f"stem {self.stem_frames}x7x7",
+            f"1/{step} of the frames after the stem" if step > 1 else "",
+            _where(self, "temporal", _NAMES.get(self.temporal, self.temporal)),
+            f"1/{self.time_pool} of the frames after res2" if self.time_pool > 1 else "",
+            _where(self, "nonlocal", f"non-local ({_attention(self)})"),
+            f"SmallBig units in {stages}" if stages and self.units else "",
+            f"{extra} ({self.extra_position}, 1/{self.extra_ratio}) in {stages}"
+            if stages and self.extra
+            else "",
+        )
+        return [part for part in found if part]
+
 
 def mask_options(kind, places, blocks):
     """Returns the options whose mask takes the blocks at `places`, pairs of stage and block."""
@@ -243,24 +265,20 @@ def mask_options(kind, places, blocks):
     return {f"{kind}_stages": stages, f"{kind}_blocks": tuple(rows)}
 
 
-def _check(spec, name, holds, rule):
-    if not holds:
-        raise SmallBigError(f"`{name}` must be {rule}. Received: {name}={getattr(spec, name)!r}")
+def _attention(spec):
+    mode = spec.nonlocal_mode.replace("_", " ")
+    scale = "" if spec.nonlocal_scale else " without scale"
+    pool = f"pool {spec.nonlocal_pool} phi and g" if spec.nonlocal_pool else "no pool"
+    return f"{mode}{scale}, {pool}"
 
 
-def is_int(value):
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _are_counts(values, length):
-    return len(values) == length and all(is_int(n) and n > 0 for n in values)
-
-
-def _is_subset(values, allowed):
-    return all(is_int(n) and n in allowed for n in values) and len(set(values)) == len(values)
-
-
-def _is_pattern(value):
-    return (
-        isinstance(value, tuple | list) and value and all(is_int(n) and n in (0, 1) for n in value)
+def _where(spec, kind, name):
+    """Says which blocks are of a kind: `CoST(b) in res2 010, res3 1010`; nothing if none is."""
+    mask = zip(STAGES, spec.mask(kind), strict=True)
+    blocks = (
+        f"res{stage} {'all' if all(row) else ''.join(map(str, map(int, row)))}"
+        for stage, row in mask
+        if any(row)
     )
+    places = ", ".join(blocks)
+    return f"{name} in {places}" if places else ""

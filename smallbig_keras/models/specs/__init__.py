@@ -1,0 +1,1 @@
+"""Networks as data: a frozen description for each family, from which its module builds them."""
