@@ -6,9 +6,7 @@ import textwrap
 import warnings
 
 from smallbig_keras.errors import OptionError, SmallBigError, did_you_mean
-from smallbig_keras.models.specs.video_resnet import VideoResNetSpec
-
-OPTIONS = tuple(f.name for f in dataclasses.fields(VideoResNetSpec) if f.name != "classes")
+from smallbig_keras.models.families import family_of, option_names
 
 
 class _Default(str):
@@ -48,8 +46,8 @@ Args:
         `"softmax"`.
     name: str. Name of the model. Defaults to `None` for `"{name}"`.
     variant: {variants}. Defaults to `"reference"`, or that of published weights.
-    **options: fields of `smallbig_keras.models.VideoResNetSpec` that replace those of the
-        variant: {options}.
+    **options: fields of `smallbig_keras.models.{spec}` that replace those of the variant:
+        {options}.
 
 Returns:
     A `keras.Model` from clips `(batch, frames, height, width, 3)` to `(batch, classes)`.
@@ -96,7 +94,6 @@ def define_model(module, name, summary, publication, /, **variants):
     ):
         # Keras is imported here: names and descriptions of networks are had without it.
         from smallbig_keras.models.recognition import check_checkpoint
-        from smallbig_keras.models.video_resnet import VideoResNet
         from smallbig_keras.weights.fetching import WeightsError
         from smallbig_keras.weights.loading import load_weights
         from smallbig_keras.weights.resolution import find_weights
@@ -116,7 +113,7 @@ def define_model(module, name, summary, publication, /, **variants):
         spec = make_spec(model_function, variant, classes, **options)
         if found is not None:
             check_checkpoint(found.path, spec, function_name)
-        model = VideoResNet(
+        model = family_of(spec).build(
             spec,
             include_top=include_top,
             input_tensor=input_tensor,
@@ -139,6 +136,7 @@ def define_model(module, name, summary, publication, /, **variants):
                 )
         return model
 
+    family = family_of(variants["reference"].spec)
     function_name = model_function.__name__ = model_function.__qualname__ = name
     # Where pickle and `inspect` look for it.
     model_function.__module__ = module
@@ -152,7 +150,8 @@ def define_model(module, name, summary, publication, /, **variants):
         ),
         classes=variants["reference"].spec.classes,
         variants=" or ".join(f'`"{variant}"`' for variant in variants),
-        options=", ".join(f"`{option}`" for option in OPTIONS),
+        spec=family.spec.__name__,
+        options=", ".join(f"`{option}`" for option in option_names(family)),
     )
     model_function.publication = publication
     model_function.variants = variants
@@ -181,17 +180,18 @@ def _variant(model_function, name):
 
 
 def make_spec(model_function, variant="reference", classes=None, **options):
-    """Returns the VideoResNetSpec that a model function builds, or raises `SmallBigError`."""
+    """Returns the spec that a model function builds, or raises `SmallBigError`."""
     row = _variant(model_function, variant).spec
-    unknown = sorted(set(options) - set(OPTIONS))
+    names = option_names(family_of(row))
+    unknown = sorted(set(options) - set(names))
     if unknown:
         *arguments, _ = inspect.signature(model_function).parameters
-        words = [word for word in (*arguments, *OPTIONS) if word not in unknown]
+        words = [word for word in (*arguments, *names) if word not in unknown]
         raise OptionError(
             f"{model_function.__name__} has no such option.{did_you_mean(unknown[0], words)} "
             f"Received: {', '.join(unknown)}\n"
             f"It has the arguments {', '.join(arguments)}\n"
-            f"and the options {', '.join(OPTIONS)}."
+            f"and the options {', '.join(names)}."
         )
     if classes is not None:
         options["classes"] = classes

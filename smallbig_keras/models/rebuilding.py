@@ -8,8 +8,9 @@ import dataclasses
 import warnings
 
 from smallbig_keras.errors import OptionError, SmallBigError, did_you_mean
-from smallbig_keras.models.description import is_same, read_activation, read_options
-from smallbig_keras.models.factory import OPTIONS, make_spec
+from smallbig_keras.models.description import is_same, read_activation, read_spec
+from smallbig_keras.models.factory import make_spec
+from smallbig_keras.models.families import option_names
 from smallbig_keras.models.recognition import check_checkpoint
 from smallbig_keras.models.registry import get_model_function, list_models, match_network
 from smallbig_keras.weights.description import Description
@@ -37,11 +38,12 @@ def find_network(source, model=None, variant=None, classes=None, weights_dir=Non
     Raises:
         SmallBigError: the weights are of another network, or nobody names it.
     """
-    unknown = sorted(set(options) - set(OPTIONS))
+    names = option_names()
+    unknown = sorted(set(options) - set(names))
     if unknown:
-        hint = did_you_mean(unknown[0], (*_OTHERS, *OPTIONS))
+        hint = did_you_mean(unknown[0], (*_OTHERS, *names))
         raise OptionError(
-            f"A network has the options {', '.join(OPTIONS)}.{hint} Received: {', '.join(unknown)}"
+            f"A network has the options {', '.join(names)}.{hint} Received: {', '.join(unknown)}"
         )
     path, description = known_network(source, model, weights_dir)
     if description is None:
@@ -93,17 +95,16 @@ def _of_archive(path, model):
 
 def _of_config(config):
     """Returns the description that the configuration of a model comes to."""
-    options = read_options(config)
+    spec, classes = read_spec(config)
     shapes = [
         layer["config"].get("batch_shape")
         for layer in config["layers"]
         if layer["class_name"] == "InputLayer"
     ]
-    name, variant, differ = match_network(options, config.get("name"))
+    name, variant, differ = match_network(spec, config.get("name"))
     clips = get_model_function(name).variants[variant].clips
     if len(shapes) == 1 and isinstance(shapes[0], list | tuple) and len(shapes[0]) == 5:
         clips = clips.replace(frames=shapes[0][1], size=shapes[0][2])
-    classes = options.get("classes", 0)
     return Description(name, variant, differ, classes, clips, activation=read_activation(config))
 
 

@@ -1,48 +1,52 @@
 """The network that a checkpoint of another code is of, told by names and shapes alone."""
 
-import itertools
-
-from smallbig_keras.models.specs.video_resnet import STAGES, VideoResNetSpec, mask_options
+from smallbig_keras.models.families import FAMILIES, family_of
 from smallbig_keras.weights.fetching import WeightsError
 from smallbig_keras.weights.layouts import find_layout
-from smallbig_keras.weights.layouts.resnet import AUTHORS, shifted_blocks
-from smallbig_keras.weights.ports import is_2d
 from smallbig_keras.weights.state_dicts import SUFFIXES, read_state_dict
 
 
 def check_checkpoint(path, spec, name):
-    """Refuses a checkpoint of another family before a network is built.
+    """Refuses a checkpoint of another network before ours is built.
 
-    Torchvision's ResNets start every network, and files of Keras and runs have a description.
+    Torchvision's ResNets start every ResNet, and files of Keras and runs have a description.
 
     Args:
         path: pathlib.Path. File of weights.
-        spec: VideoResNetSpec. The network to load it into.
+        spec: the network to load it into, one of `smallbig_keras.models.specs`.
         name: str. Model function.
 
     Raises:
-        WeightsError: it looks through time in other blocks, or in another way.
+        WeightsError: it is of another family or stem, or looks through time in other blocks or
+            in another way.
     """
     if path.suffix not in SUFFIXES:
         return
     found = read_network(read_state_dict(path))
     if found is None:
         return
-    canonical = spec.canonical()
-    wanted = {field: getattr(canonical, field) for field in found}
-    if wanted.get("nonlocal_pool", "") is None:
-        # A pooling has no weights.
-        found["nonlocal_pool"] = None
-    if wanted != found:
-        raise WeightsError(
-            f"These weights are of {_describe(found)}; {name} with its options is "
-            f"{_describe(wanted)}. Received: {path}"
-        )
+    family, fields = found
+    wanted, own = spec, family_of(spec)
+    if family is own:
+        if fields is None:
+            return
+        canonical = spec.canonical()
+        wanted = {field: getattr(canonical, field) for field in fields}
+        if wanted.get("nonlocal_pool", "") is None:
+            # A pooling has no weights.
+            fields["nonlocal_pool"] = None
+        if wanted == fields:
+            return
+        wanted = own.spec(**wanted)
+    theirs = family.name if fields is None else _describe(family.spec(**fields))
+    raise WeightsError(
+        f"These weights are of {theirs}; {name} with its options is {_describe(wanted)}. "
+        f"Received: {path}"
+    )
 
 
-def _describe(fields):
-    blocks = "-".join(map(str, fields["blocks"]))
-    return ", ".join((f"a ResNet of {blocks} blocks", *VideoResNetSpec(**fields).parts()))
+def _describe(spec):
+    return ", ".join((spec.title(), *spec.parts()))
 
 
 def read_network(state):
@@ -52,49 +56,11 @@ def read_network(state):
         state: dict of names to arrays in PyTorch's layout.
 
     Returns:
-        dict of fields of `VideoResNetSpec`, or `None` for a state dict of torchvision or of no
-        known code.
+        `(family, fields)`, the Family and a dict of fields of its spec, which is `None` where
+        nothing tells them, as of torchvision's ResNet; or `None` for no known code.
     """
     layout = find_layout(state)
-    if layout is None or (layout is AUTHORS and is_2d(state)):
+    if layout is None:
         return None
-    temporal = dict.fromkeys(shifted_blocks(state), "shift")
-    state = layout.simplify(state)
-
-    def array(path):
-        return state.get(layout.name(path))
-
-    def frames(path):
-        kernel = array(f"{path}_conv/kernel")
-        return kernel.shape[2] if kernel is not None and kernel.ndim == 5 else 1
-
-    blocks, nonlocals = [], set()
-    for stage in STAGES:
-        for block in itertools.count(1):
-            name = f"res{stage}_block{block}"
-            if array(f"{name}_unit1_conv/kernel") is None:
-                break
-            for kind, is_there in (
-                ("3x1x1", frames(f"{name}_unit1") > 1),
-                ("3x3x3", frames(f"{name}_unit2") > 1),
-                ("cost_a", array(f"{name}_unit2_conv/alpha") is not None),
-                ("cost_b", array(f"{name}_unit2_conv/channel_kernel") is not None),
-            ):
-                if is_there:
-                    temporal[stage, block] = kind
-            if array(f"{name}_nonlocal/theta/kernel") is not None:
-                nonlocals.add((stage, block))
-        blocks.append(block - 1)
-    if not all(blocks) or frames("stem") % 2 == 0:
-        return None
-    spec = VideoResNetSpec(
-        blocks=blocks,
-        stem_frames=frames("stem"),
-        temporal=next(iter(temporal.values()), "3x1x1"),
-        **mask_options("temporal", temporal, blocks),
-        **mask_options("nonlocal", nonlocals, blocks),
-    ).canonical()
-    fields = ("blocks", "stem_frames", "temporal", "temporal_stages", "temporal_blocks")
-    fields += ("nonlocal_stages", "nonlocal_blocks")
-    attention = layout.attention if nonlocals else {}
-    return {**{field: getattr(spec, field) for field in fields}, **attention}
+    family = next(family for family in FAMILIES if layout in family.layouts)
+    return family, family.reading.read_network(layout, state)

@@ -183,7 +183,8 @@ def resolve(given):
         raise SmallBigError("--schedule step needs the epochs of its steps: add --milestones.")
     options = FitOptions(**values)
     _check_values(options)
-    model_spec(options.model, options.variant, **options.options).check_frames(options.frames)
+    spec = model_spec(options.model, options.variant, **options.options)
+    spec.check_input((options.frames, options.size, options.size, 3))
     check_dataset(options)
     idle = _without_effect(options)
     for name in idle:

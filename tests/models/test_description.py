@@ -6,7 +6,7 @@ import keras
 import pytest
 
 from smallbig_keras.models import VideoResNetSpec, get_model_function, list_models
-from smallbig_keras.models.description import is_same, read_options
+from smallbig_keras.models.description import is_same, read_spec
 from smallbig_keras.models.factory import make_spec
 from smallbig_keras.models.rebuilding import describe
 from smallbig_keras.models.registry import match_network
@@ -47,10 +47,10 @@ def test_other_options(name, options):
     blocks = {"blocks": (3, 2, 3, 2), "width": 8}
     shape = (16, 32, 32, 3)
     model = get_model_function(name)(input_shape=shape, name="mine", **blocks, **options)
-    found, variant, differ = match_network(read_options(model.get_config()), "mine")
+    found, variant, differ = match_network(read_spec(model.get_config())[0], "mine")
     twin = get_model_function(found)(input_shape=shape, variant=variant, **differ)
     assert is_same(model.get_config(), twin.get_config())
-    found, variant, differ = match_network(read_options(model.get_config()), name)
+    found, variant, differ = match_network(read_spec(model.get_config())[0], name)
     assert found == name
     rebuilt = get_model_function(name)(input_shape=shape, variant=variant, **differ)
     assert is_same(model.get_config(), rebuilt.get_config())
@@ -60,8 +60,8 @@ def test_rows_whose_patterns_take_no_block_of_so_few():
     """Of one block a stage, the rows of every second block are no networks."""
     options = {"blocks": (1, 1, 1, 1), "width": 8}
     model = get_model_function("SlowOnlyR50")(input_shape=(4, 32, 32, 3), name="mine", **options)
-    assert match_network(read_options(model.get_config()), "mine")[2].keys() <= {*options}
-    found = match_network(read_options(model.get_config()), "NonLocalR50")
+    assert match_network(read_spec(model.get_config())[0], "mine")[2].keys() <= {*options}
+    found = match_network(read_spec(model.get_config())[0], "NonLocalR50")
     assert (found[0], found[2]["nonlocal_stages"]) == ("NonLocalR50", ())
     twin = get_model_function("NonLocalR50")(
         input_shape=(4, 32, 32, 3), variant=found[1], **found[2]

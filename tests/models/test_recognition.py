@@ -7,6 +7,7 @@ import pytest
 
 import smallbig_keras
 from smallbig_keras.models import get_model_function
+from smallbig_keras.models.families import RESNET
 from smallbig_keras.models.recognition import read_network
 from smallbig_keras.weights import WeightsError
 from tests.models.test_golden_peers import NETS
@@ -25,7 +26,8 @@ def empty_state(case):
 def test_fields_are_those_of_the_network(case):
     name, variant = NETS[case]
     spec = get_model_function(name).variants[variant].spec.canonical()
-    found = read_network(empty_state(case))
+    family, found = read_network(empty_state(case))
+    assert family is RESNET
     assert found == {field: getattr(spec, field) for field in found}
     assert {"blocks", "stem_frames", "temporal", "temporal_blocks", "nonlocal_blocks"} <= set(found)
 

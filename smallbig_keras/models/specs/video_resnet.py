@@ -236,6 +236,43 @@ class VideoResNetSpec:
         blocks = sum(n * 17 * width**2 for n, width in zip(self.blocks, widths, strict=True))
         return blocks + 32 * self.width * self.classes
 
+    def differences(self, row):
+        """Returns the options that make this network of a row of a table; both name what they take.
+
+        Args:
+            row: VideoResNetSpec.
+
+        Returns:
+            dict of options, `classes` not among them.
+        """
+        network = self.canonical()
+        size = {name: getattr(network, name) for name in ("blocks", "width", "classes")}
+        kinds = ("temporal", "nonlocal")
+        own = ()
+        try:
+            same_size = dataclasses.replace(row, **size)
+        except SmallBigError:
+            # The row's patterns take no block of so few: the network's own must be given.
+            own = tuple(f"{kind}_stages" for kind in kinds)
+            same_size = dataclasses.replace(row, **size, **dict.fromkeys(own, ()))
+        same_size = same_size.canonical()
+        values = {field.name: getattr(network, field.name) for field in dataclasses.fields(network)}
+        options = {
+            name: value
+            for name, value in values.items()
+            if (value != getattr(same_size, name) or name in own) and name not in network.idle()
+        }
+        options |= {name: n for name, n in size.items() if n != getattr(row, name)}
+        if dataclasses.replace(row, **options).canonical() != network:
+            # Of stages that the row leaves out, its patterns may be others.
+            options |= {f"{kind}_blocks": values[f"{kind}_blocks"] for kind in kinds}
+        options.pop("classes", None)
+        return options
+
+    def title(self):
+        """Returns the network in a few words, a str."""
+        return f"a ResNet of {'-'.join(map(str, self.blocks))} blocks"
+
     def parts(self):
         """Returns what the network has beside a 2-D ResNet, a list of str."""
         step = self.stem_stride * self.stem_pool

@@ -4,7 +4,7 @@ import re
 
 from smallbig_keras.weights.layouts import resnet
 
-LAYOUTS = (resnet.AUTHORS, resnet.TSM, resnet.OPENMMLAB, resnet.PYSLOWFAST)
+LAYOUTS = resnet.LAYOUTS
 
 
 def find_layout(state):

@@ -161,6 +161,7 @@ PYSLOWFAST = Layout(
     "head.projection",
     attention={"nonlocal_pool": "before", "nonlocal_scale": True},
 )
+LAYOUTS = (AUTHORS, TSM, OPENMMLAB, PYSLOWFAST)
 
 
 def shifted_blocks(state):

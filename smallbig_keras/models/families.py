@@ -1,0 +1,49 @@
+"""The families of networks: the spec of each, its builder, and how it is recognised."""
+
+import dataclasses
+import importlib
+import types
+
+from smallbig_keras.models.reading import resnet as resnet_reading
+from smallbig_keras.models.specs.video_resnet import VideoResNetSpec
+from smallbig_keras.weights.layouts import resnet as resnet_layouts
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Family:
+    """Networks that one spec describes and one module builds.
+
+    Args:
+        name: str. A network of it, in messages.
+        spec: type. The class of its descriptions.
+        builder: str. The function that builds it, of `smallbig_keras.models`.
+        reading: module with `read_options` of a model's layers and `read_network` of a
+            checkpoint.
+        layouts: tuple of Layout. The names that other codes give to its variables.
+    """
+
+    name: str
+    spec: type
+    builder: str
+    reading: types.ModuleType
+    layouts: tuple
+
+    def build(self, spec, **arguments):
+        """Returns the `keras.Model` of a spec; Keras is imported here."""
+        return getattr(importlib.import_module(__package__), self.builder)(spec, **arguments)
+
+
+RESNET = Family("a ResNet", VideoResNetSpec, "VideoResNet", resnet_reading, resnet_layouts.LAYOUTS)
+FAMILIES = (RESNET,)
+
+
+def family_of(spec):
+    """Returns the Family of a spec."""
+    return next(family for family in FAMILIES if isinstance(spec, family.spec))
+
+
+def option_names(family=None):
+    """Returns the options of the networks of a Family, or of all: the fields of their specs."""
+    families = FAMILIES if family is None else (family,)
+    names = (field.name for one in families for field in dataclasses.fields(one.spec))
+    return tuple(name for name in dict.fromkeys(names) if name != "classes")
