@@ -21,7 +21,6 @@ from smallbig_keras.errors import (
 )
 from smallbig_keras.files import make_folder, sha256
 from smallbig_keras.labels.predictions import decode_predictions, read_class_names
-from smallbig_keras.labels.preprocessing import preprocess_input
 from smallbig_keras.machine import groups, map_parallel
 from smallbig_keras.weights.description import (
     FILE,
@@ -222,7 +221,7 @@ class VideoClassifier:
         forward = scoring_function(model)
 
         def probabilities(clips):
-            return forward(preprocess_input(np.asarray(clips), rule.mean, rule.std))
+            return forward(rule.normalize(np.asarray(clips)))
 
         return probabilities
 

@@ -8,7 +8,13 @@ import dataclasses
 
 from smallbig_keras.data.sampling import Sampler, uses_stride
 from smallbig_keras.errors import SmallBigError, did_you_mean
-from smallbig_keras.labels.preprocessing import IMAGENET_MEAN, IMAGENET_STD, check_channels
+from smallbig_keras.labels.preprocessing import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    check_channel_order,
+    check_channels,
+    preprocess_input,
+)
 
 INTERPOLATIONS = ("bilinear",)
 # Nothing in a file of others may ask for more.
@@ -41,6 +47,10 @@ class ClipConfig:
             `(0.229, 0.224, 0.225)`.
         interpolation: str. How a frame is resized: `"bilinear"`, which averages where it shrinks,
             as Pillow and torchvision do. Defaults to `"bilinear"`.
+        channel_order: str. Order of the channels that the model takes, `"rgb"` or `"bgr"`; mean
+            and std are of red, green and blue in any case. Defaults to `"rgb"`.
+        keep_aspect: bool. Whether a resized frame keeps the ratio of its sides; else both become
+            `short_side`. Defaults to `True`.
 
     Raises:
         SmallBigError: a value is outside those above, or the crop does not fit the short side.
@@ -59,6 +69,8 @@ class ClipConfig:
     mean: tuple = IMAGENET_MEAN
     std: tuple = IMAGENET_STD
     interpolation: str = "bilinear"
+    channel_order: str = "rgb"
+    keep_aspect: bool = True
 
     def __post_init__(self):
         for name in ("frames", "stride", "size"):
@@ -78,13 +90,18 @@ class ClipConfig:
                 f"`interpolation` must be one of {', '.join(INTERPOLATIONS)}. "
                 f"Received: {self.interpolation!r}"
             )
+        check_channel_order(self.channel_order)
+        if not isinstance(self.keep_aspect, bool):
+            raise SmallBigError(f"`keep_aspect` must be a bool. Received: {self.keep_aspect!r}")
         self.sampler()
 
     @classmethod
     def from_dict(cls, values):
         """Makes the config of a dict that `to_dict` gave."""
         fields = [field.name for field in dataclasses.fields(cls)]
-        if not isinstance(values, dict) or set(values) != set(fields):
+        # What older versions did not write.
+        needed = set(fields) - {"channel_order", "keep_aspect"}
+        if not isinstance(values, dict) or not needed <= set(values) <= set(fields):
             found = sorted(values) if isinstance(values, dict) else values
             raise SmallBigError(
                 f"The description of a clip must have {', '.join(fields)}. Received: {found}"
@@ -122,6 +139,10 @@ class ClipConfig:
         """Returns the range `(low, high)` of the short side in training, in the paper's ratio."""
         low, high = (round(self.size * side / _CROP) for side in _TRAINING_SHORT_SIDES)
         return low, high
+
+    def normalize(self, clips):
+        """Returns the numbers that the model takes; see `smallbig_keras.preprocess_input`."""
+        return preprocess_input(clips, self.mean, self.std, self.channel_order)
 
     def sampler(self, clips=1, training=False, seed=0):
         """Returns the `Sampler` that chooses the frames: the middle ones, or random in training."""

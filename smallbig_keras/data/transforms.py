@@ -51,7 +51,8 @@ class TrainTransform:
         clip = tf.ensure_shape(frames, (self.clips.frames, None, None, 3))
         keys = tf.random.split(key, 2)
         if self.augmentation == "short_side":
-            clip = random_crop(clip, size, keys[0], *self.short_side)
+            squash = not self.clips.keep_aspect
+            clip = random_crop(clip, size, keys[0], *self.short_side, squash)
         else:
             clip = multi_scale_crop(clip, size, keys[0])
         if self.flip:
@@ -79,7 +80,7 @@ class EvaluationTransform:
         """Returns `(clips, label)`; several views are an axis, clip by clip and crop by crop."""
         clips = frame_positions.shape[0]
         # Each frame is resized and cropped once, however many clips have it.
-        frames = short_side_resize(frames, self.clips.short_side)
+        frames = resize_frames(frames, self.clips)
         if self.crops == 1:
             crops = centre_crop(frames, self.clips.size)[None]
         else:
@@ -108,6 +109,13 @@ def resize(frames, height, width):
     )
 
 
+def resize_frames(frames, clips):
+    """Resizes whole frames before the crop, by the rule of a ClipConfig."""
+    if clips.keep_aspect:
+        return short_side_resize(frames, clips.short_side)
+    return resize(frames, clips.short_side, clips.short_side)
+
+
 def short_side_resize(clip, size):
     """Resizes the shorter side to `size` pixels, the longer one rounded down, to float32."""
     height, width = tf.shape(clip)[1], tf.shape(clip)[2]
@@ -116,23 +124,24 @@ def short_side_resize(clip, size):
     return resize(clip, size * height // short, size * width // short)
 
 
-def random_crop(clip, size, seed, low, high):
+def random_crop(clip, size, seed, low, high, squash=False):
     """Takes a random square of `size` pixels of a clip with a random short side `low`..`high`."""
     # The paper's resize of the short side, both ends included, and crop (section 6, "Training")
     # in one step that computes only the pixels that are kept, in half the time: the square of
     # `round(size * short / drawn)` pixels of the source anywhere in it, the same in every frame,
-    # resized to `size`.
+    # resized to `size`. With `squash`, the same part of either side.
     clip = tf.convert_to_tensor(clip)
     keys = tf.random.split(seed, 2)
     sides = tf.shape(clip)[1:3]
-    short = tf.reduce_min(sides)
+    short = sides if squash else tf.reduce_min(sides)
     drawn = tf.random.stateless_uniform((), keys[0], low, high + 1, tf.int32)
     side = tf.maximum((2 * size * short + drawn) // (2 * drawn), 1)
     room = sides - side
     # One uniform number a side: its product with the number of offsets never reaches it.
     offset = tf.random.stateless_uniform((2,), keys[1]) * tf.cast(room + 1, tf.float32)
     top, left = tf.unstack(tf.minimum(tf.cast(offset, tf.int32), room))
-    window = clip[:, top : top + side, left : left + side]
+    height, width = tf.unstack(tf.broadcast_to(side, (2,)))
+    window = clip[:, top : top + height, left : left + width]
     return resize(window, size, size)
 
 
@@ -194,13 +203,14 @@ def to_uint8(clip):
 
 
 def normalize(clip, clips):
-    """Does `preprocess_input` with mean and std of a ClipConfig, five times as fast."""
+    """Does `ClipConfig.normalize` five times as fast."""
     # TensorFlow broadcasts along rows of pixels, not along an axis of three, at full speed.
     width = clip.shape[-2]
     values = (clips.mean, clips.std)
     mean, std = (np.tile(np.array(value, np.float32) * 255, width) for value in values)
     rows = tf.reshape(tf.cast(clip, tf.float32), (-1, width * 3))
-    return tf.ensure_shape(tf.reshape((rows - mean) / std, tf.shape(clip)), clip.shape)
+    values = tf.ensure_shape(tf.reshape((rows - mean) / std, tf.shape(clip)), clip.shape)
+    return values if clips.channel_order == "rgb" else tf.reverse(values, [-1])
 
 
 def left_right_label_map(class_names):

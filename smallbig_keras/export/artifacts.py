@@ -42,7 +42,10 @@ def scoring_model(model, clips):
         dtype="float32",
         name="preprocessing",
     )
-    return keras.Model(pixels, scores(normalise(pixels)), name=model.name)
+    values = normalise(pixels)
+    if clips.channel_order == "bgr":
+        values = keras.ops.flip(values, axis=-1)
+    return keras.Model(pixels, scores(values), name=model.name)
 
 
 def in_float32(model):
@@ -132,6 +135,8 @@ def metadata(model, clips, class_names=None, include_preprocessing=True):
             f"`class_names` must name the {classes} classes of the model. "
             f"Received: {len(names)} names"
         )
+    order = "rgb" if include_preprocessing else clips.channel_order
+    channels = slice(None, None, 1 if order == "rgb" else -1)
     return {
         "model": model.name,
         # For this package; `input` is the same for people and other programs.
@@ -140,15 +145,16 @@ def metadata(model, clips, class_names=None, include_preprocessing=True):
             "frames": frames,
             "height": height,
             "width": width,
-            "layout": "batch, frames, height, width, RGB",
+            "layout": f"batch, frames, height, width, {order.upper()}",
             "range": [0, 255],
-            "mean": [round(255 * m, 3) for m in clips.mean],
-            "std": [round(255 * s, 3) for s in clips.std],
+            "mean": [round(255 * m, 3) for m in clips.mean[channels]],
+            "std": [round(255 * s, 3) for s in clips.std[channels]],
             "normalized_inside": include_preprocessing,
             "sampling": clips.sampling,
             "stride": clips.stride if uses_stride(clips.sampling) else None,
             "frames_from": str(clips),
-            "interpolation": f"{clips.interpolation}, the long side rounded down",
+            "interpolation": clips.interpolation
+            + (", the long side rounded down" if clips.keep_aspect else ", both sides"),
             "short_side": clips.short_side,
             "crop": "centre",
         },

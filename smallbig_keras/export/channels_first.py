@@ -51,6 +51,8 @@ def compute_scores(model, clips, config=None):
         mean, std = (255 * np.reshape(value, (1, 3, 1, 1)) for value in values)
         scale, offset = (1 / std).astype("float32"), (-mean / std).astype("float32")
         clips = clips.map(lambda images: images * scale + offset)
+        if config.channel_order == "bgr":
+            clips = clips.map(lambda images: tf.reverse(images, [1]))
 
     values = {id(model.input): clips}
     for layer in model.operations:

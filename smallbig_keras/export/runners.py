@@ -10,7 +10,6 @@ import numpy as np
 from smallbig_keras.data.clips import ClipConfig
 from smallbig_keras.errors import NotFoundError, SmallBigError, optional_import
 from smallbig_keras.export.formats import newest_version
-from smallbig_keras.labels import preprocess_input
 from smallbig_keras.machine import hidden_stderr, num_processors
 
 
@@ -176,5 +175,4 @@ def _open_onnx(path, threads):
 def _prepare(clips, info, dtype):
     if info["input"]["normalized_inside"]:
         return clips.astype(dtype)
-    rule = clips_in(info)
-    return preprocess_input(clips, rule.mean, rule.std).astype(dtype)
+    return clips_in(info).normalize(clips).astype(dtype)

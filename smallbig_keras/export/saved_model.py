@@ -108,11 +108,10 @@ def to_saved_model(
 def _servable(model, info, input_dtype):
     import tensorflow as tf
 
-    from smallbig_keras.data.transforms import centre_crop, short_side_resize, to_uint8
+    from smallbig_keras.data.transforms import centre_crop, resize_frames, to_uint8
 
-    scores = artifacts.scoring_model(
-        artifacts.in_float32(model), ClipConfig.from_dict(info["clips"])
-    )
+    rule = ClipConfig.from_dict(info["clips"])
+    scores = artifacts.scoring_model(artifacts.in_float32(model), rule)
     form = info["input"]
     frames, size = form["frames"], (form["height"], form["width"])
     clip_shape = (frames, *size, 3)
@@ -143,7 +142,7 @@ def _servable(model, info, input_dtype):
             files,
             fn_output_signature=tf.TensorSpec((None, None, 3), tf.uint8),
         )
-        clip = centre_crop(short_side_resize(images, form["short_side"]), size)
+        clip = centre_crop(resize_frames(images, rule), size)
         return tf.cast(to_uint8(tf.ensure_shape(clip, clip_shape)), tf.float32)
 
     @tf.function(input_signature=[tf.TensorSpec((None, frames), tf.string, "frames")])

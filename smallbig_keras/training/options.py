@@ -69,6 +69,12 @@ class ClipOptions:
     std: tuple[float, float, float] = option(
         _CLIPS["std"], "standard deviation of RGB values from 0 to 1", metavar="RED GREEN BLUE"
     )
+    channel_order: typing.Literal["rgb", "bgr"] = option(
+        _CLIPS["channel_order"], "of the channels that the network takes"
+    )
+    keep_aspect: bool = option(
+        _CLIPS["keep_aspect"], "resize frames in the ratio of their sides, else to squares"
+    )
     augmentation: typing.Literal["short_side", "multi_scale"] = option(
         "short_side", "crop of a random short side, or one of several sizes and places"
     )

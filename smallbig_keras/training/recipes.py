@@ -19,6 +19,8 @@ def clip_options(clips):
         "test_short_side": clips.short_side,
         "mean": clips.mean,
         "std": clips.std,
+        "channel_order": clips.channel_order,
+        "keep_aspect": clips.keep_aspect,
     }
 
 

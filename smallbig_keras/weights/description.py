@@ -115,7 +115,7 @@ def training_clips(config):
     return ClipConfig().replace(
         short_side=config["test_short_side"],
         **{name: config.get(name) for name in ("frames", "sampling", "stride", "size")},
-        **{name: config.get(name) for name in ("mean", "std")},
+        **{name: config.get(name) for name in ("mean", "std", "channel_order", "keep_aspect")},
     )
 
 

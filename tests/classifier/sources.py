@@ -17,6 +17,7 @@ def write_run(classifier, path):
         **{"model": "SmallBigR23", "variant": "paper", "options": {**OPTIONS, "dropout": 0.25}},
         **{"frames": 4, "sampling": "dense", "stride": 3, "size": 32, "test_short_side": 36},
         **{"mean": CLIPS.mean, "std": CLIPS.std, "class_names": NAMES},
+        **{"channel_order": CLIPS.channel_order, "keep_aspect": CLIPS.keep_aspect},
         **{"dataset": "folder", "data_root": "nowhere"},
     }
     runs.write_config(path, config)

@@ -21,7 +21,7 @@ from tests.data.videos import write_frames
 
 def test_probabilities_are_those_of_the_model_on_the_clip_of_validation(classifier, videos):
     pixels = load_clip(videos[1], clips=CLIPS, normalize=False)
-    expected = classifier.model(preprocess_input(pixels, CLIPS.mean, CLIPS.std)).numpy()[0]
+    expected = classifier.model(preprocess_input(pixels, CLIPS.mean, CLIPS.std, "bgr")).numpy()[0]
     found = dict(classifier.predict(videos[1], top=100))
     np.testing.assert_allclose([found[name] for name in NAMES], expected, atol=1e-6)
     assert list(found.values()) == sorted(found.values(), reverse=True)

@@ -97,7 +97,13 @@ def test_another_size_takes_the_short_side_along():
 
 def test_json_keeps_every_field():
     config = ClipConfig(4, "dense", 3, 40, 32, (0.45, 0.4, 0.5), (0.225, 0.2, 0.25))
-    assert ClipConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    config = config.replace(channel_order="bgr", keep_aspect=False)
+    values = json.loads(json.dumps(config.to_dict()))
+    assert ClipConfig.from_dict(values) == config
+    for name in ("channel_order", "keep_aspect"):
+        del values[name]
+    older = ClipConfig.from_dict(values)
+    assert (older.channel_order, older.keep_aspect, older.mean) == ("rgb", True, config.mean)
     for values in ({}, {**config.to_dict(), "crop": "centre"}, None):
         with pytest.raises(SmallBigError, match="must have frames, sampling, .*Received: "):
             ClipConfig.from_dict(values)
@@ -117,6 +123,8 @@ def test_json_keeps_every_field():
         ({"std": (0.2, 0.2, 0)}, "`std` must be three numbers above 0"),
         ({"std": None}, "`std` must be three numbers above 0"),
         ({"interpolation": "cubic"}, "must be one of bilinear. Received: 'cubic'"),
+        ({"channel_order": "brg"}, "must be one of rgb, bgr. Received: 'brg'"),
+        ({"keep_aspect": 1}, "must be a bool. Received: 1"),
     ],
 )
 def test_bad_values(values, message):

@@ -75,7 +75,14 @@ def test_random_crop_draws_every_short_side(height, width):
     assert sides == {np.floor(40 * 100 / short + 0.5) for short in range(50, 65)}
 
 
-@pytest.mark.parametrize("values", [{}, {"mean": (0.45, 0.4, 0.5), "std": (0.225, 0.2, 0.25)}])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"mean": (0.45, 0.4, 0.5), "std": (0.225, 0.2, 0.25)},
+        {"mean": (0.45, 0.4, 0.5), "channel_order": "bgr"},
+    ],
+)
 def test_normalize_is_preprocess_input(values):
     views, clips = np.float32(clip()), ClipConfig(**values)
     normalized = transforms.normalize(tf.constant(views), clips)
@@ -86,6 +93,32 @@ def test_normalize_is_preprocess_input(values):
     )
     # A graph multiplies by the inverse instead of dividing.
     np.testing.assert_allclose(dynamic(views), normalized, rtol=3e-7)
+
+
+def test_blue_comes_first_where_the_network_takes_it_so():
+    views = np.float32(clip())
+    rgb = smallbig_keras.preprocess_input(views, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    bgr = smallbig_keras.preprocess_input(views, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), "bgr")
+    np.testing.assert_array_equal(bgr[..., 0], rgb[..., 2])
+    np.testing.assert_array_equal(bgr[..., ::-1], rgb)
+    with pytest.raises(ValueError, match="`channel_order` must be one of rgb, bgr. Received: 'x'"):
+        smallbig_keras.preprocess_input(views, channel_order="x")
+
+
+@pytest.mark.parametrize("height, width", [(40, 80), (80, 40)])
+def test_frames_that_lose_their_ratio(height, width):
+    """Ramps from edge to edge: a square of 32 of 40 pixels is four fifths of either side."""
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    source = np.stack([np.stack([y / height, x / width, x], axis=-1)] * 2)
+    rule = ClipConfig(frames=2, size=32, short_side=40, keep_aspect=False)
+    resized = transforms.resize_frames(source, rule)
+    assert resized.shape == (2, 40, 40, 3)
+    crops = [transforms.centre_crop(resized, 32).numpy()]
+    crops += [transforms.random_crop(source, 32, s, 40, 40, squash=True) for s in SEEDS[:4]]
+    for crop in crops:
+        assert crop.shape == (2, 32, 32, 3)
+        down, across = np.diff(crop[0, 4:-4, 0, 0]), np.diff(crop[0, 0, 4:-4, 1])
+        np.testing.assert_allclose([down.mean(), across.mean()], 1 / 40, rtol=2e-2)
 
 
 def test_centre_crop():
