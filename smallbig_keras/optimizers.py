@@ -1,4 +1,4 @@
-"""The optimiser of the recipes."""
+"""The optimiser of the recipes, and the rise of its learning rate."""
 
 import keras
 from keras import ops
@@ -63,3 +63,42 @@ class SGDWithL2(keras.optimizers.SGD):
 
     def get_config(self):
         return {**super().get_config(), "l2": self.l2}
+
+
+@keras.saving.register_keras_serializable(package="smallbig_keras")
+class Warmup(keras.optimizers.schedules.LearningRateSchedule):
+    """A learning rate that rises in a line to that of a schedule, and then follows it.
+
+    Args:
+        schedule: float or `keras.optimizers.schedules.LearningRateSchedule`.
+        warmup_steps: int. Steps of the rise.
+        start: float. Learning rate of the first step.
+
+    Example:
+
+    >>> float(Warmup(1.0, warmup_steps=10, start=0.1)(5))
+    0.55
+    """
+
+    def __init__(self, schedule, warmup_steps, start):
+        super().__init__()
+        if isinstance(schedule, dict):
+            schedule = keras.optimizers.schedules.deserialize(schedule)
+        self.schedule = schedule
+        self.warmup_steps = warmup_steps
+        self.start = start
+
+    def __call__(self, step):
+        step = ops.cast(step, "float32")
+        target = self._rate(ops.cast(self.warmup_steps, "float32"))
+        rising = self.start + (target - self.start) * step / self.warmup_steps
+        return ops.where(step < self.warmup_steps, rising, self._rate(step))
+
+    def _rate(self, step):
+        return self.schedule(step) if callable(self.schedule) else self.schedule
+
+    def get_config(self):
+        schedule = self.schedule
+        if callable(schedule):
+            schedule = keras.optimizers.schedules.serialize(schedule)
+        return {"schedule": schedule, "warmup_steps": self.warmup_steps, "start": self.start}

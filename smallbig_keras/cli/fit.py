@@ -18,8 +18,9 @@ from smallbig_keras.data.options import dataset_options, read_split
 from smallbig_keras.errors import OptionError
 from smallbig_keras.files import check_writable
 from smallbig_keras.options import flag, option, read_file
-from smallbig_keras.training.options import FACTS, FitOptions, resolve
+from smallbig_keras.training.options import FACTS, FitOptions
 from smallbig_keras.training.recipes import PAPER
+from smallbig_keras.training.resolution import resolve
 
 
 @dataclasses.dataclass(frozen=True)

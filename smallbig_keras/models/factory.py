@@ -93,11 +93,12 @@ def define_model(module, name, summary, publication, /, **variants):
         **options,
     ):
         # Keras is imported here: names and descriptions of networks are had without it.
-        from smallbig_keras.models.recognition import check_checkpoint
+        from smallbig_keras.models.recognition import check_checkpoint, check_weights_name
         from smallbig_keras.weights.fetching import WeightsError
         from smallbig_keras.weights.loading import load_weights
         from smallbig_keras.weights.resolution import find_weights
 
+        check_weights_name(weights, variants["reference"].spec, function_name)
         found = None if weights is None else find_weights(weights, function_name)
         known = found.description if found else None
         if known is not None:

@@ -1,6 +1,7 @@
 """Reading a model: intermediate features, parameters and operations."""
 
 import math
+import re
 from typing import NamedTuple
 
 import keras
@@ -14,7 +15,8 @@ def feature_extractor(model, names):
     Args:
         model: functional `keras.Model`.
         names: sequence of str, or one. Names of layers, or of stages (`"stem"`, `"res2"` to
-            `"res5"`), which stand for the last layer of the stage.
+            `"res5"`; of S3D `"conv2"`, `"mixed3"` to `"mixed5"`), which stand for the last layer
+            of the stage.
 
     Returns:
         A `keras.Model` with the inputs of `model` and a dict of outputs by name, each
@@ -33,12 +35,17 @@ def feature_extractor(model, names):
     return keras.Model(model.input, {name: _find_layer(model, name).output for name in names})
 
 
+def is_in_stage(layer, stage):
+    """Tells whether the layer of a name is of a stage, as `mixed3b_relu` of mixed3b and mixed3."""
+    return re.match(rf"{re.escape(stage)}[a-z]?_", layer) is not None
+
+
 def _find_layer(model, name):
     matches = [layer for layer in model.layers if layer.name == name]
-    matches = matches or [layer for layer in model.layers if layer.name.startswith(f"{name}_")]
+    matches = matches or [layer for layer in model.layers if is_in_stage(layer.name, name)]
     if not matches:
         raise SmallBigError(
-            "A feature is named by a stage (stem, res2 to res5) or by one of the layers that "
+            "A feature is named by a stage (such as stem) or by one of the layers that "
             f"`model.summary()` lists, as {model.layers[1].name!r}. Received: {name!r}"
         )
     return matches[-1]

@@ -11,7 +11,7 @@ from smallbig_keras.errors import OptionError, SmallBigError, did_you_mean
 from smallbig_keras.models.description import is_same, read_activation, read_spec
 from smallbig_keras.models.factory import make_spec
 from smallbig_keras.models.families import option_names
-from smallbig_keras.models.recognition import check_checkpoint
+from smallbig_keras.models.recognition import check_checkpoint, check_weights_name
 from smallbig_keras.models.registry import get_model_function, list_models, match_network
 from smallbig_keras.weights.description import Description
 from smallbig_keras.weights.fetching import WeightsError
@@ -57,7 +57,8 @@ def find_network(source, model=None, variant=None, classes=None, weights_dir=Non
 def known_network(source, model=None, weights_dir=None):
     """Finds weights, and the description of their network where they know it, else `None`."""
     if model is not None:
-        get_model_function(model)
+        function = get_model_function(model)
+        check_weights_name(source, next(iter(function.variants.values())).spec, model)
     if isinstance(source, str) and source in list_models():
         raise OptionError(
             f"{source} is a network: name its weights, and the network as model. Received: {source}"

@@ -1,9 +1,19 @@
 """The network that a checkpoint of another code is of, told by names and shapes alone."""
 
-from smallbig_keras.models.families import FAMILIES, family_of
+from smallbig_keras.models.families import FAMILIES, RESNET, family_of
 from smallbig_keras.weights.fetching import WeightsError
 from smallbig_keras.weights.layouts import find_layout
+from smallbig_keras.weights.resolution import IMAGENET
 from smallbig_keras.weights.state_dicts import SUFFIXES, read_state_dict
+
+
+def check_weights_name(weights, spec, name):
+    """Refuses ImageNet's weights, which are of a ResNet, for a network of another family."""
+    if weights == IMAGENET and family_of(spec) is not RESNET:
+        raise WeightsError(
+            f"Weights of ImageNet are of a ResNet, and {name} is none: train it from random "
+            f"weights (weights=None, --weights none), or name its own. Received: {weights}"
+        )
 
 
 def check_checkpoint(path, spec, name):

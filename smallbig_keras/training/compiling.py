@@ -5,10 +5,14 @@ import tensorflow as tf
 
 from smallbig_keras.data.transforms import normalize
 from smallbig_keras.errors import MissingPackageError
+from smallbig_keras.models.inspection import is_in_stage
 from smallbig_keras.models.registry import get_model_function
-from smallbig_keras.optimizers import SGDWithL2
+from smallbig_keras.optimizers import SGDWithL2, Warmup
 from smallbig_keras.weights.description import training_clips
 from smallbig_keras.weights.loading import load_weights
+
+# Of the learning rate, as in the recipes that warm up (PySlowFast).
+_WARMUP_START = 0.1
 
 
 class ClipTrainer(keras.Model):
@@ -121,6 +125,13 @@ def loss_and_metrics(soft_labels):
 
 def learning_rate_schedule(config, steps):
     """Returns the learning rate as a function of the step."""
+    rate = _schedule(config, steps)
+    # Runs of older versions have no warm-up.
+    warmup = config.get("warmup_epochs") or 0
+    return Warmup(rate, warmup * steps, _WARMUP_START * config["lr"]) if warmup else rate
+
+
+def _schedule(config, steps):
     if config["schedule"] == "cosine":
         return keras.optimizers.schedules.CosineDecay(config["lr"], config["epochs"] * steps)
     if not config["milestones"]:
@@ -138,7 +149,9 @@ def find_frozen(model, parts, loaded):
     """
     stages = set(parts) - {"norm"}
     frozen = [
-        layer.path for layer in model.layers if layer.weights and layer.name.split("_")[0] in stages
+        layer.path
+        for layer in model.layers
+        if layer.weights and any(is_in_stage(layer.name, stage) for stage in stages)
     ]
     if "norm" in parts:
         norms = [layer for layer in model._flatten_layers() if is_norm(layer)]

@@ -1,18 +1,14 @@
-"""The options of a training, each declared once, and what they come to with a recipe."""
+"""The options of a training, each declared once."""
 
 import dataclasses
 import typing
 
 from smallbig_keras.data.clips import ClipConfig
-from smallbig_keras.data.options import DatasetOptions, check_dataset, dataset_options
-from smallbig_keras.data.sampling import SAMPLINGS, uses_stride
-from smallbig_keras.errors import OptionError, SmallBigError
-from smallbig_keras.models.rebuilding import check_given, known_network, update_network
-from smallbig_keras.models.registry import list_models, list_variants, model_spec
-from smallbig_keras.options import flag, option, value_text
-from smallbig_keras.training.recipes import SAMPLE, clip_options, find_recipe
-from smallbig_keras.weights.description import training_clips
-from smallbig_keras.weights.resolution import IMAGENET, list_weights
+from smallbig_keras.data.options import DatasetOptions
+from smallbig_keras.data.sampling import SAMPLINGS
+from smallbig_keras.models.registry import list_models
+from smallbig_keras.options import option
+from smallbig_keras.training.recipes import clip_options
 
 # Beside the options, a run's `config.json` holds what the training found.
 FACTS = (
@@ -107,9 +103,10 @@ class ModelOptions:
         metavar="NAME_OR_PATH",
     )
     weights_dir: str | None = option(None, "folder with published weights", metavar="DIR")
-    freeze: tuple[typing.Literal["stem", "res2", "res3", "res4", "res5", "norm"], ...] = option(
+    freeze: tuple[str, ...] = option(
         (),
-        "stages that keep their weights; norm: the normalisations that --weights sets",
+        "stages that keep their weights, such as stem res2, or mixed3 of S3D; norm: the "
+        "normalisations that --weights sets",
         metavar="STAGE",
     )
 
@@ -126,6 +123,9 @@ class OptimizerOptions:
     )
     milestones: tuple[int, ...] | None = option(
         (30, 40, 45), "epochs of --schedule step; scale with --epochs", metavar="EPOCH"
+    )
+    warmup_epochs: int = option(
+        0, "in which the learning rate rises from a tenth; scale with --epochs", metavar="EPOCHS"
     )
     momentum: float = option(0.9, "of the gradients")
     weight_decay: float = option(1e-4, "share of the weight in its gradient", aliases=("--l2",))
@@ -153,174 +153,3 @@ class FitOptions(
     DeviceOptions, OptimizerOptions, ModelOptions, ClipOptions, DatasetOptions, RunOptions
 ):
     """The options of a training; see `resolve`."""
-
-
-def resolve(given):
-    """Fills in the recipe of the dataset, and refuses options without effect.
-
-    The network and the clips of weights that know theirs come before those of the recipe.
-
-    Args:
-        given: dict. Options that a user gave, by name.
-
-    Returns:
-        FitOptions. `None` stands for an option that has no effect in this training.
-
-    Raises:
-        SmallBigError: if a value is outside the allowed ones, or an option has no effect.
-    """
-    _check_source(given)
-    kind = "sample" if given.get("sample") else given.get("recipe") or "paper"
-    dataset = given.get("dataset") or next(iter(SAMPLE))
-    source = _read_source(given, kind, dataset)
-    network = {"variant": given.get("variant"), **source}
-    recipe = find_recipe(
-        kind, dataset, network.get("model", given.get("model")), network["variant"]
-    )
-    lr_batch = recipe.pop("lr_batch")
-    base = FitOptions(**{**recipe, **source})
-    chosen = {**given, "dataset": dataset, **vars(dataset_options(given | {"dataset": dataset}))}
-    if "options" in given:
-        chosen["options"] = {**base.options, **given["options"]}
-    values = {**vars(base), **_scaled(base, chosen), **chosen}
-    if given.get("lr") is None:
-        values["lr"] = base.lr * values["batch_size"] / lr_batch
-    if given.get("schedule") == "step" and not (values["milestones"] or base.milestones):
-        raise SmallBigError("--schedule step needs the epochs of its steps: add --milestones.")
-    options = FitOptions(**values)
-    _check_values(options)
-    spec = model_spec(options.model, options.variant, **options.options)
-    spec.check_input((options.frames, options.size, options.size, 3))
-    check_dataset(options)
-    idle = _without_effect(options)
-    for name in idle:
-        if given.get(name) not in (None, (), False):
-            raise OptionError(
-                f"{flag(name)} has no effect {idle[name]} Received: {value_text(given[name])}"
-            )
-    return dataclasses.replace(options, **dict.fromkeys(idle))
-
-
-def _read_source(given, kind, dataset):
-    """Returns the options that weights know of their network and their clips."""
-    weights, model = given.get("weights"), given.get("model")
-    if weights in (None, "none", IMAGENET):
-        return {}
-    rows = [row for row in list_weights(given.get("weights_dir")) if row["name"] == weights]
-    wanted = find_recipe(kind, dataset)["model"]
-    if model is None and any(row["model"] == wanted for row in rows):
-        # Several networks may have weights of one name.
-        model = wanted
-    path, known = known_network(weights, model, given.get("weights_dir"))
-    if known is None:
-        # A file of weights alone is for the network that the recipe or --model names.
-        return {}
-    check_given(known, path, given.get("model"))
-    known = update_network(known, given.get("variant"), given.get("options"))
-    clips = known.clips
-    if known.class_names is None:
-        # A file of Keras knows its shape alone.
-        recipe = find_recipe(kind, dataset, known.model)
-        recipe.pop("lr_batch")
-        rule = training_clips(vars(FitOptions(**recipe)))
-        clips = rule.replace(frames=clips.frames, size=clips.size)
-    network = {"model": known.model, "variant": known.variant, "options": known.options}
-    return {**network, **clip_options(clips)}
-
-
-def _check_source(given):
-    if given.get("sample"):
-        (layout,) = SAMPLE
-        if given.get("dataset", layout) != layout:
-            raise OptionError(
-                f"--sample is laid out as {layout}: leave out --dataset. "
-                f"Received: --dataset {given['dataset']}"
-            )
-        for name in ("data_root", "shards"):
-            if given.get(name):
-                raise OptionError(
-                    f"--sample makes its own data: leave out {flag(name)}. Received: {given[name]}"
-                )
-    elif given.get("dataset") is None:
-        raise OptionError("A training needs --dataset, --sample or --resume.")
-
-
-def _scaled(base, given):
-    """Another crop keeps its part of the frame, and another length its part of the schedule."""
-    scale = given.get("size", base.size) / base.size
-    values = {
-        "short_side": tuple(round(side * scale) for side in base.short_side),
-        "test_short_side": round(base.test_short_side * scale),
-    }
-    epochs = given.get("epochs", base.epochs)
-    scaled = sorted({round(epoch * epochs / base.epochs) for epoch in base.milestones})
-    values["milestones"] = tuple(epoch for epoch in scaled if 0 < epoch < epochs)
-    return values
-
-
-def _without_effect(options):
-    """Returns the options that change nothing in a training, with the reason."""
-    idle = {}
-    if options.sample:
-        idle["recipe"] = "with --sample, which has a recipe of its own."
-    if not uses_stride(options.sampling):
-        idle["stride"] = "with --sampling segment: add --sampling dense."
-    if options.augmentation == "multi_scale":
-        idle["short_side"] = "with --augmentation multi_scale: add --augmentation short_side."
-    if options.schedule == "cosine":
-        idle["milestones"] = "with --schedule cosine: add --schedule step."
-    if options.weights == "none":
-        idle["weights_dir"] = "with --weights none: add --weights NAME."
-        if "norm" in options.freeze:
-            raise OptionError(
-                "--freeze norm has no effect with --weights none: add --weights NAME."
-            )
-    if options.strategy == "one":
-        idle["sync_bn"] = "with --strategy one: add --strategy mirrored."
-    return idle
-
-
-def _check_values(options):
-    for name in ("frames", "size", "batch_size", "epochs", "test_short_side", "stride", "workers"):
-        value = getattr(options, name)
-        if value is not None and value < 1:
-            raise SmallBigError(f"{flag(name)} must be at least 1. Received: {value}")
-    for name in ("seed", "max_bad_clips"):
-        value = getattr(options, name)
-        if value is not None and value < 0:
-            raise SmallBigError(f"{flag(name)} must be at least 0. Received: {value}")
-    low, high = options.short_side
-    size = options.size
-    if not size <= low <= high or options.test_short_side < size:
-        raise SmallBigError(
-            "A crop must fit into the short side: --size <= MIN <= MAX and --size <= "
-            f"--test-short-side. Received: size={size}, short_side={low} {high}, "
-            f"test_short_side={options.test_short_side}"
-        )
-    if options.lr <= 0 or options.weight_decay < 0 or not 0 <= options.momentum < 1:
-        raise SmallBigError(
-            "--lr must be above 0, --weight-decay at least 0 and --momentum from 0 to below 1. "
-            f"Received: lr={options.lr}, weight_decay={options.weight_decay}, "
-            f"momentum={options.momentum}"
-        )
-    number, strength = options.randaugment or (1, 1)
-    if number % 1 or number < 1 or not 0 < strength <= 1:
-        raise SmallBigError(
-            "--randaugment takes a whole number of operations from 1 and a strength above 0 and "
-            f"up to 1. Received: {number:g} {strength:g}"
-        )
-    training_clips(vars(options))
-    variants = list_variants(options.model)
-    if options.variant not in variants:
-        raise SmallBigError(
-            f"--variant of {options.model} must be one of {', '.join(variants)}. "
-            f"Received: {options.variant}"
-        )
-    milestones = list(options.milestones)
-    if options.schedule == "step":
-        ordered = milestones == sorted(set(milestones))
-        if not ordered or any(not 0 < epoch < options.epochs for epoch in milestones):
-            raise SmallBigError(
-                f"--milestones must ascend, from 1 to below the {options.epochs} epochs. "
-                f"Received: {' '.join(map(str, milestones))}"
-            )

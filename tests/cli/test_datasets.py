@@ -9,8 +9,8 @@ import pytest
 
 from smallbig_keras import data, list_models, runs
 from smallbig_keras.cli import script
-from smallbig_keras.training.options import resolve
 from smallbig_keras.training.recipes import PAPER
+from smallbig_keras.training.resolution import resolve
 from tests.data.miniatures import MINIATURES
 from tests.data.test_batch_augmentation import needs_keras_layers
 

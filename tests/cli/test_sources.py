@@ -10,7 +10,7 @@ import smallbig_keras
 from smallbig_keras import VideoClassifier, runs
 from smallbig_keras.cli import main
 from smallbig_keras.data import ClipConfig
-from smallbig_keras.training.options import resolve
+from smallbig_keras.training.resolution import resolve
 from tests.conftest import randomize
 from tests.data.miniatures import clips, write_video
 

@@ -18,8 +18,9 @@ from smallbig_keras.errors import OptionError, SmallBigError
 from smallbig_keras.models import list_models
 from smallbig_keras.options import read_file
 from smallbig_keras.training import compiling
-from smallbig_keras.training.options import FACTS, FitOptions, resolve
+from smallbig_keras.training.options import FACTS, FitOptions
 from smallbig_keras.training.recipes import PAPER, RECIPES, REFERENCE, SAMPLE, find_recipe
+from smallbig_keras.training.resolution import resolve
 
 
 @pytest.mark.parametrize(
@@ -38,6 +39,9 @@ from smallbig_keras.training.recipes import PAPER, RECIPES, REFERENCE, SAMPLE, f
         ({"milestones": (0, 30)}, "from 1"),
         ({"dataset": "k400", "schedule": "step"}, "add --milestones"),
         ({"seed": -1}, "--seed must be at least 0"),
+        ({"freeze": ("stem", "neck")}, "takes stem, res2, .* and norm. Received: neck"),
+        ({"freeze": ("ress2",)}, "Did you mean 'res2'"),
+        ({"warmup_epochs": 50}, "fewer than the 50 epochs. Received: 50"),
     ],
 )
 def test_bad_values(given, rule):
@@ -151,7 +155,6 @@ def test_configuration_of_version_0_1_0(given, tmp_path):
         ('{"epochs": true}', "epochs must be a whole number"),
         ('{"dataset": "sthv3"}', "dataset must be one of .*Did you mean 'sthv2'"),
         ('{"short_side": [256]}', "short_side must be a list of 2, each a whole number"),
-        ('{"freeze": ["stem", "neck"]}', "freeze must be one of"),
         ('{"lr": "fast"}', "lr must be a number"),
     ],
 )
@@ -219,6 +222,21 @@ def test_learning_rate_schedules():
     expected = (1 + np.cos(np.pi * np.arange(20) / 20)) / 2
     np.testing.assert_allclose([float(cosine(k)) for k in range(20)], expected, rtol=1e-5)
     assert compiling.learning_rate_schedule({**config, "milestones": []}, steps=5) == 1.0
+
+
+@pytest.mark.parametrize("kind", ["step", "cosine"])
+def test_warmup(kind):
+    """In a line from a tenth to what the schedule is then, and on with it."""
+    config = {"lr": 2.0, "epochs": 4, "schedule": kind, "milestones": [2, 3]}
+    plain = compiling.learning_rate_schedule(config, steps=5)
+    warm = compiling.learning_rate_schedule({**config, "warmup_epochs": 1}, steps=5)
+    top = float(plain(5))
+    rising = 0.2 + (top - 0.2) * np.arange(5) / 5
+    np.testing.assert_allclose([float(warm(k)) for k in range(5)], rising, rtol=1e-5)
+    after = range(5, 20)
+    np.testing.assert_allclose([warm(k) for k in after], [plain(k) for k in after], rtol=1e-6)
+    copy = type(warm).from_config(warm.get_config())
+    assert [float(copy(k)) for k in range(20)] == [float(warm(k)) for k in range(20)]
 
 
 def test_options_replace_the_dataset_of_a_run():

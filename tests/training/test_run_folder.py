@@ -16,7 +16,7 @@ from smallbig_keras import files, runs
 from smallbig_keras.cli import main
 from smallbig_keras.errors import ResourceError, SmallBigError
 from smallbig_keras.training import loop
-from smallbig_keras.training.options import resolve
+from smallbig_keras.training.resolution import resolve
 from tests.data.miniatures import MINIATURES
 
 SMALL = [

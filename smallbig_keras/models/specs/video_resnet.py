@@ -104,6 +104,9 @@ class VideoResNetSpec:
     extra_ratio: int = 4
     dropout: float = 0.0
 
+    # What can be frozen, and asked for as a feature.
+    stages = ("stem", "res2", "res3", "res4", "res5")
+
     def __post_init__(self):
         freeze_tuples(self)
         check(self, "blocks", are_counts(self.blocks, 4), "four ints of at least 1")
