@@ -2,9 +2,10 @@
 
 import re
 
-from smallbig_keras.weights.layouts import resnet
+from smallbig_keras.weights.layouts import resnet, vov3d
 
-LAYOUTS = (resnet.AUTHORS, resnet.TSM, resnet.OPENMMLAB, resnet.PYSLOWFAST)
+# VoV3D is written with PySlowFast and has names that begin as those do.
+LAYOUTS = (resnet.AUTHORS, resnet.TSM, resnet.OPENMMLAB, vov3d.VOV3D, resnet.PYSLOWFAST)
 
 
 def find_layout(state):

@@ -1,0 +1,1 @@
+"""The description of a network, read from its layers or from a checkpoint of another code."""
