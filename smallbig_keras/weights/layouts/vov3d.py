@@ -4,7 +4,7 @@ import re
 
 from smallbig_keras.weights.layouts.layout import Layout
 
-_BLOCK = re.compile(r"res(?P<stage>[2-5])_block(?P<block>\d+)_(?:layer(?P<layer>\d+)_)?(?P<part>.+)")
+_BLOCK = re.compile(r"res(?P<stage>[2-5])_block(?P<block>\d+)_(layer(?P<layer>\d+)_)?(?P<part>.+)")
 _OUTSIDE = {
     "stem_space_conv": "s1.pathway0_stem.conv_xy",
     "stem_time_conv": "s1.pathway0_stem.conv",
