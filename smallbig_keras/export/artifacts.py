@@ -23,6 +23,7 @@ def scoring_model(model, clips):
 
     Its input is normalised by mean and std of the ClipConfig, or with `None` for it as `model`
     takes it. Scores that `model` gives without an activation become probabilities by softmax.
+    Both are the mean over positions where the head classifies each of them.
     """
     check_exportable(model)
     predictions = model.get_layer("predictions")
@@ -32,7 +33,9 @@ def scoring_model(model, clips):
     else:
         probabilities = keras.ops.cast(probabilities, "float32")
     logits = keras.ops.cast(model.get_layer("classifier").output, "float32")
-    scores = keras.Model(model.input, {"probabilities": probabilities, "logits": logits})
+    scores = {"probabilities": probabilities, "logits": logits}
+    scores = {name: mean_of_positions(values) for name, values in scores.items()}
+    scores = keras.Model(model.input, scores)
     if clips is None:
         return scores
     pixels = keras.Input(model.input_shape[1:], name="clips", dtype="float32")
@@ -46,6 +49,11 @@ def scoring_model(model, clips):
     if clips.channel_order == "bgr":
         values = keras.ops.flip(values, axis=-1)
     return keras.Model(pixels, scores(values), name=model.name)
+
+
+def mean_of_positions(scores):
+    """Returns one score a class, the mean where a head classifies each position of a clip."""
+    return keras.ops.mean(scores, axis=(1, 2, 3)) if len(scores.shape) == 5 else scores
 
 
 def in_float32(model):

@@ -16,6 +16,7 @@ from keras import activations
 
 from smallbig_keras import layers
 from smallbig_keras.errors import SmallBigError
+from smallbig_keras.export import artifacts
 from smallbig_keras.export.folded_clips import FORMAT, Clips, fold, global_view
 from smallbig_keras.export.folded_convolutions import (
     activate,
@@ -67,10 +68,9 @@ def compute_scores(model, clips, config=None):
     probabilities = values[id(predictions.output)]
     if predictions.activation is activations.linear:
         probabilities = tf.nn.softmax(probabilities)
-    return {
-        "probabilities": tf.identity(probabilities),
-        "logits": tf.identity(values[id(model.get_layer("classifier").output)]),
-    }
+    logits = values[id(model.get_layer("classifier").output)]
+    scores = {"probabilities": probabilities, "logits": logits}
+    return {name: tf.identity(artifacts.mean_of_positions(x)) for name, x in scores.items()}
 
 
 def check_layers(model):
@@ -138,6 +138,15 @@ def _time_pooling(layer, clips):
     return Clips(pooled, clips.frames // layer.pool_size)
 
 
+@handles(layers.WindowPooling)
+def _window_pooling(layer, clips):
+    # Of few numbers, which may go back to the order of Keras for the scores of each position.
+    images = tf.reduce_mean(clips.unfold(), axis=1)
+    window = [min(layer.window, n) for n in images.shape[2:]]
+    pooled = tf.nn.avg_pool2d(images, window, 1, "VALID", FORMAT)
+    return tf.expand_dims(tf.transpose(pooled, (0, 2, 3, 1)), 1)
+
+
 @handles(layers.TemporalShift)
 def _temporal_shift(layer, clips):
     frames = clips.unfold()
@@ -183,6 +192,13 @@ def _smallbig_unit(layer, clips):
 def _weigh(clips, context):
     """Multiplies by the sigmoid of one vector a clip."""
     return fold(clips.unfold() * tf.sigmoid(context.unfold()))
+
+
+@handles(layers.ChannelGate)
+def _channel_gate(layer, clips):
+    context = global_view(clips, "avg")
+    context = context if layer.reduce is None else frame_conv(layer.reduce, context)
+    return _weigh(clips, frame_conv(layer.expand, context))
 
 
 @handles(layers.SmallBigExtraUnit)
@@ -242,6 +258,11 @@ def _sum(layer, *terms):
     return functools.reduce(operator.add, terms)
 
 
+@handles(keras.layers.Concatenate)
+def _concatenate(layer, *parts):
+    return Clips(tf.concat([part.images for part in parts], axis=1), parts[0].frames)
+
+
 @handles(keras.layers.Activation)
 def _activation(layer, value):
     return activate(layer, value)
@@ -254,6 +275,8 @@ def _unchanged(layer, value):
 
 @handles(keras.layers.GlobalAveragePooling3D)
 def _average(layer, clips):
+    if not isinstance(clips, Clips):
+        return tf.reduce_mean(clips, axis=(1, 2, 3))
     return tf.squeeze(global_view(clips, "avg").images, (2, 3))
 
 

@@ -72,6 +72,8 @@ def temporal_conv(layer, clips):
     size, stride, dilation = layer.kernel_size[0], layer.strides[0], layer.dilation_rate[0]
     before = size // 2 * dilation if layer.padding == "same" else 0
     frames = layer.output.shape[1]
+    if layer.groups > 1:
+        return _finish(layer, _depthwise_over_time(layer, clips, before, frames))
     shifts = np.zeros((frames, clips.frames, size), "float32")
     for frame in range(frames):
         for tap in range(size):
@@ -87,6 +89,21 @@ def temporal_conv(layer, clips):
     taps = tf.reshape(taps, (-1, clips.frames * size, np.prod(image)))
     summed = tf.linalg.matmul(shifts.reshape(frames, -1), taps)
     return _finish(layer, Clips(tf.reshape(summed, (-1, *image)), frames))
+
+
+def _depthwise_over_time(layer, clips, before, frames):
+    """Sums the neighbouring frames, each times a factor a channel."""
+    size, stride, dilation = layer.kernel_size[0], layer.strides[0], layer.dilation_rate[0]
+    kernel = value_of(layer.kernel).reshape(size, -1, 1, 1)
+    if layer.groups != clips.images.shape[1] or layer.groups != layer.filters:
+        raise SmallBigError(
+            "Groups of a convolution over time must be one, or one a channel of input and output. "
+            f"Received: groups={layer.groups} of {layer.name!r}"
+        )
+    padded = tf.pad(clips.unfold(), ((0, 0), (before, before), (0, 0), (0, 0), (0, 0)))
+    starts = range(0, size * dilation, dilation)
+    taps = [padded[:, n : n + (frames - 1) * stride + 1 : stride] for n in starts]
+    return fold(sum(tap * factor for tap, factor in zip(taps, kernel, strict=True)))
 
 
 def space_time_conv(layer, clips):

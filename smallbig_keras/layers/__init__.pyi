@@ -22,6 +22,7 @@ from .normalization import (
 from .pooling import (
     ClipPooling as ClipPooling,
     TimePooling as TimePooling,
+    WindowPooling as WindowPooling,
 )
 from .smallbig_unit import (
     SmallBigUnit as SmallBigUnit,

@@ -31,7 +31,12 @@ def convolve(images, kernel, strides=(1, 1), padding="same", dilation_rate=(1, 1
         height, width = (size // 2 for size in kernel.shape[:2])
         images = ops.pad(images, ((0, 0), (height, height), (width, width), (0, 0)))
         padding = "valid"
-    return ops.conv(
+    convolution = ops.conv
+    if _is_depthwise(images, kernel) and strides[0] == strides[1] and dilation_rate == (1, 1):
+        # TensorFlow has kernels of its own for it; grouped convolutions go through XLA.
+        convolution, kernel = ops.depthwise_conv, ops.transpose(kernel, (0, 1, 3, 2))
+        strides = strides[0]
+    return convolution(
         images,
         kernel,
         strides=strides,
@@ -39,6 +44,11 @@ def convolve(images, kernel, strides=(1, 1), padding="same", dilation_rate=(1, 1
         data_format="channels_last",
         dilation_rate=dilation_rate,
     )
+
+
+def _is_depthwise(images, kernel):
+    """Tells whether each channel has a kernel of its own: as many groups as channels."""
+    return kernel.shape[2] == 1 and 1 < kernel.shape[3] == images.shape[-1]
 
 
 class _Conv(keras.layers.Conv2D):
@@ -102,7 +112,8 @@ class FrameConv(_Conv):
         use_bias: bool. Whether a bias is added. Defaults to `False`.
         kernel_initializer: initializer or `None` for He by output fan. Defaults to `None`.
         data_format: `"channels_last"`. Defaults to `"channels_last"`.
-        **kwargs: the other arguments of `keras.layers.Conv2D`.
+        **kwargs: the other arguments of `keras.layers.Conv2D`. `groups=filters` on as many
+            channels is the depthwise convolution, a kernel for each channel.
 
     Input shape: `(batch, frames, height, width, channels)`.
 

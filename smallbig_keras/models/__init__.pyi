@@ -32,6 +32,12 @@ from .smallbig import (
 from .specs.video_resnet import (
     VideoResNetSpec as VideoResNetSpec,
 )
+from .specs.vov3d import (
+    VoV3DSpec as VoV3DSpec,
+)
 from .video_resnet import (
     VideoResNet as VideoResNet,
+)
+from .vov3d import (
+    VoV3D as VoV3D,
 )

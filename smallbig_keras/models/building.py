@@ -26,10 +26,10 @@ def apply_convolution(x, conv, name, activation=None, **norm):
     return layers.Activation(activation, name=f"{name}_{activation}")(x) if activation else x
 
 
-def apply_classifier(x, spec, activation):
+def apply_classifier(x, spec, activation, kernel_initializer="glorot_uniform"):
     """Applies dropout, the classifier and its activation to features, channels last."""
     x = layers.Dropout(spec.dropout, name="dropout")(x) if spec.dropout else x
-    x = layers.Dense(spec.classes, name="classifier")(x)
+    x = layers.Dense(spec.classes, kernel_initializer=kernel_initializer, name="classifier")(x)
     # Probabilities keep the precision of the variables under a mixed policy.
     dtype = keras.config.dtype_policy().variable_dtype
     return layers.Activation(activation, dtype=dtype, name="predictions")(x)

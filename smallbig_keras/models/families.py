@@ -4,9 +4,10 @@ import dataclasses
 import importlib
 import types
 
-from smallbig_keras.models.reading import resnet as resnet_reading
+from smallbig_keras.models.reading import resnet as resnet_reading, vov3d as vov3d_reading
 from smallbig_keras.models.specs.video_resnet import VideoResNetSpec
-from smallbig_keras.weights.layouts import resnet as resnet_layouts
+from smallbig_keras.models.specs.vov3d import VoV3DSpec
+from smallbig_keras.weights.layouts import resnet as resnet_layouts, vov3d as vov3d_layouts
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -34,7 +35,8 @@ class Family:
 
 
 RESNET = Family("a ResNet", VideoResNetSpec, "VideoResNet", resnet_reading, resnet_layouts.LAYOUTS)
-FAMILIES = (RESNET,)
+VOV3D = Family("a VoV3D", VoV3DSpec, "VoV3D", vov3d_reading, vov3d_layouts.LAYOUTS)
+FAMILIES = (RESNET, VOV3D)
 
 
 def family_of(spec):

@@ -88,9 +88,10 @@ def _port(model, state, source, layout):
 
 
 def _fitted(array, variable):
-    """Gives a kernel of one frame the axis that a convolution over space and time has."""
-    if array is not None and array.ndim == 4 and len(variable.shape) == 5:
-        return array[None]
+    """Gives a kernel the axes of length 1 that its variable has, and no others."""
+    shape = tuple(variable.shape)
+    if array is not None and [n for n in array.shape if n > 1] == [n for n in shape if n > 1]:
+        return array.reshape(shape)
     return array
 
 

@@ -32,6 +32,12 @@ CASES = [
     Case(layers.CoSTConv, {"filters": 6, "strides": 2}, (2, 4, 3, 3, 6), 3),
     Case(layers.FrameConv, {"filters": 6, "kernel_size": 3, "strides": 2}, (2, 4, 3, 3, 6), 1),
     Case(layers.FrameConv, {"filters": 6, "kernel_size": 1, "use_bias": True}, (2, 4, 6, 5, 6), 2),
+    Case(
+        layers.FrameConv,
+        {"filters": 8, "kernel_size": 3, "strides": 2, "groups": 8},
+        (2, 4, 3, 3, 8),
+        1,
+    ),
     Case(layers.FusedBatchNormalization, {}, CLIPS, 2, 2, True),
     Case(layers.NonLocalBlock, {}, CLIPS, 10, 2),
     Case(
@@ -68,8 +74,11 @@ CASES = [
     ),
     Case(layers.SqueezeExciteUnit, {}, CLIPS, 6, 2),
     Case(layers.TemporalConv, {"filters": 6, "strides": 2}, (2, 2, 6, 5, 6), 1),
+    Case(layers.TemporalConv, {"filters": 8, "kernel_size": 5, "groups": 8}, CLIPS, 1),
     Case(layers.TemporalShift, {"divisor": 4}, CLIPS),
     Case(layers.TimePooling, {"pool_size": 2}, (2, 2, 6, 5, 8)),
+    Case(layers.WindowPooling, {"window": 3}, (2, 1, 4, 3, 8)),
+    Case(layers.WindowPooling, {}, (2, 1, 1, 1, 8)),
 ]
 NAMES = sorted({case.layer.__name__ for case in CASES})
 

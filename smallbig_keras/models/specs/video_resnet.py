@@ -14,6 +14,7 @@ from smallbig_keras.models.specs.checks import (
     is_pattern,
     is_subset,
 )
+from smallbig_keras.models.specs.spec import Spec
 
 STAGES = (2, 3, 4, 5)
 UNITS = (1, 2, 3)
@@ -24,7 +25,7 @@ _NAMES = {"cost_a": "CoST(a)", "cost_b": "CoST(b)"}
 
 
 @dataclasses.dataclass(frozen=True)
-class VideoResNetSpec:
+class VideoResNetSpec(Spec):
     """The description of one network of the family.
 
     Stages are named as in the paper's Table 1: res2 to res5 are `2` to `5`. Of the blocks of a
@@ -104,7 +105,6 @@ class VideoResNetSpec:
     extra_ratio: int = 4
     dropout: float = 0.0
 
-    # What can be frozen, and asked for as a feature.
     stages = ("stem", "res2", "res3", "res4", "res5")
 
     def __post_init__(self):

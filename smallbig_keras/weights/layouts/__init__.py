@@ -2,9 +2,10 @@
 
 import re
 
-from smallbig_keras.weights.layouts import resnet
+from smallbig_keras.weights.layouts import resnet, vov3d
 
-LAYOUTS = resnet.LAYOUTS
+# VoV3D is written with PySlowFast and has names that begin as those do.
+LAYOUTS = (*vov3d.LAYOUTS, *resnet.LAYOUTS)
 
 
 def find_layout(state):
