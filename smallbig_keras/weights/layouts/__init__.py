@@ -2,9 +2,11 @@
 
 import re
 
-from smallbig_keras.weights.layouts import resnet
+from smallbig_keras.weights.layouts import resnet, s3d
 
-LAYOUTS = (resnet.AUTHORS, resnet.TSM, resnet.OPENMMLAB, resnet.PYSLOWFAST)
+# MIL-NCE's before the authors', whose names begin more of those of others.
+LAYOUTS = (s3d.TORCHVISION, s3d.PORT, s3d.MILNCE)
+LAYOUTS += (resnet.AUTHORS, resnet.TSM, resnet.OPENMMLAB, resnet.PYSLOWFAST)
 
 
 def find_layout(state):
