@@ -27,6 +27,12 @@ from .pooling import (
 from .smallbig_unit import (
     SmallBigUnit as SmallBigUnit,
 )
+from .space_to_depth import (
+    SpaceToDepth as SpaceToDepth,
+)
 from .temporal_shift import (
     TemporalShift as TemporalShift,
+)
+from .windowed_mean import (
+    WindowedMean as WindowedMean,
 )

@@ -6,7 +6,12 @@ import keras
 from keras import ops
 
 from smallbig_keras.errors import SmallBigError
-from smallbig_keras.layers.arguments import check_clip_shape, check_count, check_counts
+from smallbig_keras.layers.arguments import (
+    check_choice,
+    check_clip_shape,
+    check_count,
+    check_counts,
+)
 from smallbig_keras.layers.folding import (
     fold_frames,
     fold_space,
@@ -14,13 +19,8 @@ from smallbig_keras.layers.folding import (
     unfold_frames,
     unfold_space,
 )
-
-
-def conv_initializer():
-    """He's normal initialisation by output fan, that of the reference networks."""
-    return keras.initializers.VarianceScaling(
-        scale=2.0, mode="fan_out", distribution="untruncated_normal"
-    )
+from smallbig_keras.layers.initializers import conv_initializer
+from smallbig_keras.layers.padding import output_length
 
 
 def convolve(images, kernel, strides=(1, 1), padding="same", dilation_rate=(1, 1)):
@@ -195,13 +195,16 @@ class TemporalConv(_Conv):
 class SpaceTimeConv(keras.layers.Layer):
     """The t x k x k convolution, as a 2-D one over neighbouring frames stacked on the channels.
 
-    It has no bias, and pads every axis by half the kernel on both sides.
+    It has no bias.
 
     Args:
         filters: int. Channels of the output.
-        kernel_size: three odd ints `(frames, height, width)`. Defaults to `(3, 3, 3)`.
+        kernel_size: three ints `(frames, height, width)`, odd ones for symmetric padding.
+            Defaults to `(3, 3, 3)`.
         strides: three ints, the step over frames, height and width. Defaults to `(1, 1, 1)`.
         kernel_initializer: initializer or `None` for He by output fan. Defaults to `None`.
+        padding: `"symmetric"` pads every axis by half the kernel on both sides; `"same"` as
+            TensorFlow does, which depends on size and stride. Defaults to `"symmetric"`.
         **kwargs: the arguments of `keras.layers.Layer`.
 
     Input shape: `(batch, frames, height, width, channels)`.
@@ -224,12 +227,20 @@ class SpaceTimeConv(keras.layers.Layer):
         kernel_size=(3, 3, 3),
         strides=(1, 1, 1),
         kernel_initializer=None,
+        padding="symmetric",
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.filters = check_count("filters", filters)
-        self.kernel_size = check_counts("kernel_size", kernel_size, 3, odd=True)
+        self.padding = check_choice("padding", padding, ("symmetric", "same"))
+        odd = padding == "symmetric"
+        self.kernel_size = check_counts("kernel_size", kernel_size, 3, odd=odd)
         self.strides = check_counts("strides", strides, 3)
+        if not odd and any(n < s for n, s in zip(self.kernel_size, self.strides, strict=True)):
+            raise SmallBigError(
+                "For `padding='same'` a kernel must be as large as its stride. "
+                f"Received: {kernel_size=}, {strides=}"
+            )
         self.kernel_initializer = keras.initializers.get(kernel_initializer or conv_initializer())
 
     def build(self, input_shape):
@@ -242,17 +253,21 @@ class SpaceTimeConv(keras.layers.Layer):
         self.built = True
 
     def call(self, clips):
-        stacked = stack_frames(clips, self.kernel_size[0], self.strides[0])
+        stacked = stack_frames(clips, self.kernel_size[0], self.strides[0], self.padding)
         height, width = self.kernel_size[1:]
         kernel = ops.transpose(ops.convert_to_tensor(self.kernel), (1, 2, 0, 3, 4))
         kernel = ops.reshape(kernel, (height, width, -1, self.filters))
-        images = convolve(fold_frames(stacked), kernel, self.strides[1:])
+        images, strides = fold_frames(stacked), self.strides[1:]
+        if self.padding == "same":
+            images = ops.conv(images, kernel, strides, "same", data_format="channels_last")
+        else:
+            images = convolve(images, kernel, strides)
         return unfold_frames(images, ops.shape(stacked)[1])
 
     def compute_output_shape(self, input_shape):
         batch, *sizes, _ = input_shape
-        sizes = (n if n is None else -(-n // s) for n, s in zip(sizes, self.strides, strict=True))
-        return (batch, *sizes, self.filters)
+        axes = zip(sizes, self.kernel_size, self.strides, strict=True)
+        return (batch, *(output_length(*axis, self.padding) for axis in axes), self.filters)
 
     def count_macs(self, input_shape):
         """Returns the multiply-adds of one clip of `input_shape` (batch axis first)."""
@@ -265,5 +280,6 @@ class SpaceTimeConv(keras.layers.Layer):
             "kernel_size": self.kernel_size,
             "strides": self.strides,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "padding": self.padding,
         }
         return {**super().get_config(), **config}

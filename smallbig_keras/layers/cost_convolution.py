@@ -7,8 +7,9 @@ from keras import ops
 
 from smallbig_keras.errors import SmallBigError
 from smallbig_keras.layers.arguments import check_choice, check_clip_shape, check_count
-from smallbig_keras.layers.convolution import conv_initializer, convolve
+from smallbig_keras.layers.convolution import convolve
 from smallbig_keras.layers.folding import fold_frames, stack_frames, unfold_frames
+from smallbig_keras.layers.initializers import conv_initializer
 
 
 @keras.saving.register_keras_serializable(package="smallbig_keras")

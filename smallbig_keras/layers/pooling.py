@@ -4,8 +4,14 @@ import keras
 from keras import ops
 
 from smallbig_keras.errors import SmallBigError
-from smallbig_keras.layers.arguments import check_choice, check_clip_shape, check_count
+from smallbig_keras.layers.arguments import (
+    check_choice,
+    check_clip_shape,
+    check_count,
+    check_counts,
+)
 from smallbig_keras.layers.folding import fold_frames, fold_space, unfold_frames, unfold_space
+from smallbig_keras.layers.padding import PADDINGS, borders, output_length
 from smallbig_keras.layers.pool_sizes import check_pool_size
 
 
@@ -14,41 +20,71 @@ class ClipPooling(keras.layers.Layer):
     """Pools a clip over a tube of frames, height and width, one axis pair after the other.
 
     Maximum and mean over a box are separable, so the tube is pooled over space and then over
-    time, in 2-D. Borders count as minus infinity for the maximum and are left out of the
-    mean.
+    time, in 2-D. Borders count as minus infinity for the maximum, unless `padding="zeros"`, and
+    are left out of the mean.
 
     Args:
-        pool_size: tuple `(frames, height, width)` of odd ints. `frames=None` pools over all
-            frames to one, whatever their number (`T x 3 x 3` in paper, section 4). Defaults
-            to `(3, 3, 3)`.
-        strides: int. Step over height and width. Defaults to `1`.
+        pool_size: tuple `(frames, height, width)` of odd ints, where strides are above 1 of any.
+            `frames=None` pools over all frames to one, whatever their number (`T x 3 x 3` in
+            paper, section 4). Defaults to `(3, 3, 3)`.
+        strides: int, the step over height and width, or three ints, the step over frames, height
+            and width. Defaults to `1`.
         mode: `"max"` or `"avg"`. Defaults to `"max"`.
+        padding: `"symmetric"` for half a tube on both sides; `"same"` for TensorFlow's, which
+            depends on size and stride; `"zeros"` for zeros in the number that even sizes need,
+            with one more window for what is left, as S3D-G of MIL-NCE has them. Defaults to
+            `"symmetric"`.
         **kwargs: the arguments of `keras.layers.Layer`.
 
     Input shape: `(batch, frames, height, width, channels)`.
 
-    Output shape: `(batch, frames, ceil(height / strides), ceil(width / strides), channels)`,
-    with one frame for `pool_size=(None, ...)`.
+    Output shape: `(batch, ceil(frames / stride), ceil(height / stride), ceil(width / stride),
+    channels)`, rounded down for an even size with `padding="symmetric"`; one frame for
+    `pool_size=(None, ...)`.
 
     Raises:
-        ValueError: for an even or missing size, an unknown mode, or a stride with the mean.
+        ValueError: for a size that is missing, or even without a stride, an unknown mode or
+            padding, or a stride or another padding with the mean.
 
     Example:
 
     >>> ClipPooling((None, 3, 3)).compute_output_shape((2, 4, 8, 8, 3))
     (2, 1, 8, 8, 3)
+    >>> ClipPooling((2, 2, 2), strides=(2, 2, 2)).compute_output_shape((2, 4, 8, 8, 3))
+    (2, 2, 4, 4, 3)
     """
 
-    def __init__(self, pool_size=(3, 3, 3), strides=1, mode="max", **kwargs):
+    _outside = float("-inf")
+
+    def __init__(self, pool_size=(3, 3, 3), strides=1, mode="max", padding="symmetric", **kwargs):
         super().__init__(**kwargs)
-        self.pool_size = check_pool_size(pool_size)
         self.mode = check_choice("mode", mode, ("max", "avg"))
-        if not isinstance(strides, int) or strides < 1 or (strides > 1 and mode == "avg"):
+        self.padding = check_choice("padding", padding, PADDINGS)
+        if isinstance(strides, tuple | list):
+            strides = check_counts("strides", strides, 3)
+        elif not isinstance(strides, int) or strides < 1:
             raise SmallBigError(
-                "`strides` must be an int of at least 1, and 1 for `mode='avg'`. "
+                "`strides` must be an int of at least 1, or three of them. "
                 f"Received: {strides=}, {mode=}"
             )
         self.strides = strides
+        self.pool_size = check_pool_size(pool_size, self.steps)
+        if mode == "avg" and (max(self.steps) > 1 or padding != "symmetric"):
+            raise SmallBigError(
+                "`strides` must be 1 and `padding` 'symmetric' for `mode='avg'`. "
+                f"Received: {strides=}, {padding=}"
+            )
+        axes = zip(self.pool_size, self.steps, strict=True)
+        if any(step > (size or 1) for size, step in axes if padding != "symmetric" or not size):
+            raise SmallBigError(
+                "A stride is at most the size, and 1 over all frames. "
+                f"Received: {pool_size=}, {strides=}, {padding=}"
+            )
+
+    @property
+    def steps(self):
+        """Steps over frames, height and width."""
+        return (1, self.strides, self.strides) if isinstance(self.strides, int) else self.strides
 
     def build(self, input_shape):
         check_clip_shape(self, input_shape, needs_channels=False)
@@ -59,38 +95,51 @@ class ClipPooling(keras.layers.Layer):
         if self.pool_size[0] is None:
             reduce = ops.max if self.mode == "max" else ops.mean
             clips = reduce(clips, axis=1, keepdims=True)
-        if self.pool_size[1:] != (1, 1) or self.strides > 1:
+        size, steps = self.pool_size, self.steps
+        if (*size[1:], *steps[1:]) != (1, 1, 1, 1):
             frames = ops.shape(clips)[1]
-            pooled = self._pool(fold_frames(clips), self.pool_size[1:], self.strides)
-            clips = unfold_frames(pooled, frames)
-        if self.pool_size[0] not in (None, 1):
+            clips = unfold_frames(self._pool(fold_frames(clips), size[1:], steps[1:]), frames)
+        if size[0] is not None and (size[0], steps[0]) != (1, 1):
             _, _, height, width, _ = ops.shape(clips)
-            pooled = self._pool(fold_space(clips), (self.pool_size[0], 1), 1)
+            pooled = self._pool(fold_space(clips), (size[0], 1), (steps[0], 1))
             clips = unfold_space(pooled, height, width)
         return clips
 
     def _pool(self, images, size, strides):
         padding = "same"
-        if strides > 1:
-            # Both sides, where Keras would pad only one when the size is even.
-            height, width = (length // 2 for length in size)
-            images = ops.pad(
-                images,
-                ((0, 0), (height, height), (width, width), (0, 0)),
-                constant_values=float("-inf"),
-            )
+        if self.padding == "zeros" or (self.padding == "symmetric" and max(strides) > 1):
+            # Keras would pad only one side when the size is even.
+            images = self._pad(images, size, strides)
             padding = "valid"
         pool = ops.max_pool if self.mode == "max" else ops.average_pool
         return pool(images, size, strides, padding, data_format="channels_last")
 
+    def _pad(self, images, size, strides):
+        sides = {}
+        for axis, (length, step) in enumerate(zip(size, strides, strict=True), start=1):
+            # What ends with the axis has no zeros: they count where a tube overlaps the next.
+            has_zeros = self.padding == "zeros" and length > step
+            value = 0.0 if has_zeros else self._outside
+            sides.setdefault(value, [(0, 0)] * 4)[axis] = borders(None, length, step, self.padding)
+        for value, widths in sides.items():
+            if any(map(any, widths)):
+                images = ops.pad(images, widths, constant_values=value)
+        return images
+
     def compute_output_shape(self, input_shape):
-        batch, frames, height, width, channels = input_shape
-        frames = 1 if self.pool_size[0] is None else frames
-        height, width = (n if n is None else -(-n // self.strides) for n in (height, width))
-        return (batch, frames, height, width, channels)
+        batch, *sizes, channels = input_shape
+        if self.pool_size[0] is None:
+            sizes[0] = 1
+        axes = zip(sizes, (self.pool_size[0] or 1, *self.pool_size[1:]), self.steps, strict=True)
+        return (batch, *(output_length(*axis, self.padding) for axis in axes), channels)
 
     def get_config(self):
-        config = {"pool_size": self.pool_size, "strides": self.strides, "mode": self.mode}
+        config = {
+            "pool_size": self.pool_size,
+            "strides": self.strides,
+            "mode": self.mode,
+            "padding": self.padding,
+        }
         return {**super().get_config(), **config}
 
 

@@ -23,11 +23,17 @@ from .registry import (
     list_variants as list_variants,
     model_spec as model_spec,
 )
+from .s3d import (
+    VideoInception as VideoInception,
+)
 from .smallbig import (
     SmallBigR23 as SmallBigR23,
     SmallBigR50 as SmallBigR50,
     SmallBigR101 as SmallBigR101,
     SmallBigSlowOnlyR50 as SmallBigSlowOnlyR50,
+)
+from .specs.s3d import (
+    S3DSpec as S3DSpec,
 )
 from .specs.video_resnet import (
     VideoResNetSpec as VideoResNetSpec,

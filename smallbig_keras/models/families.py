@@ -4,10 +4,19 @@ import dataclasses
 import importlib
 import types
 
-from smallbig_keras.models.reading import resnet as resnet_reading, vov3d as vov3d_reading
+from smallbig_keras.models.reading import (
+    resnet as resnet_reading,
+    s3d as s3d_reading,
+    vov3d as vov3d_reading,
+)
+from smallbig_keras.models.specs.s3d import S3DSpec
 from smallbig_keras.models.specs.video_resnet import VideoResNetSpec
 from smallbig_keras.models.specs.vov3d import VoV3DSpec
-from smallbig_keras.weights.layouts import resnet as resnet_layouts, vov3d as vov3d_layouts
+from smallbig_keras.weights.layouts import (
+    resnet as resnet_layouts,
+    s3d as s3d_layouts,
+    vov3d as vov3d_layouts,
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -35,8 +44,9 @@ class Family:
 
 
 RESNET = Family("a ResNet", VideoResNetSpec, "VideoResNet", resnet_reading, resnet_layouts.LAYOUTS)
+S3D = Family("an Inception-v1", S3DSpec, "VideoInception", s3d_reading, s3d_layouts.LAYOUTS)
 VOV3D = Family("a VoV3D", VoV3DSpec, "VoV3D", vov3d_reading, vov3d_layouts.LAYOUTS)
-FAMILIES = (RESNET, VOV3D)
+FAMILIES = (RESNET, S3D, VOV3D)
 
 
 def family_of(spec):

@@ -16,7 +16,8 @@ _BLOCK = re.compile(r"layer(\d)\.(\d+)\.")
 def port_state_dict(model, state, source="a state dict"):
     """Loads a state dict of another code.
 
-    Its names tell the code: that of SmallBigNet's authors, TSM, CoST, OpenMMLab or PySlowFast.
+    Its names tell the code: that of SmallBigNet's authors, TSM, CoST, OpenMMLab or PySlowFast, or
+    for S3D that of torchvision, of its port from TensorFlow, or of MIL-NCE.
     Such a state dict must hold all variables of the model and no other; a file of TSM must
     shift the blocks that the model shifts.
 
@@ -48,7 +49,7 @@ def port_state_dict(model, state, source="a state dict"):
     if layout is None or not axes or (layout is AUTHORS and len(axes) > 1):
         names = ", ".join(list(state)[:3]) or "no name"
         raise WeightsError(
-            "A state dict must have the convolutions of a ResNet, by the names of one of "
+            "A state dict must have the convolutions of a network, by the names of one of "
             f"{', '.join(known.code for known in LAYOUTS)}; the authors' have five axes, "
             f"torchvision's four. Received: {source} with {names} and {sorted(axes) or 'no'} axes"
         )
@@ -79,20 +80,26 @@ def _port(model, state, source, layout):
         if _other_classes(name, state, classes, head):
             new.append(variable.path)
         else:
-            arrays[variable.path] = name, _fitted(state.get(name), variable)
+            arrays[variable.path] = name, fitted(state.get(name), variable)
     for name in state:
         if name not in variables or _other_classes(name, state, classes, head):
             is_head = name.startswith(head)
             skipped[name] = _why_not(name, state, (), classes, head) if is_head else ""
+            if re.match(layout.others, name):
+                skipped[name] = "of another network in the file"
     return assign(model, arrays, source, new, skipped)
 
 
-def _fitted(array, variable):
-    """Gives a kernel the axes of length 1 that its variable has, and no others."""
-    shape = tuple(variable.shape)
-    if array is not None and [n for n in array.shape if n > 1] == [n for n in shape if n > 1]:
-        return array.reshape(shape)
-    return array
+def fitted(array, variable):
+    """Gives an array the axes of length 1 that its variable has, and no others.
+
+    A convolution of one frame may be over space and time here, a dense layer a convolution of
+    single pixels, and a classifier that is a convolution in other codes is a dense layer here.
+    """
+    if array is None or array.ndim == len(variable.shape):
+        return array
+    lengths, wanted = ([n for n in shape if n > 1] for shape in (array.shape, variable.shape))
+    return array.reshape(variable.shape) if lengths == wanted else array
 
 
 def port_resnet(model, state, source):

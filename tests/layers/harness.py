@@ -13,7 +13,7 @@ CLIPS = (2, 4, 6, 5, 8)
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A layer, and the output and numbers of weights that clips of shape `CLIPS` lead to."""
+    """A layer, and the output and numbers of weights that clips of a shape lead to."""
 
     layer: type
     arguments: dict
@@ -21,6 +21,7 @@ class Case:
     trainable: int = 0
     moving: int = 0
     supports_masking: bool = False
+    input_shape: tuple = CLIPS
 
 
 CASES = [
@@ -28,6 +29,16 @@ CASES = [
     Case(layers.ChannelGate, {"filters": 3, "use_bias": False}, CLIPS, 2),
     Case(layers.ClipPooling, {"pool_size": (None, 3, 3), "mode": "avg"}, (2, 1, 6, 5, 8)),
     Case(layers.ClipPooling, {"pool_size": (3, 3, 5), "strides": 2}, (2, 4, 3, 3, 8)),
+    Case(
+        layers.ClipPooling,
+        {"pool_size": (2, 3, 2), "strides": (2, 2, 2), "padding": "same"},
+        (2, 2, 3, 3, 8),
+    ),
+    Case(
+        layers.ClipPooling,
+        {"pool_size": (3, 3, 2), "strides": (2, 2, 2), "padding": "zeros"},
+        (2, 2, 3, 3, 8),
+    ),
     Case(layers.CoSTConv, {"filters": 6, "fusion": "a"}, (2, 4, 6, 5, 6), 2),
     Case(layers.CoSTConv, {"filters": 6, "strides": 2}, (2, 4, 3, 3, 6), 3),
     Case(layers.FrameConv, {"filters": 6, "kernel_size": 3, "strides": 2}, (2, 4, 3, 3, 6), 1),
@@ -66,10 +77,17 @@ CASES = [
         4,
         2,
     ),
+    Case(layers.SpaceToDepth, {}, (2, 2, 3, 1, 64), input_shape=(2, 4, 6, 2, 8)),
     Case(
         layers.SpaceTimeConv,
         {"filters": 6, "kernel_size": (3, 5, 3), "strides": (2, 1, 2)},
         (2, 2, 6, 3, 6),
+        1,
+    ),
+    Case(
+        layers.SpaceTimeConv,
+        {"filters": 6, "kernel_size": (2, 4, 3), "strides": (1, 2, 2), "padding": "same"},
+        (2, 4, 3, 3, 6),
         1,
     ),
     Case(layers.SqueezeExciteUnit, {}, CLIPS, 6, 2),
@@ -79,6 +97,7 @@ CASES = [
     Case(layers.TimePooling, {"pool_size": 2}, (2, 2, 6, 5, 8)),
     Case(layers.WindowPooling, {"window": 3}, (2, 1, 4, 3, 8)),
     Case(layers.WindowPooling, {}, (2, 1, 1, 1, 8)),
+    Case(layers.WindowedMean, {"window": (2, None, 3)}, (2, 8)),
 ]
 NAMES = sorted({case.layer.__name__ for case in CASES})
 
@@ -97,7 +116,7 @@ def _check(case):
     run = TestCase("run_layer_test").run_layer_test
     arguments = {
         "init_kwargs": case.arguments,
-        "input_shape": CLIPS,
+        "input_shape": case.input_shape,
         "expected_output_shape": case.output_shape,
         "expected_output_dtype": "float32",
         "expected_num_trainable_weights": case.trainable,

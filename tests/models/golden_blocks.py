@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from smallbig_keras.weights import reference_variables
-from smallbig_keras.weights.ports import to_keras_layout
+from smallbig_keras.weights.ports import fitted, to_keras_layout
 from tests.peers_formula import CASES, clip, golden, output_gradient, state
 from tests.reference_formula import relative_error
 
@@ -19,7 +19,7 @@ def build_block(name, build, layout, prefix):
     variables = reference_variables(model, layout)
     assert set(variables) == set(weights)
     for key, variable in variables.items():
-        variable.assign(to_keras_layout(weights[key]))
+        variable.assign(fitted(to_keras_layout(weights[key]), variable))
     # The names of the case, without wrappers and prefix.
     names = {k: layout.simplify({prefix + k: 0}) for k, _, _ in CASES[name]["state"]}
     return model, x, {k: variables[next(iter(v))] for k, v in names.items()}

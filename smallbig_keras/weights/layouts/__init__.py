@@ -2,10 +2,10 @@
 
 import re
 
-from smallbig_keras.weights.layouts import resnet, vov3d
+from smallbig_keras.weights.layouts import resnet, s3d, vov3d
 
-# VoV3D is written with PySlowFast and has names that begin as those do.
-LAYOUTS = (*vov3d.LAYOUTS, *resnet.LAYOUTS)
+# Names of the ResNets begin as some of the others do, and come last.
+LAYOUTS = (*s3d.LAYOUTS, *vov3d.LAYOUTS, *resnet.LAYOUTS)
 
 
 def find_layout(state):

@@ -32,6 +32,8 @@ class Layout:
             the modules. Defaults to `()`.
         attention: dict of options of its non-local blocks that the code does not leave open.
             Defaults to none.
+        others: str. Pattern that names of another network in the same file begin with. Defaults
+            to none.
     """
 
     code: str
@@ -40,6 +42,7 @@ class Layout:
     classifier: str
     aliases: tuple = ()
     attention: dict = dataclasses.field(default_factory=dict)
+    others: str = r"(?!)"
 
     def name(self, path):
         """Returns the name of the variable at a path, or `None` if the code has none."""

@@ -1,0 +1,33 @@
+"""Sizes and borders of what steps over an axis."""
+
+PADDINGS = ("symmetric", "same", "zeros")
+
+
+def output_length(length, size, stride, padding):
+    """Returns the positions of a window along an axis, `None` for an open length."""
+    if length is None:
+        return None
+    if padding == "symmetric":
+        return (length + 2 * ((size - 1) // 2) - size) // stride + 1
+    return -(-length // stride)
+
+
+def borders(length, size, stride, padding):
+    """Returns the numbers of positions to add before and after an axis.
+
+    - `"symmetric"`: half a window on both sides, as in PyTorch; an even window has one less;
+    - `"same"`: TensorFlow's, as many as `ceil(length / stride)` windows need, a last odd one
+      after the axis;
+    - `"zeros"`: half of `size - stride` before the axis, whatever its length, and enough after it
+      for `ceil(length / stride)` windows.
+
+    `length` may be a tensor for `"same"`. Of the last two, windows must be as large as the stride.
+    """
+    if padding == "symmetric":
+        return (size - 1) // 2, (size - 1) // 2
+    if padding == "zeros":
+        before = (size - stride) // 2
+        # Enough for any length; no window begins in the rest.
+        return before, size - 1 - before
+    total = size - 1 - (length - 1) % stride
+    return total // 2, total - total // 2
