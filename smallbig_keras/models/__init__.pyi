@@ -13,6 +13,13 @@ from .baselines import (
     SlowOnlyR50 as SlowOnlyR50,
     SlowOnlyR101 as SlowOnlyR101,
 )
+from .efficient import (
+    I3D as I3D,
+    S3D as S3D,
+    S3DG as S3DG,
+    VoV3DL as VoV3DL,
+    VoV3DM as VoV3DM,
+)
 from .inspection import (
     complexity as complexity,
     feature_extractor as feature_extractor,

@@ -175,10 +175,3 @@ CoSTR101 = define_model(
     b_32f=_row(_COST_B, 44_442_976, 58.56, clips=_LONG, **_COST_BLOCKS_R101, **_COST_LONG),
     a_32f=_row(_COST_A, 43_369_104, 58.56, clips=_LONG, **_COST_BLOCKS_R101, **_COST_LONG),
 )
-
-_VOV3D_PAPER = (
-    "Lee et al., Diverse Temporal Aggregation and Depthwise Spatiotemporal Factorization for "
-    "Efficient Video Classification, 2020."
-)
-# Clips of the configurations of its code: 16 frames, 5 apart, or of all of the video, in BGR.
-_VOV3D_KINETICS = KINETICS.replace(frames=16, stride=5, mean=(0.45,) * 3, std=(0.225,) * 3)

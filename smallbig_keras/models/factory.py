@@ -6,7 +6,7 @@ import textwrap
 import warnings
 
 from smallbig_keras.errors import OptionError, SmallBigError, did_you_mean
-from smallbig_keras.models.families import family_of, option_names
+from smallbig_keras.models.families import RESNET, family_of, option_names
 
 
 class _Default(str):
@@ -23,23 +23,24 @@ _DOCSTRING = """{summary}
 Takes clips of RGB frames prepared by `smallbig_keras.preprocess_input`. `{name}.clips` is the
 `ClipConfig` of these clips; published weights, runs and classifiers have their own.
 
-Variants; ones and zeros are the blocks of a stage:
+Variants{legend}:
 
 {rows}
 
 Args:
     include_top: bool. Whether the model ends in the classifier. Defaults to `True`.
-    weights: `None` for random initialisation; the name of published weights (`"imagenet"` of
-        torchvision's 2-D ResNet, `"k400"`, ..., see `smallbig_keras.list_weights`); or a path or
-        URL: a run, a saved classifier, `.keras`, `.weights.h5`, or a PyTorch checkpoint of the
-        authors' code or of torchvision's ResNet (`.pth`, `.pt`, `.pyth`, `.safetensors`). A
-        classifier for another number of classes is left out, with a warning. Defaults to `None`.
+    weights: `None` for random initialisation; the name of published weights ({names}, see
+        `smallbig_keras.list_weights`); or a path or URL: a run, a saved classifier, `.keras`,
+        `.weights.h5`, or a PyTorch checkpoint (`.pth`, `.pt`, `.pyth`, `.safetensors`) of
+        {codes}. A classifier for another number of classes is left out, with a
+        warning. Defaults to `None`.
     input_tensor: Keras tensor to build on, or `None`. Defaults to `None`.
     input_shape: tuple `(frames, height, width, 3)`. Any of the first three may be `None`.
         Channels come last; other than 1 or 3 of them give a warning. Defaults to `None` for that
-        of published weights, else `(8, 224, 224, 3)`.
+        of published weights, else of the variant's clips.
     pooling: without a head: `None` for the last feature map `(batch, frames, height / 32,
-        width / 32, features)`, `"avg"` or `"max"` for `(batch, features)`. Defaults to `None`.
+        width / 32, features)`, of fewer frames where the network has strides over time; `"avg"`
+        or `"max"` for `(batch, features)`. Defaults to `None`.
     classes: int. Classes of the head. Defaults to `None` for those of published weights, else
         {classes}.
     classifier_activation: activation of the head, or `None` for logits. Defaults to
@@ -59,7 +60,7 @@ Raises:
 
 Example:
 
->>> model = {name}(input_shape=(8, 64, 64, 3), classes=10)
+>>> model = {name}(input_shape=(16, 64, 64, 3), classes=10)
 >>> model.output_shape
 (None, 10)
 """
@@ -152,6 +153,9 @@ def define_model(module, name, summary, publication, /, **variants):
         classes=variants["reference"].spec.classes,
         variants=" or ".join(f'`"{variant}"`' for variant in variants),
         spec=family.spec.__name__,
+        names='`"imagenet"` of 2-D ResNets, `"k400"`' if family is RESNET else '`"k400"`',
+        codes=" or ".join(layout.code for layout in family.layouts),
+        legend="; ones and zeros are the blocks of a stage" if family is RESNET else "",
         options=", ".join(f"`{option}`" for option in option_names(family)),
     )
     model_function.publication = publication

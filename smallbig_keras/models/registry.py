@@ -1,12 +1,12 @@
 """The networks of all tables, by name."""
 
 from smallbig_keras.errors import SmallBigError, did_you_mean
-from smallbig_keras.models import baselines, smallbig
+from smallbig_keras.models import baselines, efficient, smallbig
 from smallbig_keras.models.factory import make_spec
 
 _MODELS = {
     name: function
-    for table in (smallbig, baselines)
+    for table in (smallbig, baselines, efficient)
     for name, function in vars(table).items()
     if hasattr(function, "variants")
 }
@@ -90,15 +90,14 @@ def match_network(network, name=None):
     Returns:
         `(model, variant, options)`: the row that differs in the fewest options, and these.
     """
-    best = None
-    for model in [name] if _is_of(network, name) else list_models():
-        for variant, row in _MODELS[model].variants.items():
-            if not isinstance(row.spec, type(network)):
-                continue
-            differ = network.differences(row.spec)
-            if best is None or len(differ) < len(best[2]):
-                best = model, variant, differ
-    return best
+    found = [
+        (model, variant, network.differences(row.spec), row.spec.classes != network.classes)
+        for model in ([name] if _is_of(network, name) else list_models())
+        for variant, row in _MODELS[model].variants.items()
+        if isinstance(row.spec, type(network))
+    ]
+    # Rows of one network for several datasets are told apart by the number of classes.
+    return min(found, key=lambda row: (len(row[2]), row[3]))[:3]
 
 
 def _is_of(network, name):

@@ -6,6 +6,9 @@ A recipe holds what differs from the defaults in `options.py`. `lr` is the learn
 
 from smallbig_keras.data.clips import KINETICS, SOMETHING_SOMETHING, ClipConfig
 from smallbig_keras.models.registry import get_model_function
+from smallbig_keras.models.specs.s3d import S3DSpec
+from smallbig_keras.models.specs.video_resnet import VideoResNetSpec
+from smallbig_keras.models.specs.vov3d import VoV3DSpec
 
 
 def clip_options(clips):
@@ -97,8 +100,39 @@ SAMPLE = {
 RECIPES = {"paper": PAPER, "reference": REFERENCE, "sample": SAMPLE}
 
 
-# Of other networks in its place: two blocks in a stage, for patterns of every second block.
-_SMALL = {"blocks": [1, 2, 2, 1], "width": 16}
+# Of other networks in its place: two blocks in a stage, for patterns of every second block, and
+# statistics that follow a few hundred steps.
+_SMALL = {
+    VideoResNetSpec: {"blocks": [1, 2, 2, 1], "width": 16},
+    S3DSpec: {"width": 16, "norm_momentum": 0.9},
+    VoV3DSpec: {"width": 16},
+}
+
+# Families that are trained by recipes of their own, from random weights: on Something-Something,
+# and on all other datasets.
+_S3D = {
+    # torchvision's script of S3D, on 64 devices of 12 clips.
+    "lr": 0.2,
+    "lr_batch": 768,
+    "epochs": 45,
+    "schedule": "step",
+    "milestones": (20, 30, 40),
+    "warmup_epochs": 10,
+}
+_VOV3D = {
+    # The authors' configurations. They leave normalisations out of the weight decay.
+    "lr": 0.1,
+    "lr_batch": 128,
+    "epochs": 256,
+    "schedule": "cosine",
+    "milestones": (),
+    "warmup_epochs": 35,
+    "weight_decay": 5e-5,
+}
+_FAMILIES = {
+    S3DSpec: (_S3D, _S3D),
+    VoV3DSpec: ({**_VOV3D, "lr_batch": 64, "epochs": 100, "warmup_epochs": 1}, _VOV3D),
+}
 
 
 def find_recipe(kind, dataset, model=None, variant=None):
@@ -109,12 +143,31 @@ def find_recipe(kind, dataset, model=None, variant=None):
     if kind == "paper" and recipe["lr"] == _KINETICS["lr"] and model.endswith("R23"):
         recipe["lr"] = _R23_LR
     variants = get_model_function(model).variants
-    wanted = recipe.get("variant", "paper")
+    is_something = PAPER[dataset] is _SOMETHING
+    wanted = recipe.get("variant", "something" if is_something else "paper")
+    wanted = wanted if wanted in variants else "paper"
     recipe["variant"] = wanted if wanted in variants else next(iter(variants))
+    row = variants.get(variant) or variants[recipe["variant"]]
+    family = type(row.spec)
     if kind == "sample":
-        recipe["options"] = dict(_SMALL)
-    row = variants.get(variant or recipe["variant"])
-    if row and row.clips.frames != ClipConfig.frames:
+        recipe["options"] = dict(_SMALL[family])
+    if family in _FAMILIES:
+        recipe |= _own_recipe(kind, row, is_something)
+    elif row.clips.frames != ClipConfig.frames:
         # A network for longer clips.
         recipe |= {"frames": row.clips.frames, "stride": row.clips.stride}
     return {**recipe, "model": model}
+
+
+def _own_recipe(kind, row, is_something):
+    """Returns what the recipe of a family has in place of that of a dataset."""
+    clips = clip_options(row.clips)
+    values = {name: clips[name] for name in ("mean", "std", "channel_order", "keep_aspect")}
+    values["weights"] = "none"
+    if kind == "sample":
+        return values
+    values |= {name: clips[name] for name in ("frames", "stride", "short_side", "test_short_side")}
+    if not row.clips.keep_aspect:
+        values["short_side"] = (row.clips.short_side,) * 2
+    something, others = _FAMILIES[type(row.spec)]
+    return values | ((something if is_something else others) if kind == "paper" else {})
