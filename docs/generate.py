@@ -142,7 +142,7 @@ def with_table(page, rows, name="table"):
 
 def models_rows():
     """Returns the table of networks: a row a variant."""
-    rows = [["network", "variant", "beside a 2-D ResNet", "parameters", "GMAC", "clip"]]
+    rows = [["network", "variant", "parts", "parameters", "GMAC", "clip"]]
     for name in list_models():
         for number, (variant, row) in enumerate(get_model_function(name).variants.items()):
             what = "; ".join(filter(None, (row.note, *row.spec.parts())))

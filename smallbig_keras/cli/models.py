@@ -61,7 +61,7 @@ def weights_table(rows):
 def _weights_row(row):
     accuracy = "not measured"
     if row["accuracy"]:
-        protocol = row["accuracy"]["protocol"]
+        protocol = ", ".join(filter(None, (row["accuracy"]["protocol"], row["accuracy"].get("by"))))
         accuracy = f"{row['accuracy']['top1']:.1%} / {row['accuracy']['top5']:.1%} ({protocol})"
     place = "on this machine" if row["available"] else row["url"] and "to download"
     variant = "" if row["variant"] == "reference" else f", {row['variant']}"

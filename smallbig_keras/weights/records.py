@@ -32,7 +32,8 @@ class WeightsRecord:
         labels: str or list of str. Dataset whose class names they are, or the names.
         clips: dict. The fields of `smallbig_keras.data.ClipConfig`.
         accuracy: dict of `top1`, `top5`, `protocol` as frames x clips x crops, `dataset` and
-            `run`, or `None` where it was not measured.
+            `run`; `by` names the publisher of a figure that is not ours. `None` where there is
+            none.
         licence: str. Licence of the file.
         source: str. Where the weights come from.
     """

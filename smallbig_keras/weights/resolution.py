@@ -206,29 +206,35 @@ def _folders(weights_dir):
 
 def _find_record(name, model, weights_dir):
     stem = record_stem(model, name)
+    known = {(r.name, r.model): r for r in builtin_records()}.get((name, model))
     for folder in _folders(weights_dir):
-        if (folder / f"{stem}.json").is_file():
-            record = read_record(folder / f"{stem}.json")
-            if record.file and (path := folder / record.file).is_file():
-                fetching.check_sha256(path, record.sha256)
-                return Found(path, record.description)
+        note = folder / f"{stem}.json"
+        record = read_record(note) if note.is_file() else known
+        if record and record.file and (path := folder / record.file).is_file():
+            fetching.check_sha256(path, record.sha256)
+            return Found(path, record.description)
     rows = list_weights(weights_dir)
     names = {IMAGENET, *(row["name"] for row in rows if model in (None, row["model"]))}
     hint = "" if name in names else did_you_mean(name, names)
     cache = fetching.cache_folder()
     mirror = os.environ.get(MIRROR_VARIABLE, "").rstrip("/")
     if mirror and model:
-        record = _fetch_record(f"{mirror}/{stem}.json", cache / f"{stem}.json", hint)
+        try:
+            record = _fetch_record(f"{mirror}/{stem}.json", cache / f"{stem}.json", hint)
+        except WeightsNotFoundError:
+            # A mirror of a publisher's files has no records of ours.
+            if known is None or not known.file:
+                raise
+            record = known
         file = fetching.fetch(f"{mirror}/{record.file}", cache / record.file, record.sha256)
         return Found(file, record.description)
-    record = {(r.name, r.model): r for r in builtin_records()}.get((name, model))
-    if record is None:
+    if known is None:
         of = f" of {model}" if model else ""
         raise WeightsNotFoundError(
             f"Weights{of} must be a path, a URL, or one of {', '.join(sorted(names))}."
             f"{hint} Received: {name}, which is not there"
         )
-    if record.url is None:
+    if known.url is None:
         looked = ", ".join(str(folder) for folder in _folders(weights_dir))
         raise WeightsNotFoundError(
             f"No {name!r} weights of {model} are published. Received: weights={name!r}, and no "
@@ -238,8 +244,8 @@ def _find_record(name, model, weights_dir):
             "Or give a checkpoint of the authors' code, FILE.pth, or start from random weights: "
             "weights=None, --weights none."
         )
-    file = fetching.fetch(record.url, cache / record.file, record.sha256)
-    return Found(file, record.description)
+    file = fetching.fetch(known.url, cache / known.file, known.sha256)
+    return Found(file, known.description)
 
 
 def _fetch_record(url, file, hint):
@@ -309,6 +315,7 @@ def list_weights(weights_dir=None):
     >>> {row["name"] for row in list_weights() if row["published"]}
     {'imagenet'}
     """
+    builtin = {(r.name, r.model) for r in builtin_records() if r.file}
     records = {(r.name, r.model): r for r in builtin_records()}
     available = set()
     for folder in _folders(weights_dir):
@@ -320,11 +327,12 @@ def list_weights(weights_dir=None):
             records[record.name, record.model] = record
             if record.file and (folder / record.file).is_file():
                 available.add((record.name, record.model))
-        for (name, model), record in records.items():
-            if name == IMAGENET and any(
-                (folder / f).is_file() for f in (f"{record.stem}.npz", record.file)
-            ):
-                available.add((name, model))
+        for key, record in records.items():
+            # A publisher's file needs no record beside it; ImageNet's is kept converted.
+            files = (record.file, f"{record.stem}.npz") if record.name == IMAGENET else ()
+            files = files or (record.file,) * (key in builtin)
+            if any(file and (folder / file).is_file() for file in files):
+                available.add(key)
     return [
         {
             **vars(record),

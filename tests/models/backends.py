@@ -7,15 +7,12 @@ import numpy as np
 
 from smallbig_keras import models
 from tests.conftest import randomize
-from tests.models.networks import distinct_variants, row
-
-# Of so few blocks, the patterns of every table still take some.
-TINY = {"blocks": (1, 2, 2, 2), "width": 8, "classes": 5}
+from tests.models.networks import distinct_variants, frames_of, tiny
 
 
 def write(folder):
     """Writes the weights and outputs of all networks."""
-    for name, variant in distinct_variants(**TINY):
+    for name, variant in distinct_variants():
         model = randomize(_build(name, variant))
         model.save_weights(_path(folder, name, variant, "weights.h5"))
         np.save(_path(folder, name, variant, "npy"), _outputs(model))
@@ -23,7 +20,7 @@ def write(folder):
 
 def compare(folder):
     """Compares the outputs of all networks with those that `write` left."""
-    for name, variant in distinct_variants(**TINY):
+    for name, variant in distinct_variants():
         model = _build(name, variant)
         model.load_weights(_path(folder, name, variant, "weights.h5"))
         np.testing.assert_allclose(
@@ -37,9 +34,9 @@ def compare(folder):
 
 
 def _build(name, variant):
-    shape = (row(name, variant).clips.frames, 32, 32, 3)
+    shape = (frames_of(name, variant, 8), 32, 32, 3)
     function = models.get_model_function(name)
-    return function(variant=variant, input_shape=shape, classifier_activation=None, **TINY)
+    return function(variant=variant, input_shape=shape, classifier_activation=None, **tiny(name))
 
 
 def _outputs(model):

@@ -1,6 +1,19 @@
-"""The networks of all tables, each once."""
+"""The networks of all tables, each once, and small ones of every family."""
 
 from smallbig_keras import models
+
+# Small networks; of two blocks in a stage, most patterns of the tables still take some.
+TINY = {
+    models.VideoResNetSpec: {"blocks": (1, 2, 1, 1), "width": 8, "classes": 5},
+    models.S3DSpec: {"width": 8, "classes": 5},
+    models.VoV3DSpec: {"blocks": (1, 2, 1, 1), "width": 8, "head_width": 16, "classes": 5},
+}
+# Frames and pixels of small clips; the strides of S3D leave nothing of fewer.
+SIZES = {
+    models.VideoResNetSpec: ((1, 8, 8), (3, 33, 17), (5, 40, 56)),
+    models.S3DSpec: ((6, 18, 18), (8, 34, 26), (18, 40, 56)),
+    models.VoV3DSpec: ((1, 8, 8), (3, 33, 17), (5, 300, 56)),
+}
 
 
 def row(name, variant):
@@ -8,14 +21,38 @@ def row(name, variant):
     return models.get_model_function(name).variants[variant]
 
 
-def distinct_variants(**options):
-    """Returns `[(model, variant)]` of all tables; of those that are one with `options`, the first.
+def family(name):
+    """Returns the class of the specs of a network."""
+    return type(row(name, "reference").spec)
+
+
+def tiny(name):
+    """Returns the options of a small network."""
+    return TINY[family(name)]
+
+
+def distinct_variants():
+    """Returns `[(model, variant)]` of all tables; of those that are one if small, the first.
 
     Networks of few blocks differ in fewer ways than those of 50 and 101 layers.
     """
     found = {}
     for name in models.list_models():
         for variant in models.list_variants(name):
-            spec = models.model_spec(name, variant, **options).canonical()
+            spec = models.model_spec(name, variant, **tiny(name)).canonical()
             found.setdefault(spec, (name, variant))
     return list(found.values())
+
+
+def frames_of(name, variant, frames):
+    """Returns frames that the network's poolings over time divide, at least these."""
+    spec = row(name, variant).spec
+    if not isinstance(spec, models.VideoResNetSpec):
+        return frames
+    return frames * spec.stem_stride * spec.stem_pool * spec.time_pool
+
+
+def tells_order(name, variant):
+    """Tells whether a network has convolutions over time, which are not symmetric."""
+    spec = row(name, variant).spec
+    return not isinstance(spec, models.VideoResNetSpec) or bool(spec.temporal_stages)

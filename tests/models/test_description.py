@@ -10,6 +10,7 @@ from smallbig_keras.models.description import is_same, read_spec
 from smallbig_keras.models.factory import make_spec
 from smallbig_keras.models.rebuilding import describe
 from smallbig_keras.models.registry import match_network
+from tests.models.networks import tiny
 from tests.models.test_properties import VARIANTS, build, shape_of
 
 # Options of one kind each, away from every row.
@@ -36,9 +37,9 @@ def test_every_row(name, variant):
     assert (description.model, description.classes) == (name, 5)
     spec = make_spec(get_model_function(name), description.variant, 5, **description.options)
     row = get_model_function(name).variants[variant]
-    expected = dataclasses.replace(row.spec, blocks=(1, 2, 1, 1), width=8, classes=5)
+    expected = dataclasses.replace(row.spec, **tiny(name))
     assert spec.canonical() == expected.canonical()
-    assert set(description.options) <= {"blocks", "width"}
+    assert set(description.options) <= set(tiny(name))
 
 
 @pytest.mark.parametrize("name, options", OPTIONS)

@@ -16,29 +16,31 @@ import smallbig_keras
 from smallbig_keras import models
 from smallbig_keras.weights import reference_variables
 from tests.fresh_process import run_python
-from tests.models.networks import distinct_variants, row
+from tests.models.networks import (
+    SIZES,
+    distinct_variants,
+    family,
+    frames_of,
+    row,
+    tells_order,
+    tiny,
+)
 
-TINY = {"blocks": (1, 2, 1, 1), "width": 8, "classes": 5}
+TINY = tiny("SmallBigR50")
 SHAPE = (4, 32, 32, 3)
 
 
-VARIANTS = distinct_variants(**TINY)
+VARIANTS = distinct_variants()
 SMALLBIG = [(name, variant) for name, variant in VARIANTS if "SmallBig" in name]
 
 
-def frames_of(name, variant, frames):
-    """Frames that the network's poolings over time divide."""
-    spec = row(name, variant).spec
-    return frames * spec.stem_stride * spec.stem_pool * spec.time_pool
-
-
 def shape_of(name, variant):
-    frames = frames_of(name, variant, 1)
+    frames = frames_of(name, variant, 1 if family(name) is models.VideoResNetSpec else 8)
     return (max(SHAPE[0], frames), *SHAPE[1:])
 
 
 def build(name, variant="reference", **options):
-    options = {"input_shape": shape_of(name, variant), **TINY, **options}
+    options = {"input_shape": shape_of(name, variant), **tiny(name), **options}
     return models.get_model_function(name)(variant=variant, **options)
 
 
@@ -89,7 +91,7 @@ def test_order_of_frames(name, variant, randomize):
     x = clips((2, *shape_of(name, variant)))
     forward, backward = model(x).numpy(), model(x[:, ::-1]).numpy()
     difference = np.abs(forward - backward).max() / np.abs(forward).max()
-    if row(name, variant).spec.temporal_stages:
+    if tells_order(name, variant):
         assert difference > 1e-2
     else:
         assert difference < 1e-5
@@ -111,8 +113,8 @@ def test_any_frames_and_sizes(name, variant, randomize):
     """A network of open sizes equals one that was built for the size."""
     open_model = randomize(build(name, variant, input_shape=(None, None, None, 3)))
     compiled = tf.function(open_model, input_signature=[tf.TensorSpec((None,) * 4 + (3,))])
-    for frames, *image in ((1, 8, 8, 3), (3, 33, 17, 3), (5, 40, 56, 3)):
-        shape = (frames_of(name, variant, frames), *image)
+    for frames, *image in SIZES[family(name)]:
+        shape = (frames_of(name, variant, frames), *image, 3)
         model = build(name, variant, input_shape=shape)
         model.set_weights(open_model.get_weights())
         x = clips((2, *shape))
@@ -140,18 +142,19 @@ def test_every_weight_is_trained(name, variant, randomize):
 
 
 @pytest.mark.parametrize("policy", ["float16", "bfloat16", "mixed_float16", "mixed_bfloat16"])
-@pytest.mark.parametrize("name", ["SmallBigR50", "SmallBigSlowOnlyR50"])
+@pytest.mark.parametrize("name", ["SmallBigR50", "SmallBigSlowOnlyR50", "S3DG", "VoV3DM"])
 def test_policies(name, policy, randomize):
     full = randomize(build(name))
     keras.config.set_dtype_policy(policy)
     model = build(name)
     model.set_weights(full.get_weights())
-    scores = model(clips())
+    x = clips((2, *shape_of(name, "reference")))
+    scores = model(x)
     variable_dtype = keras.config.dtype_policy().variable_dtype
     assert keras.backend.standardize_dtype(scores.dtype) == variable_dtype
-    np.testing.assert_allclose(np.asarray(scores, "float32"), full(clips()), atol=0.05)
+    np.testing.assert_allclose(np.asarray(scores, "float32"), full(x), atol=0.05)
     model.compile("sgd", "sparse_categorical_crossentropy", jit_compile=False)
-    assert np.isfinite(model.train_on_batch(clips(), np.arange(2)))
+    assert np.isfinite(model.train_on_batch(x, np.arange(2)))
 
 
 @pytest.mark.parametrize("name", ["SmallBigR50", "SmallBigSlowOnlyR50"])
@@ -222,12 +225,14 @@ def test_weight_names():
     for key in expected:
         name, variant = key.split()
         spec = row(name, variant).spec
-        is_patterned = {*spec.temporal_blocks, *spec.nonlocal_blocks} != {(1,)}
-        blocks = (1, 2, 1, 1) if is_patterned or "TSM" in name else (1, 1, 1, 1)
-        actual[key] = [v.path for v in build(name, variant, blocks=blocks).weights]
+        options = {}
+        if isinstance(spec, models.VideoResNetSpec):
+            is_patterned = {*spec.temporal_blocks, *spec.nonlocal_blocks} != {(1,)}
+            options["blocks"] = (1, 2, 1, 1) if is_patterned or "TSM" in name else (1, 1, 1, 1)
+        actual[key] = [v.path for v in build(name, variant, **options).weights]
     assert actual == expected
     families = [
-        {re.sub(r"R\d+$", "", key.split()[0]) for key in keys}
+        {re.sub(r"(R\d+|3D[ML])$", "", key.split()[0]) for key in keys}
         for keys in (expected, smallbig_keras.list_models())
     ]
     assert families[0] == families[1]

@@ -12,6 +12,7 @@ from smallbig_keras import complexity
 from smallbig_keras.layers import NonLocalBlock
 from smallbig_keras.models import get_model_function
 from smallbig_keras.models.published import read_published
+from tests.models.networks import tiny
 
 ALL = (2, 3, 4, 5)
 ONE = {"variant": "paper", "extra": None}
@@ -103,7 +104,7 @@ def test_the_tables_state_what_is_counted(name, variant):
 def test_macs_are_those_of_the_graph(name, variant):
     """An independent count: the operations that TensorFlow will run."""
     model = getattr(smallbig_keras, name)(
-        variant=variant, input_shape=(None, None, None, 3), blocks=(1, 2, 1, 1), width=8
+        variant=variant, input_shape=(None, None, None, 3), **tiny(name)
     )
     shape = (8, 48, 40, 3)
     assert complexity(model, shape).macs == graph_macs(model, shape)
@@ -114,7 +115,11 @@ def graph_macs(model, shape):
     graph = function.get_concrete_function(tf.TensorSpec((1, *shape))).graph
     total = 0
     for operation in graph.get_operations():
-        if operation.type == "Conv2D":
+        if operation.type == "DepthwiseConv2dNative":
+            total += math.prod(operation.outputs[0].shape) * math.prod(
+                operation.inputs[1].shape[:2]
+            )
+        elif operation.type == "Conv2D":
             total += math.prod(operation.outputs[0].shape) * math.prod(
                 operation.inputs[1].shape[:-1]
             )
