@@ -1,5 +1,6 @@
 """State dicts of other codes in our models; `layouts.py` holds their names."""
 
+import itertools
 import re
 
 import numpy as np
@@ -88,11 +89,15 @@ def _port(model, state, source, layout):
 
 
 def _fitted(array, variable):
-    """Gives a kernel the axes of length 1 that its variable has, and no others."""
+    """Gives a kernel as many axes of length 1 before the others as its variable has."""
     shape = tuple(variable.shape)
-    if array is not None and [n for n in array.shape if n > 1] == [n for n in shape if n > 1]:
+    if array is not None and _without_leading_ones(array.shape) == _without_leading_ones(shape):
         return array.reshape(shape)
     return array
+
+
+def _without_leading_ones(shape):
+    return tuple(itertools.dropwhile(lambda length: length == 1, shape))
 
 
 def port_resnet(model, state, source):

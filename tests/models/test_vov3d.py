@@ -190,6 +190,15 @@ def test_scores_are_the_mean_over_positions(size, positions, activation, randomi
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("size", [32, 64])
+def test_scores_of_mixed_precision_are_float32(size, rng):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    model = tiny((2, size, size, 3), head_window=1)
+    scores = model(rng.standard_normal((2, 2, size, size, 3)).astype("float32"))
+    assert scores.dtype == "float32"
+    np.testing.assert_allclose(np.sum(scores, axis=1), 1, atol=1e-5)
+
+
 @pytest.mark.parametrize("shape", [(1, 1, 1, 3), (5, 31, 1, 3), (2, 33, 65, 1)])
 def test_clips_of_any_size(shape, randomize, rng):
     model = randomize(tiny(shape))
