@@ -18,8 +18,8 @@ def port_state_dict(model, state, source="a state dict"):
     """Loads a state dict of another code.
 
     Its names tell the code: that of SmallBigNet's authors, TSM, CoST, OpenMMLab, VoV3D or
-    PySlowFast. Such a state dict must hold all variables of the model and no other; a file of TSM must
-    shift the blocks that the model shifts.
+    PySlowFast. Such a state dict must hold all variables of the model and no other; a file of TSM
+    must shift the blocks that the model shifts.
 
     Torchvision's ResNet has the authors' names and 2-D convolutions. It starts every ResNet of
     this package: 2-D kernels are taken as they are, kernels over several frames are the 2-D
