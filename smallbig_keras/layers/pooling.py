@@ -234,7 +234,7 @@ class WindowPooling(keras.layers.Layer):
         images = ops.mean(clips, axis=1)
         _, *sizes, _ = ops.shape(images)
         if all(isinstance(size, int) for size in sizes):
-            window = [min(self.window, size) for size in sizes]
+            window = tuple(min(self.window, size) for size in sizes)
             pooled = ops.average_pool(images, window, 1, "valid", data_format="channels_last")
         else:
             pooled = self._pool_open(images, sizes)

@@ -77,12 +77,17 @@ def apply_trunk(x, spec):
     return apply_convolution(x, FrameConv(spec.inner(5), 1, name="last_conv"), "last", "relu")
 
 
+def apply_mean(x, dtype=None):
+    """Applies the mean over the positions of the head."""
+    name = "position_mean"
+    return layers.GlobalAveragePooling3D("channels_last", dtype=dtype, name=name)(x)
+
+
 def apply_head(x, spec, activation):
     """Applies the classifier to every window of the map, and takes the mean of its scores."""
     x = WindowPooling(spec.head_window, name="head_pool")(x)
-    mean = layers.GlobalAveragePooling3D(data_format="channels_last", name="position_mean")
     is_one = x.shape[2:4] == (1, 1)
-    x = mean(x) if is_one else x
+    x = apply_mean(x) if is_one else x
     x = layers.Dense(
         spec.head_width,
         use_bias=False,
@@ -91,7 +96,8 @@ def apply_head(x, spec, activation):
         name="head_features",
     )(x)
     x = apply_classifier(x, spec, activation, keras.initializers.RandomNormal(stddev=0.01))
-    return x if is_one else mean(x)
+    # In the precision of the scores, which is not that of the policy.
+    return x if is_one else apply_mean(x, x.dtype)
 
 
 def VoV3D(spec, **arguments):

@@ -1,5 +1,6 @@
 """State dicts of other codes in our models; `layouts.py` holds their names."""
 
+import itertools
 import re
 
 import numpy as np
@@ -16,8 +17,8 @@ _BLOCK = re.compile(r"layer(\d)\.(\d+)\.")
 def port_state_dict(model, state, source="a state dict"):
     """Loads a state dict of another code.
 
-    Its names tell the code: that of SmallBigNet's authors, TSM, CoST, OpenMMLab or PySlowFast, or
-    for S3D that of torchvision, of its port from TensorFlow, or of MIL-NCE.
+    Its names tell the code: that of SmallBigNet's authors, TSM, CoST, OpenMMLab, PySlowFast or
+    VoV3D, or for S3D that of torchvision, of its port from TensorFlow, or of MIL-NCE.
     Such a state dict must hold all variables of the model and no other; a file of TSM must
     shift the blocks that the model shifts.
 
@@ -91,15 +92,19 @@ def _port(model, state, source, layout):
 
 
 def fitted(array, variable):
-    """Gives an array the axes of length 1 that its variable has, and no others.
+    """Gives an array as many axes of length 1 before the others as its variable has.
 
     A convolution of one frame may be over space and time here, a dense layer a convolution of
     single pixels, and a classifier that is a convolution in other codes is a dense layer here.
     """
-    if array is None or array.ndim == len(variable.shape):
-        return array
-    lengths, wanted = ([n for n in shape if n > 1] for shape in (array.shape, variable.shape))
-    return array.reshape(variable.shape) if lengths == wanted else array
+    shape = tuple(variable.shape)
+    if array is not None and _without_leading_ones(array.shape) == _without_leading_ones(shape):
+        return array.reshape(shape)
+    return array
+
+
+def _without_leading_ones(shape):
+    return tuple(itertools.dropwhile(lambda length: length == 1, shape))
 
 
 def port_resnet(model, state, source):

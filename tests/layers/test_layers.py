@@ -128,6 +128,7 @@ LAYERS = [
     layers.CoSTConv(8, 5, 2, "a"),
     layers.CoSTConv(8),
     layers.FrameConv(8, 3, 2, use_bias=True, activation="relu"),
+    layers.FrameConv(8, 3, 2, groups=8),
     layers.FusedBatchNormalization(momentum=0.8, gamma_initializer="zeros"),
     layers.NonLocalBlock(),
     layers.NonLocalBlock("dot_product", False, "after", False),
@@ -136,8 +137,10 @@ LAYERS = [
     layers.SpaceTimeConv(8, (5, 3, 1), (2, 1, 2), "ones"),
     layers.SqueezeExciteUnit(2, "avg"),
     layers.TemporalConv(8, 5, 2),
+    layers.TemporalConv(8, 5, groups=8),
     layers.TemporalShift(4),
     layers.TimePooling(4),
+    layers.WindowPooling(3),
 ]
 
 
@@ -200,6 +203,7 @@ NAMES = {
     layers.SqueezeExciteUnit: ("ratio", "pool"),
     layers.ClipPooling: ("pool_size", "strides", "mode"),
     layers.TimePooling: ("pool_size",),
+    layers.WindowPooling: ("window",),
     layers.FrameConv: ("filters", "kernel_size", "strides"),
     layers.TemporalConv: ("filters", "kernel_size", "strides"),
     layers.SpaceTimeConv: ("filters", "kernel_size", "strides"),

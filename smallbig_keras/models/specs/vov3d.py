@@ -17,8 +17,10 @@ STAGES = (2, 3, 4, 5)
 
 @dataclasses.dataclass(frozen=True)
 class VoV3DSpec(Spec):
-    """The description of one network of the family (Lee et al., "Diverse Temporal Aggregation
-    and Depthwise Spatiotemporal Factorization for Efficient Video Classification", 2020).
+    """The description of one VoV3D network.
+
+    Lee et al., "Diverse Temporal Aggregation and Depthwise Spatiotemporal Factorization for
+    Efficient Video Classification", 2020. Stages are named res2 to res5, `2` to `5`.
 
     A block chains layers and joins the outputs of all of them. A layer is a depthwise convolution
     over space and one over time between two of 1x1x1.
