@@ -106,7 +106,7 @@ def apply_mixed(x, spec, widths, name):
 
 
 def apply_trunk(x, spec):
-    """Applies stem and mixed blocks: frames / 8, height and width / 32, 16 * spec.width channels."""
+    """Applies stem and mixed blocks: frames / 8, height and width / 32, 16 * width channels."""
     x = apply_stem(x, spec)
     x = apply_pooling(x, spec, (1, 3, 3), (1, 2, 2), "pool2")
     x = apply_1x1x1(x, spec, spec.width, "conv2b")

@@ -36,9 +36,7 @@ def _table(places, branches, single, pair):
 def _sequence(top):
     """The places in a sequence of layers, of which the poolings are some."""
     places = (0, 2, 3, 5, 6, 8, 9, 10, 11, 12, 14, 15)
-    return {
-        stage: f"{top}.{place}" for stage, place in zip(STAGES + BLOCKS, places, strict=True)
-    }
+    return {stage: f"{top}.{place}" for stage, place in zip(STAGES + BLOCKS, places, strict=True)}
 
 
 _BRANCHES = {
