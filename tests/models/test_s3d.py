@@ -2,6 +2,7 @@
 
 import re
 
+import keras
 import numpy as np
 import pytest
 
@@ -260,6 +261,21 @@ def test_open_sizes(row, rng, randomize):
     np.testing.assert_allclose(
         model.predict_on_batch(clips), fixed.predict_on_batch(clips), rtol=1e-4, atol=1e-6
     )
+
+
+@pytest.mark.parametrize("row", ["S3D reference", "S3DG slim", "S3DG milnce", "I3D reference"])
+def test_training_reaches_every_weight_and_files_keep_them(row, rng, randomize, tmp_path):
+    # Widths of 1 may be dead behind a ReLU.
+    model = randomize(build(row, (8, 32, 32, 3), width=16, classes=5))
+    before = [np.array(weight) for weight in model.weights]
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    clips = rng.standard_normal((4, 8, 32, 32, 3)).astype("float32")
+    model.train_on_batch(clips, np.arange(4))
+    for weight, value in zip(model.weights, before, strict=True):
+        assert np.any(np.array(weight) != value), weight.path
+    model.save(tmp_path / "model.keras")
+    copy = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(copy(clips), model(clips))
 
 
 def test_a_new_network_of_slim_looks_at_each_frame_alone(rng):
