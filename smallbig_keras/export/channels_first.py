@@ -6,6 +6,7 @@ every fold of frames. Here each layer is computed anew with TensorFlow operation
 """
 
 import functools
+import itertools
 import operator
 import re
 
@@ -26,6 +27,7 @@ from smallbig_keras.export.folded_convolutions import (
     temporal_conv,
     weight,
 )
+from smallbig_keras.export.folded_poolings import clip_pooling, time_pooling, windowed_mean
 
 _HANDLERS = {}
 
@@ -93,49 +95,15 @@ handles(layers.FrameConv)(frame_conv)
 handles(layers.TemporalConv)(temporal_conv)
 handles(layers.SpaceTimeConv)(space_time_conv)
 handles(layers.CoSTConv)(cost_conv)
+handles(layers.ClipPooling)(clip_pooling)
+handles(layers.TimePooling)(time_pooling)
+handles(layers.WindowedMean)(windowed_mean)
 
 
-@handles(layers.ClipPooling)
-def _clip_pooling(layer, clips):
-    size, *area = layer.pool_size
-    # Time first: ONNX Runtime brings the clip out of the layout of its convolutions for that,
-    # and needs it so for the sum with a context, too.
-    if size is None:
-        reduce = tf.reduce_max if layer.mode == "max" else tf.reduce_mean
-        clips = fold(reduce(clips.unfold(), axis=1, keepdims=True))
-    elif size > 1:
-        clips = _pool_frames(clips, size // 2, layer.mode)
-    if layer.strides > 1:
-        sides = [(0, 0), (0, 0), *((n // 2, n // 2) for n in area)]
-        return clips.map(lambda x: tf.nn.max_pool2d(x, area, layer.strides, sides, FORMAT))
-    if tuple(area) == (1, 1):
-        return clips
-    pool = tf.nn.max_pool2d if layer.mode == "max" else tf.nn.avg_pool2d
-    return clips.map(lambda images: pool(images, area, 1, "SAME", FORMAT))
-
-
-def _pool_frames(clips, reach, mode):
-    """Pools over `reach` frames to both sides, as far as there are any."""
-    frames = np.arange(clips.frames)
-    if mode == "avg":
-        near = abs(frames[:, None] - frames) <= reach
-        shares = (near / near.sum(axis=1, keepdims=True)).astype("float32")
-        image = clips.images.shape[1:]
-        flat = tf.reshape(clips.images, (-1, clips.frames, np.prod(image)))
-        return Clips(tf.reshape(tf.linalg.matmul(shares, flat), (-1, *image)), clips.frames)
-    unfolded = pooled = clips.unfold()
-    for shift in range(-reach, reach + 1):
-        # The first or last frame once more does not change a maximum.
-        shifted = tf.gather(unfolded, np.clip(frames + shift, 0, clips.frames - 1), axis=1)
-        pooled = tf.maximum(pooled, shifted) if shift else pooled
-    return fold(pooled)
-
-
-@handles(layers.TimePooling)
-def _time_pooling(layer, clips):
-    image = clips.images.shape[1:]
-    pooled = tf.reduce_max(tf.reshape(clips.images, (-1, layer.pool_size, *image)), axis=1)
-    return Clips(pooled, clips.frames // layer.pool_size)
+@handles(layers.SpaceToDepth)
+def _space_to_depth(layer, clips):
+    places, clips = itertools.product(range(2), repeat=3), clips.unfold()
+    return fold(tf.concat([clips[:, t::2, :, y::2, x::2] for t, y, x in places], axis=2))
 
 
 @handles(layers.WindowPooling)
@@ -176,7 +144,7 @@ def _batch_normalization(layer, clips):
 
 @handles(layers.SmallBigUnit)
 def _smallbig_unit(layer, clips):
-    big = _clip_pooling(layer.big_view, clips)
+    big = clip_pooling(layer.big_view, clips)
     big_conv = layer.big_conv or layer.conv
     if layer.big_norm is not None:
         small = _batch_normalization(layer.norm, frame_conv(layer.conv, clips))
@@ -212,6 +180,13 @@ def _smallbig_extra_unit(layer, clips):
 def _squeeze_excite_unit(layer, clips):
     context = frame_conv(layer.expand, frame_conv(layer.reduce, global_view(clips, layer.pool)))
     return clips + _batch_normalization(layer.norm, _weigh(clips, context))
+
+
+@handles(layers.ChannelGate)
+def _channel_gate(layer, clips):
+    context = global_view(clips, "avg")
+    context = context if layer.reduce is None else frame_conv(layer.reduce, context)
+    return _weigh(clips, frame_conv(layer.expand, context))
 
 
 @handles(layers.NonLocalBlock)
@@ -259,7 +234,7 @@ def _sum(layer, *terms):
 
 
 @handles(keras.layers.Concatenate)
-def _concatenate(layer, *parts):
+def _concatenation(layer, *parts):
     return Clips(tf.concat([part.images for part in parts], axis=1), parts[0].frames)
 
 

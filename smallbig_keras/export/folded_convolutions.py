@@ -6,6 +6,7 @@ from keras import activations, ops
 
 from smallbig_keras.errors import SmallBigError
 from smallbig_keras.export.folded_clips import FORMAT, Clips, fold, global_view
+from smallbig_keras.layers.padding import borders
 
 # Activations that look at one number at a time; softmax, for one, depends on the last axis.
 _ELEMENTWISE = tuple(
@@ -111,7 +112,11 @@ def space_time_conv(layer, clips):
     frames, height, width = layer.kernel_size
     kernel = value_of(layer.kernel).transpose(1, 2, 3, 0, 4)
     kernel = kernel.reshape(height, width, -1, layer.filters)
-    return _convolve(_stack_frames(clips, frames, layer.strides[0]), kernel, layer.strides[1:])
+    step, *strides = layer.strides
+    axes = zip(clips.images.shape[2:], (height, width), strides, strict=True)
+    sides = [borders(*axis, layer.padding) for axis in axes]
+    stacked = _stack_frames(clips, frames, step, layer.padding)
+    return _convolve(stacked, kernel, strides, sides)
 
 
 def cost_conv(layer, clips):
@@ -145,16 +150,17 @@ def _shares_of_clips(layer, views):
     return [tf.expand_dims(share, 1) for share in tf.split(shares, 3, axis=3)]
 
 
-def _convolve(clips, kernel, strides):
-    sides = _both_sides(kernel.shape[:2])
+def _convolve(clips, kernel, strides, sides=None):
+    sides = [(0, 0), (0, 0), *sides] if sides else _both_sides(kernel.shape[:2])
     return clips.map(lambda x: tf.nn.conv2d(x, kernel, strides, sides, data_format=FORMAT))
 
 
-def _stack_frames(clips, size, step=1):
+def _stack_frames(clips, size, step=1, padding="symmetric"):
     """Makes `size` channels of each, those of neighbouring frames, with zeros beyond the ends."""
-    half = size // 2
-    padded = tf.pad(clips.unfold(), ((0, 0), (half, half), (0, 0), (0, 0), (0, 0)))
-    taps = [padded[:, tap : tap + clips.frames : step] for tap in range(size)]
+    sides = borders(clips.frames, size, step, padding)
+    padded = tf.pad(clips.unfold(), ((0, 0), sides, (0, 0), (0, 0), (0, 0)))
+    reach = (clips.frames - 1) // step * step + 1
+    taps = [padded[:, tap : tap + reach : step] for tap in range(size)]
     _, frames, channels, *image = taps[0].shape
     stacked = tf.reshape(tf.stack(taps, axis=3), (-1, size * channels, *image))
     return Clips(stacked, frames)

@@ -4,24 +4,20 @@ import keras
 import numpy as np
 from keras import ops
 
-from smallbig_keras.layers import ClipPooling, CoSTConv, SmallBigUnit
+from smallbig_keras.layers import ChannelGate, ClipPooling, CoSTConv, SmallBigUnit
 from smallbig_keras.layers.convolution import convolve
 from smallbig_keras.layers.folding import fold_frames, fold_space, unfold_frames, unfold_space
 
 
 def inference_form(model):
     """Copies a model into float32 layers that convert well; outputs are equal but for rounding."""
-    after_relu = {
-        id(layer.output)
-        for layer in model.layers
-        if getattr(layer, "activation", None) is keras.activations.relu
-    }
+    not_negative = _not_negative(model)
 
     def copy_layer(layer):
         kind = type(layer)
         if kind is SmallBigUnit and layer.share_weights and layer.normalization == "individual":
             kind = _SharedKernelUnit
-        elif kind is ClipPooling and layer.strides > 1 and id(layer.input) in after_relu:
+        elif kind is ClipPooling and max(layer.steps) > 1 and id(layer.input) in not_negative:
             kind = _ZeroPaddedPooling
         elif kind is CoSTConv:
             kind = _SharedKernelCoSTConv
@@ -33,6 +29,22 @@ def inference_form(model):
         if isinstance(layer, _SharedKernelUnit):
             layer.fold()
     return copy
+
+
+def _not_negative(model):
+    """Returns the ids of the tensors that are not negative: after a ReLU, and what keeps that."""
+    found = set()
+    for layer in model.layers:
+        if isinstance(layer, _KEEP_SIGN):
+            inputs = layer.input if isinstance(layer.input, list) else [layer.input]
+            if all(id(tensor) in found for tensor in inputs):
+                found.add(id(layer.output))
+        elif getattr(layer, "activation", None) is keras.activations.relu:
+            found.add(id(layer.output))
+    return found
+
+
+_KEEP_SIGN = (ChannelGate, ClipPooling, keras.layers.Concatenate)
 
 
 class _SharedKernelUnit(SmallBigUnit):
@@ -67,10 +79,7 @@ class _SharedKernelUnit(SmallBigUnit):
 class _ZeroPaddedPooling(ClipPooling):
     """Strided maximum of what is not negative: zeros for a border need no infinite range."""
 
-    def _pool(self, images, size, strides):
-        height, width = (length // 2 for length in size)
-        images = ops.pad(images, ((0, 0), (height, height), (width, width), (0, 0)))
-        return ops.max_pool(images, size, strides, "valid", data_format="channels_last")
+    _outside = 0.0
 
 
 class _SharedKernelCoSTConv(CoSTConv):

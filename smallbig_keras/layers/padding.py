@@ -31,3 +31,13 @@ def borders(length, size, stride, padding):
         return before, size - 1 - before
     total = size - 1 - (length - 1) % stride
     return total // 2, total - total // 2
+
+
+def pooling_borders(length, size, stride, padding):
+    """Returns two pairs: the zeros before and after an axis, and the positions of no value.
+
+    Zeros count where a window overlaps the next. What else `borders` adds only fills windows.
+    """
+    sides = borders(length, size, stride, padding)
+    has_zeros = padding == "zeros" and size > stride
+    return (sides, (0, 0)) if has_zeros else ((0, 0), sides)

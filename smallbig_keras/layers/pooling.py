@@ -11,7 +11,7 @@ from smallbig_keras.layers.arguments import (
     check_counts,
 )
 from smallbig_keras.layers.folding import fold_frames, fold_space, unfold_frames, unfold_space
-from smallbig_keras.layers.padding import PADDINGS, borders, output_length
+from smallbig_keras.layers.padding import PADDINGS, output_length, pooling_borders
 from smallbig_keras.layers.pool_sizes import check_pool_size
 
 
@@ -115,15 +115,11 @@ class ClipPooling(keras.layers.Layer):
         return pool(images, size, strides, padding, data_format="channels_last")
 
     def _pad(self, images, size, strides):
-        sides = {}
-        for axis, (length, step) in enumerate(zip(size, strides, strict=True), start=1):
-            # What ends with the axis has no zeros: they count where a tube overlaps the next.
-            has_zeros = self.padding == "zeros" and length > step
-            value = 0.0 if has_zeros else self._outside
-            sides.setdefault(value, [(0, 0)] * 4)[axis] = borders(None, length, step, self.padding)
-        for value, widths in sides.items():
-            if any(map(any, widths)):
-                images = ops.pad(images, widths, constant_values=value)
+        axes = zip(size, strides, strict=True)
+        sides = [pooling_borders(None, *axis, self.padding) for axis in axes]
+        for pairs, value in zip(zip(*sides, strict=True), (0.0, self._outside), strict=True):
+            if any(map(any, pairs)):
+                images = ops.pad(images, ((0, 0), *pairs, (0, 0)), constant_values=value)
         return images
 
     def compute_output_shape(self, input_shape):

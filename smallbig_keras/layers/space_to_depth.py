@@ -32,6 +32,9 @@ class SpaceToDepth(keras.layers.Layer):
     (2, 2, 4, 4, 24)
     """
 
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+
     def build(self, input_shape):
         check_clip_shape(self, input_shape)
         self.compute_output_shape(input_shape)

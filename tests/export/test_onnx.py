@@ -215,7 +215,7 @@ def with_layer(layer):
 def test_unknown_layers(monkeypatch, clips, tmp_path):
     path = tmp_path / "model.onnx"
     model = with_layer(keras.layers.LayerNormalization(name="odd"))
-    rule = "types Activation, Add, .*WindowPooling. Received: LayerNormalization 'odd'"
+    rule = "types Activation, Add, .*WindowedMean. Received: LayerNormalization 'odd'"
     with pytest.raises(ValueError, match=rule):
         to_onnx(model, path)
     with pytest.raises(ValueError, match="one of linear, relu.*Received: softmax of 'shares'"):

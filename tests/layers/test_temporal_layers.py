@@ -152,9 +152,14 @@ OPEN = [
     layers.NonLocalBlock("dot_product", pool="after"),
     layers.NonLocalBlock("dot_product", pool=None),
     layers.NonLocalBlock(),
+    layers.ClipPooling((3, 3, 3), (2, 2, 2)),
+    layers.ClipPooling((3, 4, 3), (2, 3, 2), padding="same"),
+    layers.ClipPooling((3, 2, 3), (2, 2, 2), padding="zeros"),
     layers.SpaceTimeConv(4, (5, 3, 3), (2, 2, 2)),
+    layers.SpaceTimeConv(4, (3, 4, 3), (2, 2, 2), padding="same"),
     layers.TemporalShift(),
     layers.TimePooling(),
+    layers.WindowedMean((2, 1, 3)),
 ]
 
 
