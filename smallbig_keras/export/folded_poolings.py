@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from smallbig_keras.export.folded_clips import FORMAT, Clips, fold
 from smallbig_keras.layers.padding import output_length, pooling_borders
-from smallbig_keras.layers.windowed_mean import is_plain, window_shares
+from smallbig_keras.layers.windows import is_plain, window_shares
 
 
 def clip_pooling(layer, clips):

@@ -22,7 +22,6 @@ from .normalization import (
 from .pooling import (
     ClipPooling as ClipPooling,
     TimePooling as TimePooling,
-    WindowPooling as WindowPooling,
 )
 from .smallbig_unit import (
     SmallBigUnit as SmallBigUnit,
@@ -33,6 +32,7 @@ from .space_to_depth import (
 from .temporal_shift import (
     TemporalShift as TemporalShift,
 )
-from .windowed_mean import (
+from .windows import (
     WindowedMean as WindowedMean,
+    WindowPooling as WindowPooling,
 )

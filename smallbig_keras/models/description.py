@@ -11,7 +11,7 @@ from smallbig_keras.models.families import FAMILIES
 _ARGUMENTS = (
     *("filters", "kernel_size", "strides", "pool_size", "pool", "mode", "share_weights"),
     *("normalization", "activation", "ratio", "units", "rate", "axis", "epsilon", "data_format"),
-    *("divisor", "fusion", "scale", "use_bias"),
+    *("divisor", "fusion", "scale", "use_bias", "padding", "window", "momentum", "groups"),
 )
 
 

@@ -1,32 +1,23 @@
-"""The networks of Inception-v1 on clips that tests build."""
+"""The rows of the tables that are Inception-v1 on clips: S3D, S3D-G and I3D."""
 
-from smallbig_keras.models.s3d import VideoInception
-from smallbig_keras.models.specs.s3d import S3DSpec
+import dataclasses
 
-_FULL = {"stem": "full", "stem_frames": 3}
-_SLIM = {**_FULL, "temporal": "separable_bias", "padding": "same", "norm_scale": False}
-_MILNCE = {
-    **{"gates": True, "gate_bias": True, "padding": "zeros"},
-    **{"norm_epsilon": 1e-5, "norm_momentum": 0.9},
-    **{"head_window": (None, None, None), "dropout": 0.0},
-}
-_I3D = {"stem": "full", "temporal": "full", "padding": "same"}
+from smallbig_keras.models import S3DSpec, get_model_function, list_models
+
+# What a row has beside the defaults of the spec.
 ROWS = {
-    "S3D reference": {},
-    "S3D port": {"head_window": (2, None, None), "dropout": 0.0},
-    "S3D slim": _SLIM,
-    "S3DG reference": {"gates": True},
-    "S3DG slim": {**_SLIM, "gates": True},
-    "S3DG milnce_plain": {**_FULL, **_MILNCE},
-    "S3DG milnce": {"stem": "space_to_depth", **_MILNCE},
-    "I3D reference": _I3D,
-    "I3D slim": {**_I3D, "norm_scale": False},
+    f"{name} {variant}": {
+        field.name: getattr(row.spec, field.name)
+        for field in dataclasses.fields(S3DSpec)
+        if getattr(row.spec, field.name) != field.default
+    }
+    for name in list_models()
+    for variant, row in get_model_function(name).variants.items()
+    if isinstance(row.spec, S3DSpec)
 }
 
 
-def build(row, input_shape, classifier_activation="softmax", name="S3D", **options):
+def build(row, input_shape, **options):
     """The model of a row, with options of its own."""
-    spec = S3DSpec(**{**ROWS[row], **options})
-    return VideoInception(
-        spec, input_shape=input_shape, classifier_activation=classifier_activation, name=name
-    )
+    name, variant = row.split()
+    return get_model_function(name)(variant=variant, input_shape=input_shape, **options)

@@ -10,6 +10,7 @@ from smallbig_keras.models import VideoResNetSpec, feature_extractor
 from smallbig_keras.models.video_resnet import apply_block
 from smallbig_keras.weights import port_state_dict
 from smallbig_keras.weights.layouts.resnet import OPENMMLAB, PYSLOWFAST, TSM
+from tests.models import test_s3d, test_vov3d
 from tests.models.golden_blocks import check_block
 from tests.peers_formula import CASES, clip, golden, state
 from tests.reference_formula import relative_error
@@ -139,7 +140,8 @@ BLOCKS = {
 
 
 def test_every_case_is_here():
-    assert {*NETS, *BLOCKS} == set(CASES)
+    others = {*test_s3d.NETS, *test_s3d.BLOCKS, *test_vov3d.NETS, *test_vov3d.BLOCKS}
+    assert {*NETS, *BLOCKS, *others} == set(CASES)
 
 
 @pytest.mark.parametrize("name", BLOCKS)

@@ -1,10 +1,10 @@
-"""The mean of a clip as windows that move over it give it."""
+"""Windows that move over a clip: their means, and the mean of these."""
 
 import keras
 from keras import ops
 
 from smallbig_keras.errors import SmallBigError
-from smallbig_keras.layers.arguments import check_clip_shape
+from smallbig_keras.layers.arguments import check_clip_shape, check_count
 
 
 def is_plain(length, window):
@@ -78,6 +78,67 @@ class WindowedMean(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], input_shape[-1])
+
+    def get_config(self):
+        return {**super().get_config(), "window": self.window}
+
+
+@keras.saving.register_keras_serializable(package="smallbig_keras")
+class WindowPooling(keras.layers.Layer):
+    """Averages over all frames and over a square window that moves by one pixel.
+
+    A head that was trained on crops sees each part of a larger frame as large as it knows
+    them. A frame smaller than the window is averaged as a whole.
+
+    Args:
+        window: int. Height and width of the window. Defaults to `7`.
+        **kwargs: the arguments of `keras.layers.Layer`.
+
+    Input shape: `(batch, frames, height, width, channels)`.
+
+    Output shape: `(batch, 1, max(height - window, 0) + 1, max(width - window, 0) + 1, channels)`.
+
+    Raises:
+        ValueError: for a window below 1, or input that is not 5-D.
+
+    Example:
+
+    >>> WindowPooling(7).compute_output_shape((2, 16, 8, 8, 3))
+    (2, 1, 2, 2, 3)
+    """
+
+    def __init__(self, window=7, **kwargs):
+        super().__init__(**kwargs)
+        self.window = check_count("window", window)
+
+    def build(self, input_shape):
+        check_clip_shape(self, input_shape, needs_channels=False)
+        self.built = True
+
+    def call(self, clips):
+        images = ops.mean(clips, axis=1)
+        _, *sizes, _ = ops.shape(images)
+        if all(isinstance(size, int) for size in sizes):
+            window = tuple(min(self.window, size) for size in sizes)
+            pooled = ops.average_pool(images, window, 1, "valid", data_format="channels_last")
+        else:
+            pooled = self._pool_open(images, sizes)
+        return ops.expand_dims(pooled, 1)
+
+    def _pool_open(self, images, sizes):
+        """Pools frames whose size is known only when they come."""
+        beyond = (0, self.window - 1)
+        padded = ops.pad(images, ((0, 0), beyond, beyond, (0, 0)))
+        pooled = ops.average_pool(padded, self.window, 1, "valid", data_format="channels_last")
+        height, width = (ops.minimum(self.window, size) for size in sizes)
+        pooled = pooled[:, : sizes[0] - height + 1, : sizes[1] - width + 1]
+        # Of a smaller frame the window has zeros, which do not count.
+        return pooled * (self.window**2 / ops.cast(height * width, pooled.dtype))
+
+    def compute_output_shape(self, input_shape):
+        batch, _, *sizes, channels = input_shape
+        sizes = (None if size is None else max(size - self.window, 0) + 1 for size in sizes)
+        return (batch, 1, *sizes, channels)
 
     def get_config(self):
         return {**super().get_config(), "window": self.window}
