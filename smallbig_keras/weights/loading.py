@@ -65,7 +65,8 @@ def count_classes(path):
         kernel, classes_axis = read_converted(path).get("fc.weight"), -1
     else:
         return count_keras_classes(path)
-    return kernel.shape[classes_axis] if kernel is not None and kernel.ndim == 2 else None
+    # A classifier may be a convolution of single pixels.
+    return kernel.shape[classes_axis] if kernel is not None and kernel.ndim >= 2 else None
 
 
 def _find_file(path):

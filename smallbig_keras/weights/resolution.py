@@ -33,6 +33,8 @@ HUB_VARIABLE = "HF_ENDPOINT"
 _HUB = "https://huggingface.co"
 FILES = (*KERAS_SUFFIXES, ".npz", *SUFFIXES)
 _ARTIFACTS = (".tflite", ".onnx")
+# Networks that start from ImageNet's weights.
+_RESNET = re.compile(r"R\d+$")
 # Files that publishers name by the beginning of their SHA-256, as torchvision does.
 _DIGITS = re.compile(r"-([0-9a-f]{8,64})\.\w+")
 
@@ -214,7 +216,9 @@ def _find_record(name, model, weights_dir):
             fetching.check_sha256(path, record.sha256)
             return Found(path, record.description)
     rows = list_weights(weights_dir)
-    names = {IMAGENET, *(row["name"] for row in rows if model in (None, row["model"]))}
+    names = {row["name"] for row in rows if model in (None, row["model"])}
+    if model is None or _RESNET.search(model):
+        names.add(IMAGENET)
     hint = "" if name in names else did_you_mean(name, names)
     cache = fetching.cache_folder()
     mirror = os.environ.get(MIRROR_VARIABLE, "").rstrip("/")

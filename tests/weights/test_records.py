@@ -28,7 +28,7 @@ def test_records_can_be_recomputed():
             assert len(smallbig_keras.class_names(record.labels)) == record.classes
         published = [record.file, record.url, record.sha256]
         assert all(published) or published == [None] * 3
-        assert record.accuracy is None
+        assert record.accuracy is None or (record.accuracy["by"] and not record.accuracy["run"])
         if record.file is None:
             assert "Not published" in record.source
         else:
