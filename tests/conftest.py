@@ -32,12 +32,15 @@ def rng():
 def randomize(model, seed=0):
     """Random weights and statistics: the defaults of a normalisation hide errors."""
     rng = np.random.default_rng(seed)
+    # Signals grow with every sum of a residual network; without one, smaller scales end them.
+    plain = not any(isinstance(layer, keras.layers.Add) for layer in getattr(model, "layers", ()))
+    scales = (0.6, 1.4) if plain else (0.3, 0.9)
     for weight in model.weights:
         shape = tuple(weight.shape)
         if weight.name == "moving_variance":
             value = rng.uniform(0.5, 1.5, shape)
         elif weight.name == "gamma":
-            value = rng.uniform(0.3, 0.9, shape)
+            value = rng.uniform(*scales, shape)
         elif len(shape) > 1:
             value = rng.standard_normal(shape) * np.sqrt(2 / np.prod(shape[:-1]))
         else:

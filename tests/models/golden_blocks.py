@@ -2,7 +2,6 @@
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from smallbig_keras.weights import reference_variables
 from smallbig_keras.weights.ports import fitted, to_keras_layout
@@ -25,12 +24,19 @@ def build_block(name, build, layout, prefix):
     return model, x, {k: variables[next(iter(v))] for k, v in names.items()}
 
 
+def to_float64(values):
+    """An array of a tensor of any backend, wherever it is."""
+    return keras.ops.convert_to_numpy(values).astype("float64")
+
+
 def channels_first(clips):
     return np.moveaxis(np.asarray(clips), -1, 1)
 
 
 def block_errors(name, build, layout, prefix):
     """Relative error of each number of a block: in evaluation, and of one training step."""
+    import tensorflow as tf
+
     model, x, variables = build_block(name, build, layout, prefix)
     expected, case = golden(name), CASES[name]
     errors = {"eval": relative_error(channels_first(model(x, training=False)), expected["eval"])}

@@ -1,7 +1,6 @@
 """Networks and blocks of the peers against the numbers of their original code."""
 
 import keras
-import numpy as np
 import pytest
 
 import smallbig_keras
@@ -11,7 +10,7 @@ from smallbig_keras.models.video_resnet import apply_block
 from smallbig_keras.weights import port_state_dict
 from smallbig_keras.weights.layouts.resnet import OPENMMLAB, PYSLOWFAST, TSM
 from tests.models import test_s3d, test_vov3d
-from tests.models.golden_blocks import check_block
+from tests.models.golden_blocks import check_block, to_float64
 from tests.peers_formula import CASES, clip, golden, state
 from tests.reference_formula import relative_error
 
@@ -50,14 +49,14 @@ def network_errors(name):
     )
     port_state_dict(model, state(name), f"{name}.pth")
     features = feature_extractor(model, [*{STAGES[s] for s in case["stages"]}, "predictions"])
-    outputs = {k: np.asarray(v, "float64") for k, v in features(clip(name)).items()}
+    outputs = {k: to_float64(v) for k, v in features(clip(name)).items()}
     logits = outputs["predictions"]
     if "logits" in expected:
         found = {"logits": (logits, expected["logits"])}
     else:
         found = {
             "logits": (logits, expected["logits_map"][:, 0, 0, 0]),
-            "probabilities": (keras.ops.softmax(logits), expected["probs"]),
+            "probabilities": (to_float64(keras.ops.softmax(logits)), expected["probs"]),
         }
     for stage in case["stages"]:
         values = outputs[STAGES[stage]]

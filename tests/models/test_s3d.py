@@ -13,7 +13,7 @@ from smallbig_keras.models.s3d import apply_mixed, apply_separable
 from smallbig_keras.models.specs.s3d import S3DSpec
 from smallbig_keras.weights import WeightsError, port_state_dict
 from smallbig_keras.weights.layouts import find_layout, resnet, s3d
-from tests.models.golden_blocks import check_block
+from tests.models.golden_blocks import check_block, to_float64
 from tests.models.inception import ROWS, build
 from tests.models.inception_reference import Reference
 from tests.peers_formula import CASES, clip, golden, state
@@ -47,7 +47,7 @@ def network_errors(name):
     model = golden_model(name)
     port_state_dict(model, state(name), f"{name}.pth")
     features = feature_extractor(model, [*{STAGES[s] for s in case["stages"]}, "predictions"])
-    outputs = {k: np.asarray(v, "float64") for k, v in features(clip(name)).items()}
+    outputs = {k: to_float64(v) for k, v in features(clip(name)).items()}
     found = {}
     if "logits" in expected:
         found["logits"] = outputs["predictions"], expected["logits"]

@@ -12,7 +12,7 @@ from smallbig_keras.models.vov3d import VoV3D, apply_block, apply_layer
 from smallbig_keras.weights import WeightsError, port_state_dict
 from smallbig_keras.weights.layouts import find_layout
 from smallbig_keras.weights.layouts.vov3d import VOV3D
-from tests.models.golden_blocks import check_block
+from tests.models.golden_blocks import check_block, to_float64
 from tests.peers_formula import CASES, clip, golden, state
 from tests.reference_formula import relative_error
 
@@ -39,11 +39,11 @@ def network_errors(name):
     port_state_dict(model, state(name), f"{name}.pth")
     names = [*(STAGE_NAMES[stage] for stage in case["stages"]), "classifier"]
     outputs = feature_extractor(model, names)(clip(name))
-    outputs = {name: np.asarray(values, "float64") for name, values in outputs.items()}
+    outputs = {name: to_float64(values) for name, values in outputs.items()}
     positions = expected["logits_map"]
     found = {
         "logits_map": (outputs["classifier"].reshape(positions.shape), positions),
-        "probs": (model(clip(name)), expected["probs"]),
+        "probs": (to_float64(model(clip(name))), expected["probs"]),
     }
     for stage in case["stages"]:
         values = outputs[STAGE_NAMES[stage]]
