@@ -76,8 +76,8 @@ class Warmup(keras.optimizers.schedules.LearningRateSchedule):
 
     Example:
 
-    >>> float(Warmup(1.0, warmup_steps=10, start=0.1)(5))
-    0.55
+    >>> float(Warmup(1.0, warmup_steps=10, start=0.5)(5))
+    0.75
     """
 
     def __init__(self, schedule, warmup_steps, start):

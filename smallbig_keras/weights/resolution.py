@@ -316,8 +316,8 @@ def list_weights(weights_dir=None):
 
     Example:
 
-    >>> {row["name"] for row in list_weights() if row["published"]}
-    {'imagenet'}
+    >>> sorted({row["name"] for row in list_weights() if row["published"]})
+    ['imagenet', 'k400']
     """
     builtin = {(r.name, r.model) for r in builtin_records() if r.file}
     records = {(r.name, r.model): r for r in builtin_records()}
