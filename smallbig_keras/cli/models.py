@@ -62,7 +62,10 @@ def _weights_row(row):
     accuracy = "not measured"
     if row["accuracy"]:
         protocol = ", ".join(filter(None, (row["accuracy"]["protocol"], row["accuracy"].get("by"))))
-        accuracy = f"{row['accuracy']['top1']:.1%} / {row['accuracy']['top5']:.1%} ({protocol})"
+        # A publisher's figures with the digits that it prints.
+        form = "{:.5g}%" if row["accuracy"].get("by") else "{:.1f}%"
+        top1, top5 = (form.format(100 * row["accuracy"][name]) for name in ("top1", "top5"))
+        accuracy = f"{top1} / {top5} ({protocol})"
     place = "on this machine" if row["available"] else row["url"] and "to download"
     variant = "" if row["variant"] == "reference" else f", {row['variant']}"
     return [

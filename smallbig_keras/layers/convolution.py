@@ -203,7 +203,7 @@ class SpaceTimeConv(keras.layers.Layer):
             Defaults to `(3, 3, 3)`.
         strides: three ints, the step over frames, height and width. Defaults to `(1, 1, 1)`.
         kernel_initializer: initializer or `None` for He by output fan. Defaults to `None`.
-        padding: `"symmetric"` pads every axis by half the kernel on both sides; `"same"` as
+        padding: `"symmetric"` pads every axis by half the kernel on both sides; `"tensorflow"` as
             TensorFlow does, which depends on size and stride. Defaults to `"symmetric"`.
         **kwargs: the arguments of `keras.layers.Layer`.
 
@@ -232,13 +232,13 @@ class SpaceTimeConv(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         self.filters = check_count("filters", filters)
-        self.padding = check_choice("padding", padding, ("symmetric", "same"))
+        self.padding = check_choice("padding", padding, ("symmetric", "tensorflow"))
         odd = padding == "symmetric"
         self.kernel_size = check_counts("kernel_size", kernel_size, 3, odd=odd)
         self.strides = check_counts("strides", strides, 3)
         if not odd and any(n < s for n, s in zip(self.kernel_size, self.strides, strict=True)):
             raise SmallBigError(
-                "For `padding='same'` a kernel must be as large as its stride. "
+                "For `padding='tensorflow'` a kernel must be as large as its stride. "
                 f"Received: {kernel_size=}, {strides=}"
             )
         self.kernel_initializer = keras.initializers.get(kernel_initializer or conv_initializer())
@@ -258,7 +258,7 @@ class SpaceTimeConv(keras.layers.Layer):
         kernel = ops.transpose(ops.convert_to_tensor(self.kernel), (1, 2, 0, 3, 4))
         kernel = ops.reshape(kernel, (height, width, -1, self.filters))
         images, strides = fold_frames(stacked), self.strides[1:]
-        if self.padding == "same":
+        if self.padding == "tensorflow":
             images = ops.conv(images, kernel, strides, "same", data_format="channels_last")
         else:
             images = convolve(images, kernel, strides)

@@ -37,7 +37,7 @@ def stack_frames(clips, size, step=1, padding="symmetric"):
     """
     if size == 1:
         return clips[:, ::step]
-    if padding == "same":
+    if padding == "tensorflow":
         taps = _taps_of_same(clips, size, step)
     else:
         half = size // 2
@@ -49,7 +49,7 @@ def stack_frames(clips, size, step=1, padding="symmetric"):
 
 def _taps_of_same(clips, size, step):
     frames = ops.shape(clips)[1]
-    before, _ = borders(frames, size, step, "same")
+    before, _ = borders(frames, size, step, "tensorflow")
     # Borders hang on the number of frames, which may be open: the same for all, and a start in it.
     most = (size - 1) // 2
     padded = ops.pad(clips, ((0, 0), (most, size - 1), (0, 0), (0, 0), (0, 0)))

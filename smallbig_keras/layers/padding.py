@@ -1,6 +1,6 @@
 """Sizes and borders of what steps over an axis."""
 
-PADDINGS = ("symmetric", "same", "zeros")
+PADDINGS = ("symmetric", "tensorflow", "zeros")
 
 
 def output_length(length, size, stride, padding):
@@ -16,12 +16,13 @@ def borders(length, size, stride, padding):
     """Returns the numbers of positions to add before and after an axis.
 
     - `"symmetric"`: half a window on both sides, as in PyTorch; an even window has one less;
-    - `"same"`: TensorFlow's, as many as `ceil(length / stride)` windows need, a last odd one
+    - `"tensorflow"`: its "same", as many as `ceil(length / stride)` windows need, a last odd one
       after the axis;
     - `"zeros"`: half of `size - stride` before the axis, whatever its length, and enough after it
       for `ceil(length / stride)` windows.
 
-    `length` may be a tensor for `"same"`. Of the last two, windows must be as large as the stride.
+    `length` may be a tensor for `"tensorflow"`. Of the last two, windows must be as large as
+    the stride.
     """
     if padding == "symmetric":
         return (size - 1) // 2, (size - 1) // 2

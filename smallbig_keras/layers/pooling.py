@@ -30,7 +30,7 @@ class ClipPooling(keras.layers.Layer):
         strides: int, the step over height and width, or three ints, the step over frames, height
             and width. Defaults to `1`.
         mode: `"max"` or `"avg"`. Defaults to `"max"`.
-        padding: `"symmetric"` for half a tube on both sides; `"same"` for TensorFlow's, which
+        padding: `"symmetric"` for half a tube on both sides; `"tensorflow"` for TensorFlow's, which
             depends on size and stride; `"zeros"` for zeros in the number that even sizes need,
             with one more window for what is left, as S3D-G of MIL-NCE has them. Defaults to
             `"symmetric"`.

@@ -24,7 +24,7 @@ _SLIM = {
     "stem": "full",
     "stem_frames": 3,
     "temporal": "separable_bias",
-    "padding": "same",
+    "padding": "tensorflow",
     "norm_scale": False,
 }
 _MILNCE = {
@@ -36,7 +36,7 @@ _MILNCE = {
     "head_window": (None,) * 3,
     "dropout": 0.0,
 }
-_I3D = {"stem": "full", "temporal": "full", "padding": "same"}
+_I3D = {"stem": "full", "temporal": "full", "padding": "tensorflow"}
 
 
 def _s3d(clips, parameters, gmac, note="", **fields):
@@ -102,7 +102,8 @@ _L = VoV3DSpec(blocks=(1, 2, 5, 3), width=48)
 
 
 def _something(spec, clips, parameters, gmac):
-    return Variant(dataclasses.replace(spec, classes=174), clips, parameters, gmac)
+    spec = dataclasses.replace(spec, classes=174)
+    return Variant(spec, clips, parameters, gmac, "Something-Something, BGR")
 
 
 VoV3DM = define_model(
@@ -110,7 +111,7 @@ VoV3DM = define_model(
     "VoV3DM",
     "VoV3D-M: blocks that join the outputs of five depthwise layers.",
     _VOV3D_PAPER,
-    reference=Variant(_M, _VOV3D_KINETICS, 3_667_360, 4.92),
+    reference=Variant(_M, _VOV3D_KINETICS, 3_667_360, 4.92, "Kinetics"),
     something=_something(_M, _VOV3D_SOMETHING, 3_204_286, 4.92),
     something_32f=_something(_M, _VOV3D_LONG, 3_204_286, 9.83),
 )
@@ -119,7 +120,7 @@ VoV3DL = define_model(
     "VoV3DL",
     "VoV3D-L: wider and deeper than VoV3D-M.",
     _VOV3D_PAPER,
-    reference=Variant(_L, _VOV3D_KINETICS, 6_297_168, 9.31),
+    reference=Variant(_L, _VOV3D_KINETICS, 6_297_168, 9.31, "Kinetics"),
     something=_something(_L, _VOV3D_SOMETHING, 5_834_094, 9.31),
     something_32f=_something(_L, _VOV3D_LONG, 5_834_094, 18.61),
 )

@@ -83,9 +83,10 @@ def apply_stem(x, spec):
     if spec.stem == "space_to_depth":
         x = SpaceToDepth(name="stem_space_to_depth")(x)
         # Of blocks of two, these see 4 frames and 8 x 8 pixels.
-        conv = SpaceTimeConv(spec.width, (2, 4, 4), padding="same", name="stem_conv")
+        conv = SpaceTimeConv(spec.width, (2, 4, 4), padding="tensorflow", name="stem_conv")
     else:
-        size, padding = (spec.stem_frames, 7, 7), "same" if spec.padding == "same" else "symmetric"
+        size = (spec.stem_frames, 7, 7)
+        padding = "symmetric" if spec.padding == "zeros" else spec.padding
         conv = SpaceTimeConv(spec.width, size, (2, 2, 2), padding=padding, name="stem_conv")
     return apply_convolution(x, conv, spec, "stem")
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import smallbig_keras
+from smallbig_keras.data import ClipConfig
 from smallbig_keras.errors import AlreadyThereError, ResourceError, SmallBigError
 from smallbig_keras.export import open_artifact, to_onnx, to_saved_model, to_tflite
 from tests.evaluation.small_disk import small_disk
@@ -162,3 +163,25 @@ def test_missing_package(small_model, name, package, tmp_path, monkeypatch):
     with pytest.raises(ImportError, match=r'pip install "smallbig-keras\[export\]"'):
         WRITERS[name](small_model, tmp_path / name)
     assert not any(tmp_path.iterdir())
+
+
+BGR = ClipConfig(frames=4, size=32, mean=(0.1, 0.2, 0.3), std=(0.3, 0.4, 0.5), channel_order="bgr")
+
+
+def test_blue_comes_first_where_the_network_takes_it_so(write, name, small_model, clips, tmp_path):
+    """Artifacts take RGB as all do, and turn the channels round inside."""
+    expected = small_model.predict_on_batch(BGR.normalize(clips))
+    assert (
+        abs(expected - small_model.predict_on_batch(BGR.normalize(clips[..., ::-1]))).max() > 0.01
+    )
+    path = write(small_model, tmp_path / name, clips=BGR)
+    runner = open_artifact(path)
+    assert runner.clips == BGR and runner.metadata["input"]["layout"].endswith("RGB")
+    np.testing.assert_allclose(runner.predict(clips)["probabilities"], expected, atol=1e-5)
+    if name == "model":
+        return
+    path = write(small_model, tmp_path / f"raw-{name}", clips=BGR, include_preprocessing=False)
+    runner = open_artifact(path)
+    form = runner.metadata["input"]
+    assert form["layout"].endswith("BGR") and form["mean"] == [76.5, 51.0, 25.5]
+    np.testing.assert_allclose(runner.predict(clips)["probabilities"], expected, atol=1e-5)

@@ -31,7 +31,7 @@ CASES = [
     Case(layers.ClipPooling, {"pool_size": (3, 3, 5), "strides": 2}, (2, 4, 3, 3, 8)),
     Case(
         layers.ClipPooling,
-        {"pool_size": (2, 3, 2), "strides": (2, 2, 2), "padding": "same"},
+        {"pool_size": (2, 3, 2), "strides": (2, 2, 2), "padding": "tensorflow"},
         (2, 2, 3, 3, 8),
     ),
     Case(
@@ -86,7 +86,7 @@ CASES = [
     ),
     Case(
         layers.SpaceTimeConv,
-        {"filters": 6, "kernel_size": (2, 4, 3), "strides": (1, 2, 2), "padding": "same"},
+        {"filters": 6, "kernel_size": (2, 4, 3), "strides": (1, 2, 2), "padding": "tensorflow"},
         (2, 4, 3, 3, 6),
         1,
     ),

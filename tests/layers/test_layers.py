@@ -125,7 +125,7 @@ def test_new_residual_unit_passes_the_clip_on(clips, unit):
 
 LAYERS = [
     layers.ClipPooling((None, 3, 3), mode="avg"),
-    layers.ClipPooling((3, 4, 3), (2, 3, 1), padding="same"),
+    layers.ClipPooling((3, 4, 3), (2, 3, 1), padding="tensorflow"),
     layers.ClipPooling((3, 2, 3), (2, 2, 2), padding="zeros"),
     layers.CoSTConv(8, 5, 2, "a"),
     layers.CoSTConv(8),
@@ -137,7 +137,7 @@ LAYERS = [
     layers.SmallBigExtraUnit(2, "avg", False),
     layers.SmallBigUnit(8, 3, 2, (3, 5, 5), "avg", False, "single", "relu"),
     layers.SpaceTimeConv(8, (5, 3, 1), (2, 1, 2), "ones"),
-    layers.SpaceTimeConv(8, (2, 4, 3), (1, 2, 2), padding="same"),
+    layers.SpaceTimeConv(8, (2, 4, 3), (1, 2, 2), padding="tensorflow"),
     layers.SqueezeExciteUnit(2, "avg"),
     layers.TemporalConv(8, 5, 2),
     layers.TemporalConv(8, 5, groups=8),
@@ -257,7 +257,7 @@ def test_a_layer_that_cannot_be_built_names_itself(layer, shape):
         (lambda: layers.ClipPooling(mode="sum"), "'max' or 'avg'"),
         (lambda: layers.ClipPooling(strides=2, mode="avg"), "`strides` must be"),
         (lambda: layers.ClipPooling((2, 3, 3), (1, 2, 2)), "three odd ints"),
-        (lambda: layers.ClipPooling(mode="avg", padding="same"), "`padding` 'symmetric'"),
+        (lambda: layers.ClipPooling(mode="avg", padding="tensorflow"), "`padding` 'symmetric'"),
         (lambda: layers.ClipPooling((1, 3, 3), (2, 2, 2), padding="zeros"), "at most the size"),
         (lambda: layers.ClipPooling((None, 3, 3), (2, 2, 2)), "1 over all frames"),
         (lambda: layers.FrameConv(4, 2), "must be odd"),
@@ -272,7 +272,10 @@ def test_a_layer_that_cannot_be_built_names_itself(layer, shape):
         (lambda: layers.SpaceTimeConv(4, (3, 3)), "`kernel_size` must be 3 odd ints"),
         (lambda: layers.SpaceTimeConv(4, strides=(1, 2)), "`strides` must be 3 ints"),
         (lambda: layers.SpaceTimeConv(4, strides=(0, 1, 1)), "`strides` must be 3 ints"),
-        (lambda: layers.SpaceTimeConv(4, (1, 3, 3), (2, 1, 1), padding="same"), "as its stride"),
+        (
+            lambda: layers.SpaceTimeConv(4, (1, 3, 3), (2, 1, 1), padding="tensorflow"),
+            "as its stride",
+        ),
         (lambda: layers.SpaceToDepth().build((None, 4, 7, 8, 3)), "an even number"),
         (lambda: layers.WindowedMean((2, 7)), "`window` must be three ints"),
         (lambda: layers.WindowedMean((2, 7, 0)), "`window` must be three ints"),

@@ -44,7 +44,7 @@ def check(layer, clips, expected):
 )
 def test_convolution_as_tensorflow_pads(sizes, kernel_size, strides, rng):
     clips = clips_of(sizes, rng)
-    layer = layers.SpaceTimeConv(4, kernel_size, strides, padding="same")
+    layer = layers.SpaceTimeConv(4, kernel_size, strides, padding="tensorflow")
     layer.build(clips.shape)
     check(layer, clips, convolve_same(clips, kernel(layer), strides))
 
@@ -62,7 +62,7 @@ def test_convolution_as_tensorflow_pads(sizes, kernel_size, strides, rng):
 )
 def test_maximum_as_tensorflow_pads(sizes, size, strides, rng):
     clips = clips_of(sizes, rng) - 2
-    layer = layers.ClipPooling(size, strides, padding="same")
+    layer = layers.ClipPooling(size, strides, padding="tensorflow")
     check(layer, clips, pool_same(clips, size, strides))
 
 

@@ -19,7 +19,7 @@ OPTIONS = [
     {"stem_frames": 3},
     {"stem": "full", "stem_frames": 5},
     {"stem": "full", "stem_frames": 1, "temporal": "full"},
-    {"stem": "space_to_depth", "padding": "same", "stem_frames": 3},
+    {"stem": "space_to_depth", "padding": "tensorflow", "stem_frames": 3},
     {"temporal": "separable_bias"},
     {"temporal": "full"},
     {"gates": True, "temporal": "full"},

@@ -39,7 +39,7 @@ _TEMPORAL = {
 }
 _PADDINGS = {
     "symmetric": "",
-    "same": "padding of TensorFlow",
+    "tensorflow": "padding of TensorFlow",
     "zeros": "poolings padded with zeros",
 }
 
@@ -63,9 +63,9 @@ class S3DSpec(Spec):
         gates: bool. Whether a gate follows the convolution before the third pooling and each
             branch of a mixed block (S3D-G). Defaults to `False`.
         gate_bias: bool. Whether the gates have a bias. Defaults to `False`.
-        padding: of convolutions with strides and of poolings: `"symmetric"` as in PyTorch, `"same"`
-            as in TensorFlow, or `"zeros"` for symmetric convolutions and poolings padded with zeros
-            at their ends (MIL-NCE). Defaults to `"symmetric"`.
+        padding: of convolutions with strides and of poolings: `"symmetric"` as in PyTorch,
+            `"tensorflow"` as there, or `"zeros"` for symmetric convolutions and poolings padded
+            with zeros at their ends (MIL-NCE). Defaults to `"symmetric"`.
         norm_scale: bool. Whether normalisations have a scale. Defaults to `True`.
         norm_epsilon: float. Added to the variance. Defaults to `0.001`.
         norm_momentum: float. Share of the old value in a moving statistic. Defaults to `0.999`.
@@ -113,14 +113,14 @@ class S3DSpec(Spec):
         window = self.head_window
         valid = len(window) == 3 and all(n is None or (is_int(n) and n > 0) for n in window)
         check(self, "head_window", valid, "three ints of at least 1, with None for a whole axis")
-        if self.stem == "separable" and self.padding == "same":
+        if self.stem == "separable" and self.padding == "tensorflow":
             raise SmallBigError(
-                "A separable stem has symmetric padding: `padding='same'` needs another `stem`. "
-                f"Received: stem={self.stem!r}, padding={self.padding!r}"
+                "A separable stem has symmetric padding: `padding='tensorflow'` needs another "
+                f"`stem`. Received: stem={self.stem!r}, padding={self.padding!r}"
             )
-        if self.stem == "full" and self.padding == "same" and self.stem_frames < 2:
+        if self.stem == "full" and self.padding == "tensorflow" and self.stem_frames < 2:
             raise SmallBigError(
-                "A stem that halves the frames with `padding='same'` sees at least 3. "
+                "A stem that halves the frames with `padding='tensorflow'` sees at least 3. "
                 f"Received: stem_frames={self.stem_frames}"
             )
 
