@@ -99,7 +99,7 @@ class ClipConfig:
     def from_dict(cls, values):
         """Makes the config of a dict that `to_dict` gave."""
         fields = [field.name for field in dataclasses.fields(cls)]
-        # What older versions did not write.
+        # Older versions did not write these.
         needed = set(fields) - {"channel_order", "keep_aspect"}
         if not isinstance(values, dict) or not needed <= set(values) <= set(fields):
             found = sorted(values) if isinstance(values, dict) else values

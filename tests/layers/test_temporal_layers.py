@@ -6,20 +6,12 @@ import pytest
 
 from smallbig_keras import layers
 from tests import numpy_reference as reference
-
-CLIPS = (2, 5, 7, 6, 8)
-to_numpy = keras.ops.convert_to_numpy
+from tests.layers.definitions import CLIPS, check, to_numpy
 
 
 @pytest.fixture
 def clips(rng):
     return rng.standard_normal(CLIPS).astype("float32")
-
-
-def check(layer, clips, expected):
-    outputs = layer(clips)
-    np.testing.assert_allclose(to_numpy(outputs), expected, rtol=1e-4, atol=1e-5)
-    assert tuple(outputs.shape) == layer.compute_output_shape(clips.shape)
 
 
 @pytest.mark.parametrize("frames", [1, 4, 5])

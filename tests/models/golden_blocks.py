@@ -1,4 +1,4 @@
-"""Blocks of other codes against their golden numbers: in evaluation, and of one training step."""
+"""Blocks of other codes, and stages of networks, against their golden numbers."""
 
 import keras
 import numpy as np
@@ -27,6 +27,25 @@ def build_block(name, build, layout, prefix):
 def to_float64(values):
     """An array of a tensor of any backend, wherever it is."""
     return keras.ops.convert_to_numpy(values).astype("float64")
+
+
+def stages(name, outputs):
+    """Pairs of ours and the stored numbers of stages, by the name that these have.
+
+    Args:
+        name: str. The case.
+        outputs: dict of the code's names of stages to our outputs, channels last.
+
+    Returns:
+        dict of `(ours, stored)`: means of each channel, and of channels where they are stored.
+    """
+    expected, found = golden(name), {}
+    for stage, values in outputs.items():
+        mean = values.reshape(-1, values.shape[-1]).mean(0)
+        found[f"mean/{stage}"] = mean, expected[f"mean/{stage}"]
+        if f"map/{stage}" in expected:
+            found[f"map/{stage}"] = values.mean(-1), expected[f"map/{stage}"]
+    return found
 
 
 def channels_first(clips):

@@ -4,7 +4,7 @@ import dataclasses
 
 from smallbig_keras.models import S3DSpec, get_model_function, list_models
 
-# What a row has beside the defaults of the spec.
+# Fields of a row beside the defaults of the spec.
 ROWS = {
     f"{name} {variant}": {
         field.name: getattr(row.spec, field.name)

@@ -10,7 +10,7 @@ from smallbig_keras.models.video_resnet import apply_block
 from smallbig_keras.weights import port_state_dict
 from smallbig_keras.weights.layouts.resnet import OPENMMLAB, PYSLOWFAST, TSM
 from tests.models import test_s3d, test_vov3d
-from tests.models.golden_blocks import check_block, to_float64
+from tests.models.golden_blocks import check_block, stages, to_float64
 from tests.peers_formula import CASES, clip, golden, state
 from tests.reference_formula import relative_error
 
@@ -58,12 +58,7 @@ def network_errors(name):
             "logits": (logits, expected["logits_map"][:, 0, 0, 0]),
             "probabilities": (to_float64(keras.ops.softmax(logits)), expected["probs"]),
         }
-    for stage in case["stages"]:
-        values = outputs[STAGES[stage]]
-        mean = values.reshape(-1, values.shape[-1]).mean(0)
-        found[f"mean/{stage}"] = mean, expected[f"mean/{stage}"]
-        if f"map/{stage}" in expected:
-            found[f"map/{stage}"] = values.mean(-1), expected[f"map/{stage}"]
+    found |= stages(name, {stage: outputs[STAGES[stage]] for stage in case["stages"]})
     return {key: relative_error(*pair) for key, pair in found.items()}
 
 

@@ -13,7 +13,7 @@ from smallbig_keras.models.s3d import apply_mixed, apply_separable
 from smallbig_keras.models.specs.s3d import S3DSpec
 from smallbig_keras.weights import WeightsError, port_state_dict
 from smallbig_keras.weights.layouts import find_layout, resnet, s3d
-from tests.models.golden_blocks import check_block, to_float64
+from tests.models.golden_blocks import check_block, stages, to_float64
 from tests.models.inception import ROWS, build
 from tests.models.inception_reference import Reference
 from tests.peers_formula import CASES, clip, golden, state
@@ -54,12 +54,7 @@ def network_errors(name):
     if "features" in expected:
         mean = np.moveaxis(outputs["mixed5c"].mean((2, 3)), 1, 2)
         found["features"] = mean, expected["features"]
-    for stage in case["stages"]:
-        values = outputs[STAGES[stage]]
-        mean = values.reshape(-1, values.shape[-1]).mean(0)
-        found[f"mean/{stage}"] = mean, expected[f"mean/{stage}"]
-        if f"map/{stage}" in expected:
-            found[f"map/{stage}"] = values.mean(-1), expected[f"map/{stage}"]
+    found |= stages(name, {stage: outputs[STAGES[stage]] for stage in case["stages"]})
     return {key: relative_error(*pair) for key, pair in found.items()}
 
 

@@ -12,7 +12,7 @@ from smallbig_keras.models.vov3d import VoV3D, apply_block, apply_layer
 from smallbig_keras.weights import WeightsError, port_state_dict
 from smallbig_keras.weights.layouts import find_layout
 from smallbig_keras.weights.layouts.vov3d import VOV3D
-from tests.models.golden_blocks import check_block, to_float64
+from tests.models.golden_blocks import check_block, stages, to_float64
 from tests.peers_formula import CASES, clip, golden, state
 from tests.reference_formula import relative_error
 
@@ -45,12 +45,7 @@ def network_errors(name):
         "logits_map": (outputs["classifier"].reshape(positions.shape), positions),
         "probs": (to_float64(model(clip(name))), expected["probs"]),
     }
-    for stage in case["stages"]:
-        values = outputs[STAGE_NAMES[stage]]
-        mean = values.reshape(-1, values.shape[-1]).mean(0)
-        found[f"mean/{stage}"] = mean, expected[f"mean/{stage}"]
-        if f"map/{stage}" in expected:
-            found[f"map/{stage}"] = values.mean(-1), expected[f"map/{stage}"]
+    found |= stages(name, {stage: outputs[STAGE_NAMES[stage]] for stage in case["stages"]})
     assert set(found) == {key for key in expected if not key.startswith("num")}
     return {key: relative_error(*pair) for key, pair in found.items()}
 

@@ -9,7 +9,7 @@ class Spec:
     Its fields are the options of the network. Beside them, it has `classes`.
     """
 
-    # What can be frozen, and asked for as a feature: beginnings of the names of layers.
+    # Beginnings of the names of layers, for freezing and for features.
     stages = ()
 
     def idle(self):
