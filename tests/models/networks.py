@@ -6,7 +6,9 @@ from smallbig_keras import models
 TINY = {
     models.VideoResNetSpec: {"blocks": (1, 2, 1, 1), "width": 8, "classes": 5},
     models.S3DSpec: {"width": 8, "classes": 5},
-    models.VoV3DSpec: {"blocks": (1, 2, 1, 1), "width": 8, "head_width": 16, "classes": 5},
+    models.VoV3DSpec: {
+        **{"blocks": (1, 2, 1, 1), "width": 8, "layers": 2, "head_width": 16, "classes": 5}
+    },
 }
 # Frames and pixels of small clips; the strides of S3D leave nothing of fewer.
 SIZES = {
