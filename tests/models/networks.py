@@ -3,12 +3,12 @@
 from smallbig_keras import models
 
 # Small networks; of two blocks in a stage, most patterns of the tables still take some.
+_SMALL = {"width": 8, "classes": 5}
+_BLOCKS = {"blocks": (1, 2, 1, 1), **_SMALL}
 TINY = {
-    models.VideoResNetSpec: {"blocks": (1, 2, 1, 1), "width": 8, "classes": 5},
-    models.S3DSpec: {"width": 8, "classes": 5},
-    models.VoV3DSpec: {
-        **{"blocks": (1, 2, 1, 1), "width": 8, "layers": 2, "head_width": 16, "classes": 5}
-    },
+    models.VideoResNetSpec: _BLOCKS,
+    models.S3DSpec: _SMALL,
+    models.VoV3DSpec: {**_BLOCKS, "layers": 2, "head_width": 16},
 }
 # Frames and pixels of small clips; the strides of S3D leave nothing of fewer.
 SIZES = {
