@@ -160,6 +160,11 @@ class ClipConfig:
         return f"{self.frames} frames, the middle of equal segments of the video"
 
 
+# Ranges of values in other codes: torchvision's of videos, PySlowFast's, -1 to 1, and 0 to 1.
+TORCHVISION = {"mean": (0.43216, 0.394666, 0.37645), "std": (0.22803, 0.22145, 0.216989)}
+PYSLOWFAST = {"mean": (0.45,) * 3, "std": (0.225,) * 3}
+SIGNED = {"mean": (0.5,) * 3, "std": (0.5,) * 3}
+UNIT = {"mean": (0.0,) * 3, "std": (1.0,) * 3}
 # The clips of the paper's two kinds of datasets (section 6).
 KINETICS = ClipConfig(sampling="dense")
 SOMETHING_SOMETHING = ClipConfig(sampling="segment")

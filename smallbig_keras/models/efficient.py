@@ -5,20 +5,23 @@ S3D, S3D-G and I3D are Inception-v1 on clips; VoV3D joins the outputs of depthwi
 
 import dataclasses
 
-from smallbig_keras.data.clips import KINETICS, SOMETHING_SOMETHING
+from smallbig_keras.data.clips import (
+    KINETICS,
+    PYSLOWFAST,
+    SIGNED,
+    SOMETHING_SOMETHING,
+    TORCHVISION,
+    UNIT,
+)
 from smallbig_keras.models.factory import define_model
 from smallbig_keras.models.specs.s3d import S3DSpec
 from smallbig_keras.models.specs.vov3d import VoV3DSpec
 from smallbig_keras.models.variant import Variant
 
-# Ranges that values of pixels have in the codes: torchvision's, from -1 to 1, from 0 to 1.
-_TORCHVISION = {"mean": (0.43216, 0.394666, 0.37645), "std": (0.22803, 0.22145, 0.216989)}
-_SIGNED = {"mean": (0.5,) * 3, "std": (0.5,) * 3}
-_UNIT = {"mean": (0.0,) * 3, "std": (1.0,) * 3}
 # Frames that follow each other, and 15 a second of a video of 30.
 _FRAMES_64 = KINETICS.replace(frames=64, stride=1)
-_TORCHVISION_CLIPS = KINETICS.replace(frames=64, stride=2, keep_aspect=False, **_TORCHVISION)
-_MILNCE_CLIPS = KINETICS.replace(frames=32, stride=3, **_UNIT)
+_TORCHVISION_CLIPS = KINETICS.replace(frames=64, stride=2, keep_aspect=False, **TORCHVISION)
+_MILNCE_CLIPS = KINETICS.replace(frames=32, stride=3, **UNIT)
 
 _SLIM = {
     "stem": "full",
@@ -54,14 +57,14 @@ S3D = define_model(
     _S3D_PAPER,
     reference=_s3d(_TORCHVISION_CLIPS, 8_320_048, 71.91, "torchvision"),
     port=_s3d(
-        _FRAMES_64.replace(**_SIGNED),
+        _FRAMES_64.replace(**SIGNED),
         8_320_048,
         71.91,
         "PyTorch port of TensorFlow's weights",
         head_window=(2, None, None),
         dropout=0.0,
     ),
-    slim=_s3d(_FRAMES_64.replace(**_UNIT), 8_299_520, 64.18, "TF-slim", **_SLIM),
+    slim=_s3d(_FRAMES_64.replace(**UNIT), 8_299_520, 64.18, "TF-slim", **_SLIM),
 )
 S3DG = define_model(
     __name__,
@@ -69,9 +72,9 @@ S3DG = define_model(
     "S3D whose channels are gated by the mean of the clip.",
     _S3D_PAPER,
     reference=_s3d(
-        _FRAMES_64.replace(**_SIGNED), 9_539_376, 71.92, "torchvision's S3D with gates", gates=True
+        _FRAMES_64.replace(**SIGNED), 9_539_376, 71.92, "torchvision's S3D with gates", gates=True
     ),
-    slim=_s3d(_FRAMES_64.replace(**_UNIT), 9_518_848, 64.18, "TF-slim", gates=True, **_SLIM),
+    slim=_s3d(_FRAMES_64.replace(**UNIT), 9_518_848, 64.18, "TF-slim", gates=True, **_SLIM),
     milnce=_s3d(_MILNCE_CLIPS, 9_556_000, 36.29, "MIL-NCE", stem="space_to_depth", **_MILNCE),
     milnce_plain=_s3d(
         _MILNCE_CLIPS, 9_535_072, 32.09, "MIL-NCE", stem="full", stem_frames=3, **_MILNCE
@@ -82,9 +85,9 @@ I3D = define_model(
     "I3D",
     "Inception-v1 with convolutions over space and time at once.",
     "Carreira and Zisserman, Quo Vadis, Action Recognition?, CVPR 2017.",
-    reference=_s3d(_FRAMES_64.replace(**_SIGNED), 12_697_264, 111.15, **_I3D),
+    reference=_s3d(_FRAMES_64.replace(**SIGNED), 12_697_264, 111.15, **_I3D),
     slim=_s3d(
-        _FRAMES_64.replace(**_SIGNED), 12_689_984, 111.15, "TF-slim", norm_scale=False, **_I3D
+        _FRAMES_64.replace(**SIGNED), 12_689_984, 111.15, "TF-slim", norm_scale=False, **_I3D
     ),
 )
 
@@ -92,10 +95,9 @@ _VOV3D_PAPER = (
     "Lee et al., Diverse Temporal Aggregation and Depthwise Spatiotemporal Factorization for "
     "Efficient Video Classification, 2020."
 )
-_PYSLOWFAST = {"mean": (0.45,) * 3, "std": (0.225,) * 3}
-_VOV3D_KINETICS = KINETICS.replace(frames=16, stride=5, **_PYSLOWFAST)
+_VOV3D_KINETICS = KINETICS.replace(frames=16, stride=5, **PYSLOWFAST)
 # Its configurations of Something-Something turn the channels round.
-_VOV3D_SOMETHING = SOMETHING_SOMETHING.replace(frames=16, channel_order="bgr", **_PYSLOWFAST)
+_VOV3D_SOMETHING = SOMETHING_SOMETHING.replace(frames=16, channel_order="bgr", **PYSLOWFAST)
 _VOV3D_LONG = _VOV3D_SOMETHING.replace(frames=32)
 _M = VoV3DSpec()
 _L = VoV3DSpec(blocks=(1, 2, 5, 3), width=48)

@@ -26,6 +26,8 @@ OTHER_THINGS = {
     "data/shards/options.py": {256},
     "data/sample_set.py": {256, 320},
     "runs.py": {"segment"},
+    # Channels.
+    "models/specs/s3d.py": {224, 256, 320},
 }
 
 

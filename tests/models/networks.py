@@ -10,10 +10,11 @@ TINY = {
     models.S3DSpec: _SMALL,
     models.VoV3DSpec: {**_BLOCKS, "layers": 2, "head_width": 16},
 }
-# Frames and pixels of small clips; the strides of S3D leave nothing of fewer.
+# Frames and pixels of small clips; the strides of S3D leave nothing of fewer; its
+# own tests have more sizes.
 SIZES = {
     models.VideoResNetSpec: ((1, 8, 8), (3, 33, 17), (5, 40, 56)),
-    models.S3DSpec: ((6, 18, 18), (8, 34, 26), (18, 40, 56)),
+    models.S3DSpec: ((10, 34, 26),),
     models.VoV3DSpec: ((1, 8, 8), (3, 33, 17), (5, 300, 56)),
 }
 

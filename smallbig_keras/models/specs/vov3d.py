@@ -101,6 +101,12 @@ class VoV3DSpec(Spec):
             values["excite_ratio"] = find_excite_ratio(self.width, filters)
         return dataclasses.replace(self, **values)
 
+    def differences(self, row):
+        """Returns the options that make this network of a row of a table; see `Spec`."""
+        # Patterns are compared along blocks of one length.
+        found = super().differences(dataclasses.replace(row, layers=self.layers))
+        return found | ({"layers": self.layers} if self.layers != row.layers else {})
+
     def min_parameters(self):
         """Returns a number that the parameters reach at least, without building the network."""
         # The convolutions 1x1x1 of the layers but the first of a block, and the head.
