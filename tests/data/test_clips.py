@@ -20,14 +20,15 @@ NUMBERS = {224, 256, 320, 0.485, 0.456, 0.406, 0.229, 0.224, 0.225, 123.675, 116
 WORDS = {"segment", "dense"}
 RULES = {"Sampler"} | {f"{s}_{r}" for s in WORDS for r in ("train", "centre", "clips")}
 FIELDS = {field.name for field in dataclasses.fields(ClipConfig)}
-# These numbers are of other things: bytes, grey levels, the pixels of the sample set's files.
+# These numbers are of other things: bytes, grey levels, the pixels of the sample set's files,
+# channels, epochs.
 OTHER_THINGS = {
     "machine.py": {256},
     "data/shards/options.py": {256},
     "data/sample_set.py": {256, 320},
     "runs.py": {"segment"},
-    # Channels.
     "models/specs/s3d.py": {224, 256, 320},
+    "training/recipes.py": {256},
 }
 
 
