@@ -1,9 +1,10 @@
 """The common part of the frozen descriptions of networks."""
 
+import abc
 import dataclasses
 
 
-class Spec:
+class Spec(abc.ABC):
     """A frozen description of a network; each family has a dataclass of its own.
 
     Its fields are the options of the network. Beside them, it has `classes`.
@@ -39,6 +40,7 @@ class Spec:
             and getattr(network, name) != getattr(other, name)
         }
 
+    @abc.abstractmethod
     def check_input(self, shape):
         """Raises `SmallBigError` for a clip that the network cannot take.
 
@@ -46,14 +48,14 @@ class Spec:
             shape: tuple `(frames, height, width, channels)`; `None` where a size is open.
         """
 
+    @abc.abstractmethod
     def min_parameters(self):
         """Returns a number that the parameters reach at least, without building the network."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def title(self):
         """Returns the network in a few words, a str."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def parts(self):
         """Returns the parts of the network that tell it from others, a list of str."""
-        raise NotImplementedError

@@ -56,7 +56,6 @@ class VoV3DSpec(Spec):
     head_window: int = 7
     dropout: float = 0.5
 
-    # Of any size: every axis is padded, so that nothing shrinks to nothing.
     stages = ("stem", "res2", "res3", "res4", "res5", "last")
 
     def __post_init__(self):
@@ -100,6 +99,9 @@ class VoV3DSpec(Spec):
             filters = {stage: self.excite_filters(stage) for stage in STAGES}
             values["excite_ratio"] = find_excite_ratio(self.width, filters)
         return dataclasses.replace(self, **values)
+
+    def check_input(self, shape):
+        """Takes clips of any size: every axis is padded, so that nothing shrinks to nothing."""
 
     def differences(self, row):
         """Returns the options that make this network of a row of a table; see `Spec`."""
