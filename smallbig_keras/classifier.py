@@ -271,7 +271,8 @@ def load(
     """
     from smallbig_keras.export import open_artifact
     from smallbig_keras.export.formats import is_artifact
-    from smallbig_keras.weights.resolution import is_name, local_source
+    from smallbig_keras.weights.locations import local_source
+    from smallbig_keras.weights.resolution import is_name
 
     if not isinstance(source, str | os.PathLike) or not os.fspath(source):
         raise SmallBigError(f"A source is a path, a name or a URL. Received: {source!r:.80}")

@@ -55,7 +55,7 @@ def test_wheel_in_a_clean_environment(tmp_path):
     folders = {name.split("/")[0] for name in names}
     assert folders == {"smallbig_keras", wheel.name[: -len("-py3-none-any.whl")] + ".dist-info"}
     assert "smallbig_keras/labels/sthv2.txt" in names
-    assert "smallbig_keras/weights/families/smallbig.json" in names
+    assert "smallbig_keras/weights/publishers/smallbig.json" in names
     assert "smallbig_keras/__init__.pyi" in names and "smallbig_keras/cli/fit.py" in names
 
     venv.create(tmp_path / "clean", with_pip=False)

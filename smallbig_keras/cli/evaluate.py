@@ -27,7 +27,8 @@ from smallbig_keras.data.options import DatasetOptions, check_dataset, open_sour
 from smallbig_keras.errors import OptionError, SmallBigError
 from smallbig_keras.files import check_writable, sha256
 from smallbig_keras.options import flag, option
-from smallbig_keras.weights.resolution import find_weights, is_name, local_source
+from smallbig_keras.weights.locations import local_source
+from smallbig_keras.weights.resolution import find_weights, is_name
 
 CONTINUE = "The same command, without --restart, continues where it stopped."
 _CHECKPOINTS = {"best": runs.BEST, "last": runs.LAST}

@@ -9,7 +9,8 @@ import dataclasses
 from smallbig_keras.errors import SmallBigError
 from smallbig_keras.models.registry import get_model_function, list_models
 from smallbig_keras.options import option
-from smallbig_keras.weights.resolution import list_weights
+from smallbig_keras.weights.catalogue import list_weights, stand_in
+from smallbig_keras.weights.records import WeightsRecord
 
 NEEDS_TENSORFLOW = False
 
@@ -53,31 +54,42 @@ def run(args):
 
 
 def weights_table(rows):
-    """Returns the table of weights, from the dicts that `list_weights` gives."""
-    heading = ["weights=", "network", "classes", "parameters", "GMAC", "clip", "top-1 / top-5", ""]
-    return [heading, *map(_weights_row, rows)]
+    """Returns the table of weights, from the dicts that `list_weights` gives: a row a file."""
+    heading = ["weights=", "networks", "classes", "whose", "top-1 / top-5 (theirs)", "clip"]
+    files = {}
+    for row in rows:
+        # Of a name that is kept for several networks, each is a row until there is a file.
+        files.setdefault((row["name"], row["file"] or row["model"]), []).append(row)
+    return [[*heading, "MB", "licence", ""], *map(_weights_row, files.values())]
 
 
-def _weights_row(row):
-    accuracy = "not measured"
-    if row["accuracy"]:
-        protocol = ", ".join(filter(None, (row["accuracy"]["protocol"], row["accuracy"].get("by"))))
-        # A publisher's figures with the digits that it prints.
-        form = "{:.5g}%" if row["accuracy"].get("by") else "{:.1f}%"
-        top1, top5 = (form.format(100 * row["accuracy"][name]) for name in ("top1", "top5"))
-        accuracy = f"{top1} / {top5} ({protocol})"
-    place = "on this machine" if row["available"] else row["url"] and "to download"
-    variant = "" if row["variant"] == "reference" else f", {row['variant']}"
+def _weights_row(rows):
+    # The trunk itself before the networks that take it up.
+    row, *others = sorted(rows, key=lambda row: row["parameters"])
+    record = WeightsRecord(**{f.name: row[f.name] for f in dataclasses.fields(WeightsRecord)})
+    variant = "" if record.variant == "reference" else f", {record.variant}"
+    # Of a file that nobody here has seen, by its numbers.
+    size = f"{record.bytes / 1e6:.0f}" if record.bytes else f"about {record.parameters * 4e-6:.0f}"
     return [
-        row["name"],
-        row["model"] + variant,
-        str(row["classes"]),
-        f"{row['parameters']:,}",
-        f"{row['macs'] / 1e9:.2f}",
-        " x ".join(str(n) for n in row["input_shape"][:3]),
-        accuracy,
-        place or "not published",
+        record.name,
+        ", ".join((record.model + variant, *(other["model"] for other in others))),
+        str(record.classes),
+        record.publisher or "",
+        record.figures or "not measured",
+        " x ".join(map(str, record.description.clips.shape[:3])),
+        size if record.file else "",
+        record.licence or "",
+        _place(row, record),
     ]
+
+
+def _place(row, record):
+    if row["available"]:
+        return "on this machine"
+    if record.url:
+        return "to download"
+    trunk = stand_in(record.name, record.model)
+    return f"not published, until then {trunk.name}" if trunk else "not published"
 
 
 def format_table(rows, markdown=False):

@@ -15,7 +15,8 @@ from smallbig_keras.data.sampling import SAMPLINGS, uses_stride
 from smallbig_keras.errors import NotFoundError, OptionError, SmallBigError
 from smallbig_keras.models.registry import list_models
 from smallbig_keras.options import flag, option
-from smallbig_keras.weights.resolution import is_name, local_source
+from smallbig_keras.weights.locations import local_source
+from smallbig_keras.weights.resolution import is_name
 
 _SOURCES = "a run, a saved classifier, a record's name, a URL, .keras, .weights.h5, .pth"
 

@@ -3,9 +3,8 @@
 import dataclasses
 import inspect
 import textwrap
-import warnings
 
-from smallbig_keras.errors import OptionError, SmallBigError, did_you_mean
+from smallbig_keras.errors import OptionError, SmallBigError, did_you_mean, warn_caller
 from smallbig_keras.models.families import RESNET, family_of, option_names
 
 
@@ -132,10 +131,8 @@ def define_model(module, name, summary, publication, /, **variants):
                     raise
                 network = f"{known.model}(variant={known.variant!r}, **{known.options})"
                 raise WeightsError(f"{error}\nThe weights {weights} are of {network}.") from None
-            if any(part.startswith("classifier/") for part in report.new):
-                warnings.warn(
-                    f"{function_name} starts with a new classifier.\n{report}", stacklevel=2
-                )
+            if warning := report.warning(function_name, known and known.origin):
+                warn_caller(warning)
         return model
 
     family = family_of(variants["reference"].spec)
@@ -153,7 +150,7 @@ def define_model(module, name, summary, publication, /, **variants):
         classes=variants["reference"].spec.classes,
         variants=" or ".join(f'`"{variant}"`' for variant in variants),
         spec=family.spec.__name__,
-        names='`"imagenet"` of 2-D ResNets, `"k400"`' if family is RESNET else '`"k400"`',
+        names='`"k400"`, `"sthv2"`, `"imagenet"`' if family is RESNET else '`"k400"`',
         codes=" or ".join(layout.code for layout in family.layouts),
         legend="; ones and zeros are the blocks of a stage" if family is RESNET else "",
         options=", ".join(f"`{option}`" for option in option_names(family)),

@@ -5,9 +5,8 @@ numbers of a file, compared by names and shapes. Nothing that a file names is im
 """
 
 import dataclasses
-import warnings
 
-from smallbig_keras.errors import OptionError, SmallBigError, did_you_mean
+from smallbig_keras.errors import OptionError, SmallBigError, did_you_mean, warn_caller
 from smallbig_keras.models.description import is_same, read_activation, read_spec
 from smallbig_keras.models.factory import make_spec
 from smallbig_keras.models.families import option_names
@@ -15,7 +14,8 @@ from smallbig_keras.models.recognition import check_checkpoint, check_weights_na
 from smallbig_keras.models.registry import get_model_function, list_models, match_network
 from smallbig_keras.weights.description import Description
 from smallbig_keras.weights.fetching import WeightsError
-from smallbig_keras.weights.resolution import FILES, find_weights
+from smallbig_keras.weights.locations import FILES
+from smallbig_keras.weights.resolution import find_weights
 
 # Arguments of `load` beside the options.
 _OTHERS = ("model", "variant", "clips", "class_names", "classes", "weights_dir")
@@ -189,12 +189,8 @@ def build_network(path, description, source):
             f"The description does not fit its weights: it has {description.classes} classes.\n"
             f"{report}"
         )
-    if report.new:
-        warnings.warn(
-            f"{description.model} classifies as the network that these weights are of: its other "
-            f"parts are new and change nothing yet.\n{report}",
-            stacklevel=3,
-        )
+    if warning := report.warning(description.model, description.origin):
+        warn_caller(warning)
     return network
 
 

@@ -1,9 +1,9 @@
 """The network that a checkpoint of another code is of, told by names and shapes alone."""
 
 from smallbig_keras.models.families import FAMILIES, RESNET, family_of
+from smallbig_keras.weights.catalogue import IMAGENET
 from smallbig_keras.weights.fetching import WeightsError
 from smallbig_keras.weights.layouts import find_layout
-from smallbig_keras.weights.resolution import IMAGENET
 from smallbig_keras.weights.state_dicts import SUFFIXES, read_state_dict
 
 

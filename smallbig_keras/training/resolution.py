@@ -11,8 +11,8 @@ from smallbig_keras.models.registry import list_variants, model_spec
 from smallbig_keras.options import flag, value_text
 from smallbig_keras.training.options import FitOptions
 from smallbig_keras.training.recipes import SAMPLE, clip_options, find_recipe
+from smallbig_keras.weights.catalogue import IMAGENET, networks_of
 from smallbig_keras.weights.description import training_clips
-from smallbig_keras.weights.resolution import IMAGENET, list_weights
 
 
 def resolve(given):
@@ -68,9 +68,8 @@ def _read_source(given, kind, dataset):
     weights, model = given.get("weights"), given.get("model")
     if weights in (None, "none", IMAGENET):
         return {}
-    rows = [row for row in list_weights(given.get("weights_dir")) if row["name"] == weights]
     wanted = find_recipe(kind, dataset)["model"]
-    if model is None and any(row["model"] == wanted for row in rows):
+    if model is None and wanted in networks_of(weights, given.get("weights_dir")):
         # Several networks may have weights of one name.
         model = wanted
     path, known = known_network(weights, model, given.get("weights_dir"))

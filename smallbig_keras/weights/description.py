@@ -32,6 +32,7 @@ class Description:
         class_names: list of str in label order, or `None` where nobody tells. Defaults to `None`.
         activation: str. Activation of the head, one of `ACTIVATIONS`. Defaults to `"softmax"`.
         sha256: str. SHA-256 of the weights, or `None` where it is not kept. Defaults to `None`.
+        origin: str. Whose weights they are, where another published them. Defaults to `None`.
     """
 
     model: str
@@ -42,6 +43,7 @@ class Description:
     class_names: list | None = None
     activation: str = "softmax"
     sha256: str | None = None
+    origin: str | None = None
 
     def __post_init__(self):
         # Keras would build whatever a dictionary in its place names.
@@ -145,7 +147,10 @@ def _description(values, file):
             and len(names) == values["classes"]
             and all(isinstance(name, str) for name in names)
         ),
-        "sha256": values.get("sha256") is None or isinstance(values["sha256"], str),
+        **{
+            name: values.get(name) is None or isinstance(values[name], str)
+            for name in ("sha256", "origin")
+        },
     }
     wrong = [name for name, good in checks.items() if not good]
     if wrong:

@@ -74,8 +74,12 @@ def _check_digits(path, expected):
         )
 
 
-def fetch(url, path, sha256=None):
-    """Downloads a file from http(s), gs, a file: URL or a path, unless it is there already."""
+def fetch(url, path, sha256=None, check=None):
+    """Downloads a file from http(s), gs, a file: URL or a path, unless it is there already.
+
+    `check` is called with the path of a whole download before it gets its name, and raises
+    `WeightsError` for a wrong file.
+    """
     url, path = str(url), pathlib.Path(path)
     if files.scheme(url) not in _SCHEMES:
         raise WeightsError(
@@ -88,7 +92,7 @@ def fetch(url, path, sha256=None):
     if not _is_there(path, sha256):
         with locked(path):
             if not _is_there(path, sha256):
-                _download(url, path, sha256)
+                _download(url, path, sha256, check)
     return path
 
 
@@ -111,7 +115,7 @@ def locked(path):
         try:
             lock.acquire(timeout=_PATIENCE)
         except filelock.Timeout:
-            _say(f"Waiting for another process that holds {lock.lock_file}")
+            say(f"Waiting for another process that holds {lock.lock_file}")
             lock.acquire()
         yield
     except OSError as error:
@@ -125,16 +129,18 @@ def locked(path):
         lock.release()
 
 
-def _download(url, path, expected):
+def _download(url, path, expected, check):
     """Downloads to the part, checks it, and gives it the file's name."""
     if path.exists():
-        _say(f"{path} has another SHA-256 than {expected}: it is not used, but downloaded again")
+        say(f"{path} has another SHA-256 than {expected}: it is not used, but downloaded again")
     part = path.with_name(f"{path.name}.part")
     for last in (False, True):
         _complete(url, part, expected is not None)
         try:
             if expected is not None:
                 check_sha256(part, expected)
+            if check is not None:
+                check(part)
             break
         except WeightsError as error:
             # The resumed bytes may be at fault: once more from the first byte.
@@ -145,7 +151,7 @@ def _download(url, path, expected):
     os.replace(part, path)
     _discard(part)
     if not _on_terminal():
-        _say(f"Downloaded {url} to {path}, {size:,} bytes")
+        say(f"Downloaded {url} to {path}, {size:,} bytes")
 
 
 def _complete(url, part, hashed):
@@ -301,6 +307,7 @@ def _on_terminal():
     return sys.stdout is not None and sys.stdout.isatty()
 
 
-def _say(text):
+def say(text):
+    """Prints a line to the user beside the results."""
     # Not to stdout, where commands put results.
     print(text, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Which weights exist: one JSON file a family, and one beside every published file."""
+"""Which weights exist: one JSON file a publisher, and one beside every file of a user's own."""
 
 import dataclasses
 import importlib.resources
@@ -32,10 +32,16 @@ class WeightsRecord:
         labels: str or list of str. Dataset whose class names they are, or the names.
         clips: dict. The fields of `smallbig_keras.data.ClipConfig`.
         accuracy: dict of `top1`, `top5`, `protocol` as frames x clips x crops, `dataset` and
-            `run`; `by` names the publisher of a figure that is not ours. `None` where there is
-            none.
+            `run`, which is `None` for a publisher's figure; of that, `clips` may hold the fields of
+            ClipConfig that differ in the protocol. `None` where there is none.
         licence: str. Licence of the file.
         source: str. Where the weights come from.
+        publisher: str. Who trained them and measured the accuracy. Defaults to `None` for us, or
+            the user.
+        stands_for: str. The name that means these weights for a network that has none of its own
+            under that name. Defaults to `None`.
+        sha256_is_certain: bool. Whether a file of another digest is refused; else a warning.
+            Defaults to `True`.
     """
 
     name: str
@@ -55,6 +61,9 @@ class WeightsRecord:
     accuracy: dict | None
     licence: str | None
     source: str
+    publisher: str | None = None
+    stands_for: str | None = None
+    sha256_is_certain: bool = True
 
     @property
     def description(self):
@@ -68,7 +77,23 @@ class WeightsRecord:
             ClipConfig.from_dict(self.clips),
             class_names(labels) if isinstance(labels, str) else labels,
             sha256=self.sha256,
+            origin=self.publisher and str(self),
         )
+
+    @property
+    def figures(self):
+        """str. The accuracy with its protocol, empty without one."""
+        if not self.accuracy:
+            return ""
+        # A publisher's figures with the digits that it prints.
+        form = "{:.5g}%" if self.publisher else "{:.1f}%"
+        top1, top5 = (form.format(100 * self.accuracy[name]) for name in ("top1", "top5"))
+        return f"{top1} / {top5} ({self.accuracy['protocol']})"
+
+    def __str__(self):
+        whose = f"{self.publisher}'s {self.name}" if self.publisher else self.name
+        measured = f", top-1 / top-5 {self.figures} as {self.publisher} measured"
+        return whose + (measured if self.publisher and self.accuracy else "")
 
     @property
     def stem(self):
@@ -77,6 +102,11 @@ class WeightsRecord:
 
 
 _TYPES = typing.get_type_hints(WeightsRecord)
+_NEEDED = {
+    field.name
+    for field in dataclasses.fields(WeightsRecord)
+    if field.default is dataclasses.MISSING
+}
 
 
 def record_stem(model, name):
@@ -108,28 +138,44 @@ def write_record(record, path):
 
 def builtin_records():
     """Returns the records that come with the package, a list of WeightsRecord."""
-    folder = importlib.resources.files("smallbig_keras.weights") / "families"
+    folder = importlib.resources.files("smallbig_keras.weights") / "publishers"
     files = sorted((f for f in folder.iterdir() if f.name.endswith(".json")), key=lambda f: f.name)
-    return [_record(row, file) for file in files for row in _family(file)]
+    return [_record(row, file) for file in files for row in _rows(file)]
 
 
-def _family(file):
-    """Returns a family's rows, which share the fields under `common`."""
-    family = json.loads(file.read_text(encoding="utf-8"))
-    return [{**family["common"], **row} for row in family["weights"]]
+def _rows(file):
+    """Yields a record's fields for each network of each file of a publisher.
+
+    Files share the fields under `common`, of their clips too; `networks` are those that a file
+    fits.
+    """
+    content = json.loads(file.read_text(encoding="utf-8"))
+    common = content["common"]
+    for row in content["weights"]:
+        clips = {**common["clips"], **row.get("clips", {})}
+        for network in row["networks"]:
+            fields = {**common, **row, **network, "clips": clips}
+            del fields["networks"]
+            yield fields
+
+
+def _is_beside(file):
+    """Tells whether a file is one beside its record, or in a folder there."""
+    parts = pathlib.PureWindowsPath(file).parts
+    return "/".join(parts) == file and ".." not in parts and len(parts) <= 2
 
 
 def _record(fields, path):
     """Checks the fields of a record."""
-    if not isinstance(fields, dict) or set(fields) != set(_TYPES):
+    if not isinstance(fields, dict) or not _NEEDED <= set(fields) <= set(_TYPES):
         found = sorted(fields) if isinstance(fields, dict) else type(fields).__name__
         raise SmallBigError(
             f"A record must have the fields {', '.join(_TYPES)}. Received: {path} with {found}"
         )
-    wrong = [name for name, kind in _TYPES.items() if not isinstance(fields[name], kind)]
+    wrong = [name for name, value in fields.items() if not isinstance(value, _TYPES[name])]
     if wrong:
         raise SmallBigError(f"A field of a record is of another type. Received: {path}, {wrong}")
-    if fields["file"] is not None and pathlib.PurePath(fields["file"]).name != fields["file"]:
+    if fields["file"] is not None and not _is_beside(fields["file"]):
         raise SmallBigError(
             f"A record's file must lie beside it. Received: {path}, {fields['file']!r}"
         )

@@ -23,6 +23,24 @@ class LoadReport:
     new: list
     skipped: dict
 
+    def warning(self, model, origin=None):
+        """Says of a model that was loaded what is not of the weights' network, a str or `None`.
+
+        Args:
+            model: str. Name of the network.
+            origin: str. Whose weights they are. Defaults to `None` where nobody tells.
+        """
+        parts = {_kind(path) for path in self.new}
+        if "classifier" in parts:
+            return f"{model} starts with a new classifier.\n{self}"
+        if not parts or not (origin or any(_kind(p) == "classifier" for p in self.loaded)):
+            return None
+        return (
+            f"{model} has no trained weights of its own here: these are {origin or self.source}. "
+            f"Its {' and '.join(sorted(parts))} are new, at scale 0, and change nothing yet: until "
+            f"it is trained, it classifies as the network of these weights does.\n{self}"
+        )
+
     def __str__(self):
         rows = [f"weights  {self.source}", f"loaded   {len(self.loaded)} variables"]
         reasons = {}

@@ -1,7 +1,5 @@
 """Weights by name from their publisher's file, as another server has it."""
 
-import dataclasses
-import hashlib
 import http.server
 import threading
 
@@ -21,13 +19,18 @@ from tests.weights.torch_writer import write_torch
 
 
 @pytest.fixture(scope="module")
-def content(tmp_path_factory):
+def published(tmp_path_factory):
     """A file with torchvision's names, of the golden weights."""
-    return write_torch(tmp_path_factory.mktemp("file") / RECORD.file, state("s3d")).read_bytes()
+    return write_torch(tmp_path_factory.mktemp("file") / RECORD.file, state("s3d"))
+
+
+@pytest.fixture(scope="module")
+def content(published):
+    return published.read_bytes()
 
 
 @pytest.fixture
-def asked(content, monkeypatch):
+def asked(published, content, monkeypatch, trust):
     """The paths that a server on loopback was asked for: a mirror of the file alone."""
     paths = []
 
@@ -44,11 +47,7 @@ def asked(content, monkeypatch):
         def log_message(self, *_args):
             """Nothing is written to the console of the tests."""
 
-    digest = hashlib.sha256(content).hexdigest()[:8]
-    records = [
-        dataclasses.replace(r, sha256=digest) if r == RECORD else r for r in builtin_records()
-    ]
-    monkeypatch.setattr(resolution, "builtin_records", lambda: records)
+    trust(published)
     monkeypatch.setattr(fetching, "_BACKOFF", 0)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -63,7 +62,7 @@ def test_the_record_is_torchvisions():
     assert RECORD.url == f"https://download.pytorch.org/models/{RECORD.file}"
     assert RECORD.sha256 in RECORD.file and RECORD.licence == "BSD-3-Clause"
     assert (RECORD.accuracy["top1"], RECORD.accuracy["top5"]) == (0.68368, 0.8805)
-    assert RECORD.accuracy["by"] == "torchvision" and RECORD.accuracy["run"] is None
+    assert RECORD.publisher == "torchvision" and RECORD.accuracy["run"] is None
     clips = RECORD.description.clips
     assert (clips.frames, clips.stride, clips.short_side, clips.size) == (128, 2, 256, 224)
     assert not clips.keep_aspect and clips.mean == (0.43216, 0.394666, 0.37645)

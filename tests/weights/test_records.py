@@ -26,13 +26,13 @@ def test_records_can_be_recomputed():
         assert (record.parameters, record.macs) == size, record.stem
         if isinstance(record.labels, str):
             assert len(smallbig_keras.class_names(record.labels)) == record.classes
-        published = [record.file, record.url, record.sha256]
-        assert all(published) or published == [None] * 3
-        assert record.accuracy is None or (record.accuracy["by"] and not record.accuracy["run"])
+        assert record.accuracy is None or (record.publisher and not record.accuracy["run"])
         if record.file is None:
             assert "Not published" in record.source
+            assert (record.url, record.sha256, record.publisher) == (None,) * 3
         else:
-            assert record.sha256 in record.file and record.licence
+            assert record.url.endswith(f"/{record.file}") and record.licence
+            assert record.publisher == "PyTorchVideo" or record.sha256 in record.file
 
 
 def test_damaged_records(tmp_path):
