@@ -17,10 +17,15 @@ _BLOCK = re.compile(r"layer(\d)\.(\d+)\.")
 def port_state_dict(model, state, source="a state dict"):
     """Loads a state dict of another code.
 
-    Its names tell the code: that of SmallBigNet's authors, TSM, CoST, OpenMMLab, PySlowFast or
-    VoV3D, or for S3D that of torchvision, of its port from TensorFlow, or of MIL-NCE.
-    Such a state dict must hold all variables of the model and no other; a file of TSM must
-    shift the blocks that the model shifts.
+    Its names tell the code: that of SmallBigNet's authors, TSM, CoST, OpenMMLab, PySlowFast,
+    PyTorchVideo or VoV3D, or for S3D that of torchvision, of its port from TensorFlow, or of
+    MIL-NCE. Such a state dict must hold all variables of the model and no other; a file of TSM
+    must shift the blocks that the model shifts.
+
+    A state dict without any part of SmallBigNet is a trunk, and starts a SmallBig network: the
+    normalisations of the big view and the extra units stay new, at scale 0, and the network
+    computes what the trunk does; a convolution of its own for the big view is that of the small
+    view.
 
     Torchvision's ResNet has the authors' names and 2-D convolutions. It starts every ResNet of
     this package: 2-D kernels are taken as they are, kernels over several frames are the 2-D
@@ -52,7 +57,8 @@ def port_state_dict(model, state, source="a state dict"):
         raise WeightsError(
             "A state dict must have the convolutions of a network, by the names of one of "
             f"{', '.join(known.code for known in LAYOUTS)}; the authors' have five axes, "
-            f"torchvision's four. Received: {source} with {names} and {sorted(axes) or 'no'} axes"
+            f"torchvision's four.{_nearest(model, state)} "
+            f"Received: {source} with {names} and {sorted(axes) or 'no'} axes"
         )
     shifted = shifted_blocks(state)
     converted = {name: to_keras_layout(array) for name, array in layout.simplify(state).items()}
@@ -64,7 +70,29 @@ def port_state_dict(model, state, source="a state dict"):
             f"These weights shift the channels of other blocks than {model.name}: {len(shifted)} "
             f"blocks, the model {len(names)}. Received: {source}"
         )
-    return _port(model, converted, source, layout)
+    try:
+        return _port(model, converted, source, layout)
+    except WeightsError as error:
+        raise WeightsError(f"{error}\nnearest:{_nearest(model, state)}") from None
+
+
+def _nearest(model, state):
+    """Says which code's names for the model a state dict shares most, behind any prefix."""
+    shared = {}
+    for layout in LAYOUTS:
+        known = {layout.name(variable.path) for variable in model.weights}
+        shared[layout.code] = sum(
+            any(name[start:] in known for start in _starts(name)) for name in layout.simplify(state)
+        )
+    code = max(shared, key=shared.get)
+    if not shared[code]:
+        return f" No name is one that these codes have for {model.name}."
+    return f" {shared[code]} of {len(state)} names are those of {code} for {model.name}."
+
+
+def _starts(name):
+    """The places in a dotted name at which a part begins."""
+    return (0, *(match.end() for match in re.finditer(r"\.", name)))
 
 
 def is_2d(state):
@@ -72,11 +100,24 @@ def is_2d(state):
     return all(np.ndim(array) != 5 for array in state.values())
 
 
+# The parts of a SmallBig network that its trunk does not have.
+_ADDED = re.compile(r"_extra/|/big_(norm|conv)/")
+
+
 def _port(model, state, source, layout):
     arrays, skipped, new = {}, {}, []
     classes = _classes(model)
-    variables = reference_variables(model, layout)
+    added = [variable.path for variable in model.weights if _ADDED.search(variable.path)]
+    if any(layout.name(path) in state for path in added):
+        added = []
+    variables = _named(layout, (v for v in model.weights if v.path not in added))
     head = f"{layout.classifier}."
+    for path in added:
+        name = layout.name(path.replace("big_conv", "conv")) if "/big_conv/" in path else None
+        if name is None:
+            new.append(path)
+        else:
+            arrays[path] = name, state.get(name)
     for name, variable in variables.items():
         if _other_classes(name, state, classes, head):
             new.append(variable.path)
@@ -176,9 +217,12 @@ def reference_variables(model, layout=None):
     Raises:
         ValueError: if a variable has no counterpart in the code.
     """
-    layout = layout or AUTHORS
+    return _named(layout or AUTHORS, model.weights)
+
+
+def _named(layout, weights):
     variables = {}
-    for variable in model.weights:
+    for variable in weights:
         name = layout.name(variable.path)
         if name is None:
             raise SmallBigError(

@@ -36,9 +36,11 @@ class LoadReport:
         return "\n".join(rows)
 
 
-def _few(names, most):
-    """Joins names; of more than `most` only the first is shown, and their number."""
-    return ", ".join(names) if len(names) <= most else f"{names[0]}, ... {len(names)} in all"
+def _few(names, most, shown=1):
+    """Joins names; of more than `most` only the first are shown, and their number."""
+    if len(names) <= most:
+        return ", ".join(names)
+    return f"{', '.join(names[:shown])}, ... {len(names)} in all"
 
 
 def _kind(path):
@@ -93,7 +95,7 @@ def read_fitting(wanted, skipped, problem):
         ],
     }
     if any(problems.values()):
-        lines = [f"{what}: {_few(names, 20)}" for what, names in problems.items() if names]
-        raise WeightsError(f"{problem}\n" + "; ".join(lines))
+        lines = [f"{what}: {_few(names, 20, 5)}" for what, names in problems.items() if names]
+        raise WeightsError("\n".join((problem, *lines)))
     # A damaged array ends the reading before a variable is set.
     return [(variable, np.asarray(array)) for variable, _, array in wanted.values()]

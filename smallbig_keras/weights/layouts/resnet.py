@@ -126,11 +126,17 @@ OPENMMLAB = Layout(
     (*_WRAPPERS, (r"\.(phi|g)\.0\.conv\.", r".\1.conv.")),
     {"nonlocal_pool": "after"},
 )
-_SLOWFAST_UNITS = {
-    f"unit{n} {layer}": f"branch2.{letter}{end}"
-    for n, letter in ((1, "a"), (2, "b"), (3, "c"))
-    for layer, end in (("conv", ""), ("norm", "_bn"))
-}
+
+
+def _lettered(conv, norm):
+    """The modules of a block whose three convolutions are a, b and c."""
+    return {
+        f"unit{n} {layer}": f"branch2.{module.format(letter)}"
+        for n, letter in enumerate("abc", 1)
+        for layer, module in (("conv", conv), ("norm", norm))
+    }
+
+
 PYSLOWFAST = Layout(
     "PySlowFast",
     r"(s[1-5]\.pathway0_|head\.projection\.)",
@@ -141,7 +147,7 @@ PYSLOWFAST = Layout(
             **_in_block(
                 "s{stage}.pathway0_res{index}",
                 {
-                    **_SLOWFAST_UNITS,
+                    **_lettered("{}", "{}_bn"),
                     "shortcut conv": "branch1",
                     "shortcut norm": "branch1_bn",
                 },
@@ -161,7 +167,26 @@ PYSLOWFAST = Layout(
     "head.projection",
     attention={"nonlocal_pool": "before", "nonlocal_scale": True},
 )
-LAYOUTS = (AUTHORS, TSM, OPENMMLAB, PYSLOWFAST)
+PYTORCHVIDEO = Layout(
+    "PyTorchVideo",
+    r"blocks\.\d+\.(conv|norm|res_blocks|proj)\.",
+    _translation(
+        {
+            "stem conv": "blocks.0.conv",
+            "stem norm": "blocks.0.norm",
+            **_in_block(
+                "blocks.{layer}.res_blocks.{index}",
+                {
+                    **_lettered("conv_{}", "norm_{}"),
+                    "shortcut conv": "branch1_conv",
+                    "shortcut norm": "branch1_norm",
+                },
+            ),
+        }
+    ),
+    "blocks.5.proj",
+)
+LAYOUTS = (AUTHORS, TSM, OPENMMLAB, PYSLOWFAST, PYTORCHVIDEO)
 
 
 def shifted_blocks(state):
