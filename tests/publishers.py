@@ -100,11 +100,6 @@ CASES = {
         "tsn_imagenet-pretrained-r50_8xb32-1x1x8-50e_sthv2-rgb_20230313-06ad7d03.pth",
         classes=174,
     ),
-    "tsn_r101": Case(
-        OPENMMLAB,
-        "tsn_imagenet-pretrained-r101_8xb32-1x1x8-100e_kinetics400-rgb_20220906-23cff032.pth",
-        R101,
-    ),
     "slowonly_r50": Case(
         OPENMMLAB,
         "slowonly_imagenet-pretrained-r50_8xb16-8x8x1-steplr-150e_kinetics400-rgb_20220901-"
