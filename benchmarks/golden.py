@@ -1,6 +1,7 @@
 """Prints how far networks and blocks of the peers are from the numbers of their original code.
 
 python -m benchmarks.golden
+python -m benchmarks.golden --ports        # trunks in their publishers' files alone, a minute
 KERAS_BACKEND=jax python -m benchmarks.golden --networks   # on a GPU too; needs no TensorFlow
 """
 
@@ -11,6 +12,9 @@ import keras
 from smallbig_keras.cli.models import format_table
 from tests.models import golden_blocks, test_golden_peers, test_s3d, test_vov3d
 from tests.peers_formula import CASES
+from tests.publishers import golden
+from tests.reference_formula import relative_error
+from tests.weights import test_published_trunks as trunks
 
 MODULES = (test_golden_peers, test_s3d, test_vov3d)
 
@@ -29,20 +33,39 @@ def block_errors():
             yield name, lambda name=name, block=block: golden_blocks.block_errors(name, *block)
 
 
+def port_rows():
+    """Yields the networks that are loaded from a publisher's file."""
+    yield ["file of", "network", "against", "relative error"]
+    for name, network in trunks.NETS.items():
+        error = relative_error(trunks.scores(name), golden(name))
+        yield [name, network, "golden scores", f"{error:.1e}"]
+        for of, smallbig, options in trunks.SMALLBIG:
+            if of == name:
+                error = trunks.smallbig_error(name, trunks.build(name, smallbig, **options))
+                options = ", ".join(f"{key}={value!r}" for key, value in options.items())
+                yield [name, f"{smallbig}({options})", network, f"{error:.1e}"]
+
+
+def peer_rows(blocks):
+    """Yields networks, and blocks too, with the worst of their errors."""
+    yield ["case", "original", "numbers", "worst relative error", "of"]
+    for name, errors_of in (*errors(), *(block_errors() if blocks else ())):
+        found = errors_of()
+        worst = max(found, key=found.get)
+        source = CASES[name]["source"].split("@")[0].split(" (")[0]
+        yield [name, source, str(len(found)), f"{found[worst]:.1e}", worst]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--networks", action="store_true", help="leave out blocks, whose gradients need TensorFlow"
     )
+    parser.add_argument("--ports", action="store_true", help="published trunks alone")
     args = parser.parse_args()
-    rows = [["case", "original", "numbers", "worst relative error", "of"]]
-    for name, errors_of in (*errors(), *(() if args.networks else block_errors())):
-        found = errors_of()
-        worst = max(found, key=found.get)
-        source = CASES[name]["source"].split("@")[0].split(" (")[0]
-        rows.append([name, source, str(len(found)), f"{found[worst]:.1e}", worst])
-    print(f"backend: {keras.backend.backend()}\n")
-    print(format_table(rows, markdown=True))
+    print(f"backend: {keras.backend.backend()}")
+    for rows in (port_rows(),) if args.ports else (peer_rows(not args.networks), port_rows()):
+        print("", format_table([*rows], markdown=True), sep="\n")
 
 
 if __name__ == "__main__":

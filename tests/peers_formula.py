@@ -42,8 +42,13 @@ def state(case, prefix=""):
 def clip(case):
     """The input of a case, channels last."""
     entry = CASES[case]
-    n, c, t, h, w = entry["input"]
-    rng = _rng(entry["salt"] + "x")
+    return random_clip(entry["salt"], entry["input"])
+
+
+def random_clip(salt, shape):
+    """Clips whose frames, rows and columns differ, channels last; `shape` is PyTorch's."""
+    n, c, t, h, w = shape
+    rng = _rng(salt + "x")
     parts = [(n, c, t, h, w), (n, c, t, 1, 1), (n, c, 1, h, 1), (n, c, 1, 1, w)]
     value = sum(rng.standard_normal(part) for part in parts)
     return np.moveaxis(value.astype("float32"), 1, -1)
