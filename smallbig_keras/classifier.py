@@ -91,9 +91,9 @@ class VideoClassifier:
                 255, or an iterable of frames; or an iterable of these.
             top: int. Classes to name; all if there are fewer. Defaults to `5`.
             clips: int. Clips of a video, spread over it. Defaults to `1`, the middle.
-            crops: int. Crops of a clip: 1, the centre, or 3 that cover the frame, whose short
-                side is the crop's. Defaults to `1`. Probabilities of all views of a video are
-                averaged (paper, section 6, "Testing").
+            crops: int. Crops of a clip: 1, the centre; 3 that cover the frame, whose short side
+                is the crop's; or 10, centre, corners and their mirror images. Defaults to `1`.
+                Probabilities of all views of a video are averaged (paper, section 6, "Testing").
             batch_size: int. Clips in one call of the model. Defaults to `8`.
 
         Returns:
@@ -111,7 +111,7 @@ class VideoClassifier:
                 raise SmallBigError(f"`{name}` must be an int of at least 1. Received: {value!r}")
         videos, one = open_videos(videos)
         views = clips * crops
-        rule = self.clips.covering() if crops == 3 else self.clips
+        rule = self.clips.for_crops(crops)
         cut = functools.partial(load_clip, clips=rule, views=(clips, crops), normalize=False)
         results = []
         # As many videos at a time as fill a batch: memory does not grow with their number.

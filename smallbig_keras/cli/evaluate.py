@@ -17,16 +17,19 @@ import warnings
 
 from smallbig_keras import runs
 from smallbig_keras.cli.source import (
+    CROPS_HELP,
     ClipOptions,
     SourceOptions,
     check_source,
     load_classifier,
     run_dataset,
 )
+from smallbig_keras.data.clips import check_crops
 from smallbig_keras.data.options import DatasetOptions, check_dataset, open_source
 from smallbig_keras.errors import OptionError, SmallBigError
 from smallbig_keras.files import check_writable, sha256
 from smallbig_keras.options import flag, option
+from smallbig_keras.weights.catalogue import find_record
 from smallbig_keras.weights.locations import local_source
 from smallbig_keras.weights.resolution import find_weights, is_name
 
@@ -55,8 +58,9 @@ class EvaluationOptions:
     split: typing.Literal["validation", "test"] = option("validation", "videos to measure")
     skip_bad: bool = option(False, "leave unreadable videos out and list them")
     clips: int = option(1, "clips of a video")
-    crops: int = option(
-        1, "crops of a clip, 1 or 3; 3 cover the frame, with --size as its short side"
+    crops: int = option(1, CROPS_HELP)
+    as_published: bool = option(
+        False, "frames, size, clips and crops of the publisher's figure, which is shown beside"
     )
     batch_size: int = option(8, "clips at once")
     workers: int | None = option(None, "videos decoded at once", shown="one a processor")
@@ -102,6 +106,8 @@ def run(args):
 def check(given):
     """Returns the checked options."""
     args = Options(**given)
+    if args.as_published:
+        args = _as_published(args, given)
     for name in ("clips", "batch_size", "workers"):
         value = getattr(args, name)
         if value is not None and value < 1:
@@ -110,8 +116,7 @@ def check(given):
     args = dataclasses.replace(args, checkpoint=args.checkpoint.removesuffix(".keras"))
     if args.checkpoint not in _CHECKPOINTS:
         raise SmallBigError(f"--checkpoint must be best or last. Received: {args.checkpoint}")
-    if args.crops not in (1, 3):
-        raise SmallBigError(f"--crops must be 1 or 3. Received: {args.crops}")
+    check_crops(args.crops)
     if args.save_every is not None:
         warnings.warn("--save-every has no effect any more: every batch is saved.", stacklevel=2)
     check_writable(args.output or _results(args.weights))
@@ -124,6 +129,39 @@ def check(given):
         )
     check_dataset(dataset)
     return args
+
+
+# The options that a publisher's protocol sets.
+_PROTOCOL = ("frames", "size", "short_side", "sampling", "stride", "clips", "crops")
+
+
+def _as_published(args, given):
+    """Returns the options with the protocol of the publisher's figure."""
+    idle = [flag(name) for name in (*_PROTOCOL, "ensemble") if given.get(name)]
+    if idle:
+        raise OptionError(
+            "--as-published takes the protocol from the record of the weights: leave out "
+            f"{', '.join(idle)}. Received: {args.weights}"
+        )
+    record = _published(args)
+    rule, clips, crops = record.protocol
+    values = {name: getattr(rule, name) for name in ("frames", "size", "short_side")}
+    if crops == 3:
+        del values["short_side"]
+    return dataclasses.replace(args, **values, clips=clips, crops=crops)
+
+
+def _published(args):
+    """Returns the record of a publisher's figure for the weights."""
+    record = None
+    if is_name(args.weights, args.weights_dir):
+        record = find_record(args.weights, args.model, args.weights_dir)
+    if record is None or not record.publisher or not record.accuracy:
+        raise OptionError(
+            "--as-published needs the name of weights with a publisher's figure, one of those of "
+            f"smallbig models. Received: --weights {args.weights}"
+        )
+    return record
 
 
 def _evaluate(source, dataset, args, output=None):
@@ -141,8 +179,8 @@ def _evaluate(source, dataset, args, output=None):
         )
     classifier = load_classifier(args, weights)
     clips = classifier.clips
-    if args.crops == 3 and args.short_side is None:
-        clips = clips.covering()
+    if args.short_side is None:
+        clips = clips.for_crops(args.crops)
     unreadable = UnreadableVideos("skip" if args.skip_bad else "raise", hint=_HINT)
     videos, class_names = open_source(dataset, args.split, unreadable)
     if class_names != classifier.class_names:
@@ -173,6 +211,7 @@ def _evaluate(source, dataset, args, output=None):
             "weights": str(weights),
             "model": getattr(classifier.model, "name", None),
             "versions": versions(),
+            **_figures(args),
         },
         batch_size=args.batch_size,
         unreadable=unreadable,
@@ -229,8 +268,25 @@ def _ensemble_folder(run, members):
     return _results(run) / name
 
 
+def _figures(args):
+    """Returns a publisher's figure for the results, in a dict."""
+    if not args.as_published:
+        return {}
+    record = _published(args)
+    return {"published": {"name": record.name, "by": record.publisher, **record.accuracy}}
+
+
 def _show(results, folder):
     """Prints the measured accuracies; the last line has the number of videos."""
+    if "published" in results and "top1" in results:
+        theirs = results["published"]
+        print(f"{theirs['by']}'s {theirs['name']}, {theirs['protocol']} on {theirs['dataset']}:")
+        for name in ("top1", "top5"):
+            ours = results[name]
+            print(
+                f"{name}  theirs {theirs[name]:.4f}  measured {ours:.4f}  "
+                f"difference {ours - theirs[name]:+.4f}"
+            )
     if "top1" in results:
         print(f"mean accuracy of the classes {results['mean_class']:.3f}; files in {folder}")
         print(f"top1={results['top1']:.3f} top5={results['top5']:.3f} videos={results['videos']}")

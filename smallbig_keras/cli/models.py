@@ -10,7 +10,7 @@ from smallbig_keras.errors import SmallBigError
 from smallbig_keras.models.registry import get_model_function, list_models
 from smallbig_keras.options import option
 from smallbig_keras.weights.catalogue import list_weights, stand_in
-from smallbig_keras.weights.records import WeightsRecord
+from smallbig_keras.weights.records import FIELDS, WeightsRecord
 
 NEEDS_TENSORFLOW = False
 
@@ -66,7 +66,7 @@ def weights_table(rows):
 def _weights_row(rows):
     # The trunk itself before the networks that take it up.
     row, *others = sorted(rows, key=lambda row: row["parameters"])
-    record = WeightsRecord(**{f.name: row[f.name] for f in dataclasses.fields(WeightsRecord)})
+    record = WeightsRecord(**{field: row[field] for field in FIELDS})
     variant = "" if record.variant == "reference" else f", {record.variant}"
     # Of a file that nobody here has seen, by its numbers.
     size = f"{record.bytes / 1e6:.0f}" if record.bytes else f"about {record.parameters * 4e-6:.0f}"

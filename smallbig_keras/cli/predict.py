@@ -9,12 +9,14 @@ A video is a file, or a folder of frames as numbered pictures; of another folder
 import dataclasses
 
 from smallbig_keras.cli.source import (
+    CROPS_HELP,
     ClipOptions,
     SourceOptions,
     check_source,
     load_classifier,
     video_files,
 )
+from smallbig_keras.data.clips import check_crops
 from smallbig_keras.errors import OptionError, SmallBigError
 from smallbig_keras.options import flag, option
 
@@ -28,7 +30,7 @@ class PredictionOptions:
     )
     top: int = option(5, "classes to print")
     clips: int = option(1, "clips of a video")
-    crops: int = option(1, "crops of a clip, 1 or 3; 3 cover the frame, with --size as short side")
+    crops: int = option(1, CROPS_HELP)
     batch_size: int = option(8, "clips at once")
 
 
@@ -43,8 +45,7 @@ def check(given):
     for name in ("top", "clips", "batch_size"):
         if getattr(args, name) < 1:
             raise SmallBigError(f"{flag(name)} must be at least 1. Received: {getattr(args, name)}")
-    if args.crops not in (1, 3):
-        raise SmallBigError(f"--crops must be 1 or 3. Received: {args.crops}")
+    check_crops(args.crops)
     if args.crops == 3 and args.short_side is not None:
         raise OptionError(
             "--short-side has no effect with --crops 3, which cover the frame. "

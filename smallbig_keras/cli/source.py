@@ -18,6 +18,10 @@ from smallbig_keras.options import flag, option
 from smallbig_keras.weights.locations import local_source
 from smallbig_keras.weights.resolution import is_name
 
+CROPS_HELP = (
+    "crops of a clip: 1, 3 that cover the frame, with --size as its short side, or 10, centre, "
+    "corners and their mirror images"
+)
 _SOURCES = "a run, a saved classifier, a record's name, a URL, .keras, .weights.h5, .pth"
 
 

@@ -17,10 +17,19 @@ from smallbig_keras.labels.preprocessing import (
 )
 
 INTERPOLATIONS = ("bilinear",)
+# Crops of a clip in evaluation: the centre; three that cover the frame (paper, section 6,
+# "Testing"); the centre, the corners and the mirror images of these five.
+CROPS = (1, 3, 10)
 # Nothing in a file of others may ask for more.
 _LARGEST = {"frames": 4096, "stride": 1 << 20, "size": 4096, "short_side": 8192}
 # Short sides for a crop of 224 pixels: of evaluation, and the range of training (paper, section 6).
 _CROP, _SHORT_SIDE, _TRAINING_SHORT_SIDES = 224, 256, (256, 320)
+
+
+def check_crops(crops):
+    """Refuses numbers of crops other than `CROPS`."""
+    if crops not in CROPS:
+        raise SmallBigError(f"`crops` of a clip are 1, 3 or 10. Received: crops={crops}")
 
 
 def _check_count(name, value):
@@ -131,9 +140,9 @@ class ClipConfig:
             changes["short_side"] = round(changes["size"] * self.short_side / self.size)
         return dataclasses.replace(self, **changes)
 
-    def covering(self):
-        """Returns a config whose crops are as high as the frame (paper, section 6, "Testing")."""
-        return self.replace(short_side=self.size)
+    def for_crops(self, crops):
+        """Returns the config for that many crops: three are as high as the frame."""
+        return self.replace(short_side=self.size) if crops == 3 else self
 
     def training_short_sides(self):
         """Returns the range `(low, high)` of the short side in training, in the paper's ratio."""

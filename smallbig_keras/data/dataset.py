@@ -65,7 +65,7 @@ def clip_dataset(
         short_side: int or `(low, high)`. Short side in pixels before the crop; training draws
             from `low` to `high`, evaluation takes one. Defaults to `None`: that of `clips` in
             evaluation, in training the paper's ratio, 256 to 320 for 224.
-        views: pair of ints. Clips of a video and crops of a clip in evaluation, 1 or 3 crops.
+        views: pair of ints. Clips of a video and crops of a clip in evaluation, 1, 3 or 10 crops.
             The paper's 10 x 3 views of 8 x 256 x 256 pixels take 189 MB a video. Defaults to
             `(1, 1)`.
         augmentation: str. Training crop: `"short_side"` of the paper, or `"multi_scale"` of the
@@ -188,8 +188,8 @@ def load_clip(
         stride: int. From one frame to the next in dense sampling. Defaults to `None` for that of
             `clips`.
         clips: ClipConfig. Defaults to `None` for `ClipConfig()`.
-        views: pair of ints. Clips of the video and crops of a clip, 1 or 3. Defaults to
-            `(1, 1)`, the middle clip and the centre crop.
+        views: pair of ints. Clips of the video and crops of a clip, 1, 3 or 10. Defaults
+            to `(1, 1)`, the middle clip and the centre crop.
         normalize: bool. True for normalised float32, else uint8 RGB values. Defaults to `True`.
 
     Returns:

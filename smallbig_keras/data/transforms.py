@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from smallbig_keras.data.batch_augmentation import RandAugment
-from smallbig_keras.data.clips import ClipConfig
+from smallbig_keras.data.clips import ClipConfig, check_crops
 from smallbig_keras.errors import SmallBigError, did_you_mean
 
 AUGMENTATIONS = ("short_side", "multi_scale")
@@ -73,18 +73,15 @@ class EvaluationTransform:
     normalize: bool = True
 
     def __post_init__(self):
-        if self.crops not in (1, 3):
-            raise SmallBigError(f"A clip has 1 or 3 crops. Received: crops={self.crops}")
+        check_crops(self.crops)
 
     def __call__(self, frames, frame_positions, label, key=None):
         """Returns `(clips, label)`; several views are an axis, clip by clip and crop by crop."""
         clips = frame_positions.shape[0]
         # Each frame is resized and cropped once, however many clips have it.
         frames = resize_frames(frames, self.clips)
-        if self.crops == 1:
-            crops = centre_crop(frames, self.clips.size)[None]
-        else:
-            crops = three_crops(frames, self.clips.size)
+        cut = {1: one_crop, 3: three_crops, 10: ten_crops}[self.crops]
+        crops = cut(frames, self.clips.size)
         crops = to_uint8(crops)
         crops = normalize(crops, self.clips) if self.normalize else crops
         if clips * self.crops == 1:
@@ -162,6 +159,20 @@ def three_crops(clip, size):
         corner = room * tf.where(width >= height, (1, halves), (halves, 1)) // 2
         crops.append(_crop(clip, *tf.unstack(corner), (size, size)))
     return tf.stack(crops)
+
+
+def one_crop(clip, size):
+    """Takes the square in the middle, stacked."""
+    return centre_crop(clip, size)[None]
+
+
+def ten_crops(clip, size):
+    """Takes the squares in the four corners and the middle, and their mirror images, stacked."""
+    height, width = tf.unstack(tf.shape(clip)[1:3])
+    corners = [(top, left) for top in (0, height - size) for left in (0, width - size)]
+    crops = [_crop(clip, top, left, (size, size)) for top, left in corners]
+    crops = tf.stack([*crops, centre_crop(clip, size)])
+    return tf.concat([crops, crops[:, :, :, ::-1]], axis=0)
 
 
 def multi_scale_crop(clip, size, seed, scales=(1, 0.875, 0.75, 0.66)):

@@ -52,8 +52,8 @@ def score_videos(
         clips: ClipConfig. The rule of the clips.
         class_names: list of str, in label order.
         folder: path. Folder of the two files. It is made.
-        views: pair of ints. Clips of a video and crops of a clip, 1 or 3; the paper's protocols
-            are in its section 6. Defaults to `(1, 1)`.
+        views: pair of ints. Clips of a video and crops of a clip, 1, 3 or 10; the paper's
+            protocols are in its section 6. Defaults to `(1, 1)`.
         protocol: dict that JSON can hold. Everything else that the scores depend on: the
             weights, the data.
         details: dict that JSON can hold. Further facts to keep with the scores. Defaults to

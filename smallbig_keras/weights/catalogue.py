@@ -31,6 +31,16 @@ def stand_in(name, model):
     return next(found, None)
 
 
+def find_record(name, model=None, weights_dir=None):
+    """Returns the record that a name means for a network, the trunk's where that stands in."""
+    model = model or only_model(name, weights_dir)
+    rows = (r for r in list_weights(weights_dir) if (r["name"], r["model"]) == (name, model))
+    row = next(rows, None)
+    if row is not None and row["file"]:
+        return records.WeightsRecord(**{field: row[field] for field in records.FIELDS})
+    return stand_in(name, model)
+
+
 def find_here(record, folder):
     """Returns the file of a record in a folder, or `None`.
 

@@ -128,7 +128,7 @@ def _port(model, state, source, layout):
             is_head = name.startswith(head)
             skipped[name] = _why_not(name, state, (), classes, head) if is_head else ""
             if re.match(layout.others, name):
-                skipped[name] = "of another network in the file"
+                skipped[name] = "no part of the network"
     return assign(model, arrays, source, new, skipped)
 
 

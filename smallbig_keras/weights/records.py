@@ -81,6 +81,13 @@ class WeightsRecord:
         )
 
     @property
+    def protocol(self):
+        """tuple. How the accuracy was measured: a ClipConfig, clips of a video, crops of a clip."""
+        frames, clips, crops = map(int, self.accuracy["protocol"].split("x"))
+        changes = {"frames": frames, **self.accuracy.get("clips", {})}
+        return self.description.clips.replace(**changes), clips, crops
+
+    @property
     def figures(self):
         """str. The accuracy with its protocol, empty without one."""
         if not self.accuracy:
@@ -101,6 +108,7 @@ class WeightsRecord:
         return record_stem(self.model, self.name)
 
 
+FIELDS = tuple(field.name for field in dataclasses.fields(WeightsRecord))
 _TYPES = typing.get_type_hints(WeightsRecord)
 _NEEDED = {
     field.name

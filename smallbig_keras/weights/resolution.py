@@ -90,7 +90,13 @@ def _find_named(name, model, weights_dir):
         if not found:
             raise
         return found
-    return _find_named(trunk.name, model, weights_dir)
+    try:
+        return _find_named(trunk.name, model, weights_dir)
+    except (WeightsError, WeightsNotFoundError) as error:
+        raise type(error)(
+            f"There is no trained {model} of the name {name!r}, and the weights that stand for it, "
+            f"{trunk.name}, cannot be had. {error}"
+        ) from error
 
 
 def _find_here(name, model, weights_dir):

@@ -87,7 +87,7 @@ def test_a_long_list_is_not_held_in_memory(classifier, videos):
         ({"top": 0}, "`top` must be an int of at least 1. Received: 0"),
         ({"clips": 0}, "`clips` must be an int of at least 1"),
         ({"batch_size": None}, "`batch_size` must be an int of at least 1"),
-        ({"crops": 2}, "1 or 3 crops. Received: crops=2"),
+        ({"crops": 2}, "1, 3 or 10. Received: crops=2"),
     ],
 )
 def test_bad_arguments(classifier, videos, arguments, message):

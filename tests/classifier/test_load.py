@@ -127,9 +127,9 @@ def test_a_run_before_its_first_epoch(classifier, tmp_path):
         ("x.pth", {"widht": 8}, "Did you mean 'width'\\? Received: widht"),
         ("x.pth", {"model": "SmallBigR23"}, "x.pth, which is not there"),
         ("x.tflite", {}, "An artifact must be there. Received: x.tflite"),
-        ("sthv2", {}, "No 'sthv2' weights of SmallBigSlowOnlyR50 are published"),
+        ("sthv1", {}, "No 'sthv1' weights of SmallBigSlowOnlyR50 are published"),
         ("imagenet", {}, "classify pictures: name the network"),
-        ("k400", {"model": "SmallBigR50"}, "No 'k400' weights of SmallBigR50 are published"),
+        ("k400", {"model": "SmallBigR23"}, "No 'k400' weights of SmallBigR23 are published"),
         ("k400", {"model": "SmallBig50"}, "Did you mean 'SmallBigR50'"),
         ("hf://owner", {}, "is hf://owner/name. Received: hf://owner"),
         ("ftp://host/x.pth", {"model": "C2DR50"}, "must begin with http.*Received: ftp://host/x"),
@@ -184,8 +184,7 @@ def test_a_name_comes_before_a_folder_of_that_name(classifier, tmp_path, monkeyp
     for name in ("k400", "imagenet"):
         classifier.save(name)
         monkeypatch.setenv("SMALLBIG_WEIGHTS_URL", "file:///nowhere")
-        # S3D alone has published weights of that name.
-        with pytest.raises(SmallBigError, match="no weights at /nowhere/s3d-|classify pictures"):
+        with pytest.raises(SmallBigError, match="no weights at /nowhere/c2d_|classify pictures"):
             load(name)
         with pytest.raises(SmallBigError, match="There are no weights at /nowhere"):
             smallbig_keras.SmallBigR23(weights=name)

@@ -52,7 +52,10 @@ def smallbig(*words, **options):
         (["predict", "a.mp4", "--weights", "nowhere"], "nowhere, which is not there"),
         (["predict", "a.mp4", "--weights", "x", "--top", "0"], "--top must be at least 1"),
         (["evaluate", "--weights", "nowhere"], "nowhere, which is not there"),
-        (["evaluate", "--weights", "x", "--crops", "2"], "--crops must be 1 or 3. Received: 2"),
+        (
+            ["evaluate", "--weights", "x", "--crops", "2"],
+            "`crops` of a clip are 1, 3 or 10",
+        ),
         (["export", "--weights", "x", "--output", "x.onnx", "--precision", "int8"], "it is for"),
         (["export", "--weights", "x", "--output", "x.tflite", "--clips", "3"], "no effect here"),
         (["export", "--weights", "x", "--output", "x.tfilte"], "Did you mean '.tflite'?"),

@@ -3,6 +3,7 @@
 import csv
 import functools
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,10 @@ from smallbig_keras import runs
 from smallbig_keras.classifier import load
 from smallbig_keras.cli import script
 from smallbig_keras.evaluation import load_scores
-from smallbig_keras.weights.description import of_training, write_description
+from smallbig_keras.files import sha256
+from smallbig_keras.weights import WeightsRecord
+from smallbig_keras.weights.description import of_training, read_description, write_description
+from smallbig_keras.weights.records import write_record
 from tests.conftest import randomize
 from tests.data.miniatures import clips, write_text, write_video
 
@@ -242,3 +246,55 @@ def test_errors(run, root, tmp_path):
         match="3 classes .* other names.* Received: .*other.*: class 0 is",
     ):
         evaluate(["--weights", str(other)])
+
+
+@pytest.fixture
+def theirs(run, tmp_path):
+    """The flags of weights with a publisher's figure."""
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    weights = shutil.copy(run / runs.BEST, folder / "theirs.weights.h5")
+    record = WeightsRecord(
+        **{
+            "name": "theirs",
+            "model": "SmallBigSlowOnlyR50",
+            "variant": "paper",
+            "options": OPTIONS,
+        },
+        **{"classes": 3, "input_shape": [4, 32, 32, 3], "parameters": 1, "macs": 1, "bytes": None},
+        **{"file": "theirs.weights.h5", "url": None, "sha256": sha256(weights)},
+        labels=CLASSES,
+        clips=read_description(run).clips.to_dict(),
+        accuracy={
+            **{"top1": 0.5, "top5": 1.0, "protocol": "6x2x10", "dataset": "csv", "run": None},
+            "clips": {"size": 24, "short_side": 28},
+        },
+        licence=None,
+        source="a test",
+        publisher="Somebody",
+    )
+    write_record(record, folder / "SmallBigSlowOnlyR50-theirs.json")
+    return ["--weights", "theirs", "--weights-dir", str(folder)]
+
+
+def test_the_protocol_of_a_publisher(theirs, run, root, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    flags = ["--dataset", "csv", "--data-root", str(root)]
+    result = evaluate([*theirs, *flags, "--as-published"])
+    printed = capsys.readouterr().out
+    assert "2 clips x 10 crops of 6 x 24 x 24, segment sampling, short side 28" in printed
+    assert "Somebody's theirs, 6x2x10 on csv:" in printed
+    difference = f"difference {result['top1'] - 0.5:+.4f}"
+    assert f"top1  theirs 0.5000  measured {result['top1']:.4f}  {difference}" in printed
+    assert result["published"]["by"] == "Somebody" and result["published"]["top1"] == 0.5
+    protocol = ["--frames", "6", "--clips", "2", "--crops", "10", "--size", "24"]
+    protocol += ["--short-side", "28"]
+    again = evaluate(["--weights", str(run), *protocol, "--output", str(tmp_path / "again")])
+    assert "published" not in again
+    files = tmp_path / "evaluation/theirs/csv-validation-6x2x10-24-short28", tmp_path / "again"
+    scores = [load_scores(folder / "scores.npz").scores for folder in files]
+    np.testing.assert_array_equal(*scores)
+    with pytest.raises(SystemExit, match="leave out --frames, --crops. Received: theirs"):
+        evaluate([*theirs, *flags, "--as-published", "--crops", "3", "--frames", "4"])
+    with pytest.raises(SystemExit, match="the name of weights with a publisher's figure.*first"):
+        evaluate(["--weights", str(run), "--as-published"])

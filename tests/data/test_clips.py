@@ -95,7 +95,8 @@ def test_another_size_takes_the_short_side_along():
     assert ClipConfig(size=64, short_side=72).replace(size=128).short_side == 144
     assert config.replace(stride=None) == config
     assert ClipConfig().training_short_sides() == (256, 320)
-    assert config.covering().short_side == 112
+    assert config.for_crops(3).short_side == 112
+    assert config.for_crops(1) == config.for_crops(10) == config
 
 
 def test_json_keeps_every_field():

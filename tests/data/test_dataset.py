@@ -106,6 +106,10 @@ def test_crops_are_left_centre_right(videos):
             left = 16 * (number % 3)
             expected = np.stack([picture(i)[:, left : left + 64] for i in indices[number // 3]])
             assert np.abs(view.astype(int) - expected).mean() < 12
+    ((ten, _),) = stream(videos[7:], views=(2, 10), **options)
+    assert ten.shape == (3, 20, 2, 64, 64, 3)
+    np.testing.assert_array_equal(ten[:, 5:10], ten[:, :5, :, :, ::-1])
+    np.testing.assert_array_equal(ten[:, 4::10], views[:, 1::3])
     ((centre, _),) = stream(videos[7:], **options)
     ((several, _),) = stream(videos[7:], views=(2, 1), **options)
     np.testing.assert_array_equal(centre, several[:, 0])

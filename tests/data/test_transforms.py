@@ -144,6 +144,14 @@ def test_three_crops(height, width, places):
     np.testing.assert_array_equal(crops[1], transforms.centre_crop(source, 5))
 
 
+def test_ten_crops():
+    source = clip(7, 12)
+    crops = transforms.ten_crops(source, 5).numpy()
+    places = [(0, 0), (0, 7), (2, 0), (2, 7), (1, 3)]
+    expected = [source[:, y : y + 5, x : x + 5] for y, x in places]
+    np.testing.assert_array_equal(crops, [*expected, *(crop[:, :, ::-1] for crop in expected)])
+
+
 def tsn_crops(height, width, size):
     """Every crop of GroupMultiScaleCrop, as top, left, height, width."""
     base = min(height, width)
@@ -190,10 +198,10 @@ def test_multi_scale_crop_stays_inside():
     assert transforms.multi_scale_crop(clip(1, 1), 4, (0, 0)).shape == (2, 4, 4, 3)
 
 
-@pytest.mark.parametrize("crop", [transforms.centre_crop, transforms.three_crops])
+@pytest.mark.parametrize("crop", ["centre_crop", "three_crops", "ten_crops"])
 def test_crop_must_fit(crop):
     with pytest.raises(tf.errors.InvalidArgumentError, match="Received: size=8"):
-        crop(clip(7, 10), 8)
+        getattr(transforms, crop)(clip(7, 10), 8)
 
 
 def test_horizontal_flip():

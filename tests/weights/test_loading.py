@@ -82,8 +82,8 @@ def test_mirror_of_a_folder(published, trained, monkeypatch):
 
 def test_mirror_without_the_name(server, monkeypatch):
     monkeypatch.setenv("SMALLBIG_WEIGHTS_URL", server[0])
-    with pytest.raises(WeightsNotFoundError, match="SmallBigR50-sthv2.json.* 404 [^?]*$"):
-        smallbig_keras.SmallBigR50(weights="sthv2")
+    with pytest.raises(WeightsNotFoundError, match="SmallBigR23-k400.json.* 404 [^?]*$"):
+        smallbig_keras.SmallBigR23(weights="k400")
     with pytest.raises(WeightsNotFoundError, match="SmallBigR50-k4000.json.* mean 'k400'"):
         smallbig_keras.SmallBigR50(weights="k4000")
 
@@ -112,9 +112,9 @@ def test_damaged_file_is_not_used(published, tmp_path, monkeypatch):
 def test_nothing_is_published(tmp_path):
     """Three lines: what is not there and where it was looked for, and two ways to get it."""
     with pytest.raises(WeightsNotFoundError) as error:
-        smallbig_keras.SmallBigR50(weights="k400")
+        smallbig_keras.SmallBigR23(weights="k400")
     what, train, convert = str(error.value).splitlines()
-    assert what.startswith("No 'k400' weights of SmallBigR50 are published. Received: weights=")
+    assert what.startswith("No 'k400' weights of SmallBigR23 are published. Received: weights=")
     assert str(tmp_path / "cache" / "smallbig_keras") in what
     assert "smallbig publish RUN --name k400" in train and "SMALLBIG_WEIGHTS=DIR" in train
     assert "a checkpoint of the authors' code, FILE.pth" in convert and "--weights none" in convert

@@ -32,7 +32,7 @@ class Layout:
             the modules. Defaults to `()`.
         attention: dict of options of its non-local blocks that the code does not leave open.
             Defaults to none.
-        others: str. Pattern that names of another network in the same file begin with. Defaults
+        others: str. Pattern that names of what is no part of the network begin with. Defaults
             to none.
     """
 

@@ -125,6 +125,7 @@ OPENMMLAB = Layout(
     "cls_head.fc_cls",
     (*_WRAPPERS, (r"\.(phi|g)\.0\.conv\.", r".\1.conv.")),
     {"nonlocal_pool": "after"},
+    others=r"data_preprocessor\.",
 )
 
 
