@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 
-from smallbig_keras.errors import SmallBigError
+from smallbig_keras.errors import SmallBigError, warn_caller
 from smallbig_keras.weights.fetching import WeightsError
 from smallbig_keras.weights.layouts import LAYOUTS, find_layout
 from smallbig_keras.weights.layouts.resnet import AUTHORS, shifted_blocks
@@ -110,6 +110,13 @@ def _port(model, state, source, layout):
     added = [variable.path for variable in model.weights if _ADDED.search(variable.path)]
     if any(layout.name(path) in state for path in added):
         added = []
+    elif layout is not AUTHORS and any(
+        getattr(layer, "normalization", None) == "single" for layer in model.layers
+    ):
+        warn_caller(
+            f"{model.name} normalises both views at once, and so does not compute what the network "
+            f"of these weights does: train it. Received: {source}"
+        )
     variables = _named(layout, (v for v in model.weights if v.path not in added))
     head = f"{layout.classifier}."
     for path in added:

@@ -2,15 +2,12 @@
 
 import contextlib
 import hashlib
-import http.server
 import json
 import os
 import pty
-import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 
 import numpy as np
@@ -18,70 +15,16 @@ import pytest
 
 from smallbig_keras.weights import DownloadError, WeightsError, WeightsNotFoundError, fetching
 from smallbig_keras.weights.fetching import cache_folder, check_sha256, fetch
+from tests.weights.server import Server
 
 BODY = np.random.default_rng(0).bytes(300_000)
 HALF = len(BODY) // 2
 HASH = hashlib.sha256(BODY).hexdigest()
 
 
-class Server(http.server.ThreadingHTTPServer):
-    """Serves one file. `script` says how to answer the next requests; `log` holds what came."""
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.body, self.etag, self.ranges, self.length = BODY, '"one"', True, True
-        self.script, self.log, self.gate = [], [], threading.Event()
-        self.url = f"http://127.0.0.1:{self.server_port}/weights.h5"
-        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
-
-    def handle_error(self, request, client_address):
-        """A client that was killed or waits no longer is no error of the test."""
-
-    def close(self):
-        self.gate.set()
-        self.shutdown()
-        self.server_close()
-
-    def asked(self):
-        return [headers["Range"] for headers in self.log]
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        server = self.server
-        server.log.append(self.headers)
-        answer = server.script.pop(0) if server.script else "whole"
-        if answer in ("silent", "reset"):
-            server.gate.wait(20 if answer == "silent" else 0)
-            return
-        status, body, headers = 200, server.body, {"ETag": server.etag}
-        start = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-        if start and server.ranges:
-            start, end = int(start[1]), len(body)
-            status, body = (206, body[start:]) if start < end else (416, b"")
-            headers["Content-Range"] = f"bytes {start}-{end - 1}/{end}"
-        if isinstance(answer, int):
-            status, body, headers["Location"] = answer, b"bad", "/elsewhere"
-        headers["Content-Length"] = len(body) if server.length else None
-        self.send_response(status)
-        for name, value in headers.items():
-            if value is not None:
-                self.send_header(name, str(value))
-        self.end_headers()
-        for start in range(0, len(body), HALF // 10):
-            if start >= HALF and answer == "cut":
-                return
-            server.gate.wait(20 if start >= HALF and answer == "hang" else 0)
-            time.sleep(0.05 if answer == "slow" else 0)
-            self.wfile.write(body[start : start + HALF // 10])
-
-    def log_message(self, *args):
-        pass
-
-
 @pytest.fixture
 def server():
-    with contextlib.closing(Server()) as server:
+    with contextlib.closing(Server(BODY)) as server:
         yield server
 
 
