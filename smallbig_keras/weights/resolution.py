@@ -120,7 +120,8 @@ def _fetch_named(name, model, weights_dir):
     hint = "" if name in names else did_you_mean(name, names)
     mirror = os.environ.get(MIRROR_VARIABLE, "").rstrip("/")
     if mirror and model:
-        return _from_mirror(mirror, name, model, known, hint)
+        with _hint_for_offline(known):
+            return _from_mirror(mirror, name, model, known, hint)
     if known is None:
         of = f" of {model}" if model else ""
         raise WeightsNotFoundError(
@@ -137,7 +138,8 @@ def _fetch_named(name, model, weights_dir):
             "Or give a checkpoint of the authors' code, FILE.pth, or start from random weights: "
             "weights=None, --weights none."
         )
-    return _fetch(known.url, known)
+    with _hint_for_offline(known):
+        return _fetch(known.url, known)
 
 
 def _from_mirror(mirror, name, model, known, hint):
@@ -158,20 +160,22 @@ def _from_mirror(mirror, name, model, known, hint):
 
 def _fetch(url, record):
     """Downloads the file of a record into the cache."""
-    try:
-        path = fetch_file(url, fetching.cache_folder() / record.file, record)
-    except (WeightsError, WeightsNotFoundError) as error:
-        if not record.publisher:
-            raise
-        raise type(error)(f"{error}\n{_without_network(record)}") from error
+    path = fetch_file(url, fetching.cache_folder() / record.file, record)
     return Found(path, record.description)
 
 
-def _without_network(record):
-    return (
-        f"Without a network: put {record.file} into a folder and set {FOLDER_VARIABLE} to it, or "
-        "start from random weights: weights=None, --weights none."
-    )
+@contextlib.contextmanager
+def _hint_for_offline(record):
+    """Adds to an error how a publisher's file gets here without a network."""
+    try:
+        yield
+    except (WeightsError, WeightsNotFoundError) as error:
+        if record is None or not record.publisher:
+            raise
+        raise type(error)(
+            f"{error}\nWithout a network: put {record.file} into a folder and set "
+            f"{FOLDER_VARIABLE} to it, or start from random weights: weights=None, --weights none."
+        ) from error
 
 
 def _fetch_record(url, file, hint):
@@ -213,10 +217,8 @@ def _find_imagenet(model, weights_dir):
     download = target.with_suffix(".pth")
     with fetching.locked(target):
         if not target.is_file():
-            try:
+            with _hint_for_offline(record):
                 fetching.fetch(url, download, record.sha256)
-            except (WeightsError, WeightsNotFoundError) as error:
-                raise type(error)(f"{error}\n{_without_network(record)}") from error
             convert(download, target)
         download.unlink(missing_ok=True)
     return target

@@ -104,7 +104,7 @@ def test_networks_without_a_trunk(network):
 
 
 def test_smallbig_by_the_name_of_the_dataset(server):
-    """One warning, which tells whose weights they are, their figure, and that its big views do nothing."""
+    """One warning: whose weights they are, their figure, and that the big views do nothing yet."""
     model, said = loaded("SmallBigR50", weights="k400")
     (text,) = said
     assert "no trained weights of its own here: these are OpenMMLab's k400-c2d" in text
