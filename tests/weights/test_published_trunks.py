@@ -1,7 +1,11 @@
 """Trunks in their publishers' files: golden scores here, and the same of SmallBig networks."""
 
+import contextlib
 import functools
+import subprocess
+import sys
 import tempfile
+import time
 from pathlib import Path
 
 import keras
@@ -9,12 +13,14 @@ import numpy as np
 import pytest
 
 import smallbig_keras
-from smallbig_keras.weights import WeightsError, port_state_dict
+from smallbig_keras.files import sha256
+from smallbig_keras.weights import WeightsError, fetching, port_state_dict
 from smallbig_keras.weights.loading import load_weights
 from smallbig_keras.weights.state_dicts import read_state_dict
 from tests import publishers
 from tests.publishers import CASES, R101, clip, facts, golden, state, write
 from tests.reference_formula import relative_error
+from tests.weights.server import Server
 
 NETS = {
     "c2d_r50": "C2DR50",
@@ -117,6 +123,47 @@ def test_load_names_the_network_alone():
         )
     expected = keras.ops.softmax(golden("tsn_r50"))
     assert relative_error(classifier.model(clip("tsn_r50")), expected) < 1e-4
+
+
+BY_NAME = """if True:
+    import dataclasses, sys
+    import numpy, smallbig_keras
+    from smallbig_keras.weights import records
+    digest, clips, scores = sys.argv[1:]
+    known = records.builtin_records()
+    known = [dataclasses.replace(r, sha256=digest) if r.name == "k400-c2d" else r for r in known]
+    records.builtin_records = lambda: known
+    clips = numpy.load(clips)
+    model = smallbig_keras.SmallBigR50(
+        weights="k400", input_shape=clips.shape[1:], classifier_activation=None
+    )
+    numpy.save(scores, model(clips))
+"""
+
+
+def test_download_by_name_killed_and_continued(tmp_path, monkeypatch):
+    """97 MB: the second process asks for the rest, and has the golden scores."""
+    path, clips, found = file("c2d_r50"), tmp_path / "clips.npy", tmp_path / "scores.npy"
+    np.save(clips, clip("c2d_r50"))
+    monkeypatch.setenv("no_proxy", "*")
+    command = [sys.executable, "-c", BY_NAME, sha256(path), str(clips), str(found)]
+    with contextlib.closing(Server(folder=path.parent)) as server:
+        monkeypatch.setenv("SMALLBIG_WEIGHTS_URL", server.root)
+        server.script = ["hang"]
+        part = fetching.cache_folder() / f"{path.name}.part"
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as killed:
+            end = time.monotonic() + 60
+            while not (part.exists() and part.stat().st_size > 40e6):
+                assert time.monotonic() < end and killed.poll() is None
+                time.sleep(0.02)
+            killed.kill()
+        size = part.stat().st_size
+        assert size < 0.6 * path.stat().st_size and not found.exists()
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        assert server.asked()[-1] == f"bytes={size}-"
+    assert "UserWarning: SmallBigR50 has no trained weights of its own here" in done.stderr
+    assert relative_error(np.load(found), golden("c2d_r50")) < 1e-5
 
 
 SMALL = {"blocks": (1, 1, 1, 1)}
