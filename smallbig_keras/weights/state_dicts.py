@@ -2,6 +2,7 @@
 
 import math
 import pathlib
+import re
 
 import numpy as np
 
@@ -10,18 +11,22 @@ from smallbig_keras.files import replace_file
 from smallbig_keras.weights.archives import DAMAGE, open_archive, open_member
 from smallbig_keras.weights.fetching import WeightsError
 from smallbig_keras.weights.ports import to_keras_layout
-from smallbig_keras.weights.torch_files import CheckpointError, read_torch
+from smallbig_keras.weights.torch_files import CheckpointError, read_torch, unknown_object
+from smallbig_keras.weights.torch_tensors import Placeholder
 
-TORCH_SUFFIXES = (".pth", ".pt", ".pyth")
+# `.tar` is `.pth.tar`, a name that many training scripts give to no archive.
+TORCH_SUFFIXES = (".pth", ".pt", ".pyth", ".ckpt", ".tar")
 SUFFIXES = (*TORCH_SUFFIXES, ".safetensors")
 # Where training scripts put the state dict: the authors' and torchvision's, PySlowFast's, others'.
 _KEYS = ("state_dict", "model_state", "model")
+# Functions that make tensors of kinds that are not read.
+_MAKER = re.compile("_rebuild_|_reconstruct|_frombuffer")
 
 
 def read_state_dict(path):
     """Reads the state dict of a PyTorch checkpoint.
 
-    Optimizer, epoch and whatever else lies beside it are ignored, and so is the prefix
+    Optimizer, epoch and whatever else lies beside it are ignored. So is the prefix
     `module.` that data-parallel training adds.
 
     Args:
@@ -32,26 +37,49 @@ def read_state_dict(path):
 
     Raises:
         FileNotFoundError: if there is no such file.
-        CheckpointError: if the file is damaged, unsafe, or holds no state dict.
+        CheckpointError: if the file is damaged, or holds no state dict of plain tensors.
         ImportError: if a `.safetensors` file is given and `safetensors` is not installed.
     """
     path = pathlib.Path(path)
     if not path.is_file():
         raise NotFoundError(f"A checkpoint must be a file that is there. Received: {path}")
     content = _read_safetensors(path) if path.suffix == ".safetensors" else read_torch(path)
-    for key in _KEYS:
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-            break
-    named = isinstance(content, dict) and content and all(isinstance(k, str) for k in content)
-    if not named or not all(isinstance(value, np.ndarray) for value in content.values()):
+    try:
+        return _without_wrappers(_find_tensors(content))
+    except CheckpointError as error:
+        raise CheckpointError(f"{error} Received: {path}") from None
+
+
+def _find_tensors(content):
+    """Returns the names and tensors in a checkpoint; versions and the like are left out."""
+    for _ in range(1):
+        inner = (content.get(key) for key in _KEYS) if isinstance(content, dict) else ()
+        content = next((value for value in inner if isinstance(value, dict)), content)
+    entries = content if isinstance(content, dict) else {}
+    for name, value in entries.items():
+        for item in value if isinstance(value, tuple | list) else (value,):
+            if isinstance(item, Placeholder) and name in _KEYS:
+                raise CheckpointError(unknown_object(item, f" under {name}"))
+            if isinstance(item, Placeholder) and _MAKER.search(item.name):
+                raise CheckpointError(
+                    f"A state dict must hold plain tensors; {name} is made by {item!r}, which is "
+                    "not read. Save a dense tensor of floats in its place."
+                )
+    state = {name: value for name, value in entries.items() if isinstance(value, np.ndarray)}
+    if not state or not all(isinstance(name, str) for name in state):
+        names = [name for name in entries if isinstance(name, str)][:5]
         raise CheckpointError(
             "A checkpoint must hold a state dict, names and tensors, itself or under "
-            f"{', '.join(_KEYS)}. Received: {path}"
+            f"{', '.join(_KEYS)}; this one holds {', '.join(names) or 'no names'}."
         )
-    if all(name.startswith("module.") for name in content):
-        content = {name.removeprefix("module."): value for name, value in content.items()}
-    return content
+    return state
+
+
+def _without_wrappers(state):
+    """Takes the prefix of data-parallel training off the names of a state dict."""
+    if all(name.startswith("module.") for name in state):
+        return {name.removeprefix("module."): value for name, value in state.items()}
+    return state
 
 
 def _read_safetensors(path):
