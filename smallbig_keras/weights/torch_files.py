@@ -9,6 +9,7 @@ import mmap
 import pathlib
 import pickle
 import pickletools
+import re
 import struct
 import zipfile
 
@@ -55,6 +56,29 @@ _KNOWN = {
 }
 # A placeholder takes a kilobyte. The largest training scripts pickle some dozens of classes.
 _MOST_NAMES = 1000
+# Files under the names of checkpoints, by their first bytes or a member of their archive.
+_OTHERS = (
+    (rb"\x89HDF", "an HDF5 file, as Keras writes: name it .h5"),
+    (rb"version https://git-lfs", "a pointer of Git LFS: fetch the file, git lfs pull"),
+    (rb"\x1f\x8b", "a gzip file: unpack it first"),
+    (rb"(?s).{257}ustar", "a tar archive: unpack it first"),
+    (rb"(?i)(\xef\xbb\xbf)?\s*<(!doctype|html)", "a web page: download the file itself"),
+    (rb"(?s).{5}\0{3}\{", "a safetensors file: name it .safetensors"),
+    (rb"(?s)\x08.\x12", "an ONNX file: take the checkpoint that it was exported from"),
+)
+_OTHER_ARCHIVES = (
+    (
+        r"[^/]+/(constants\.pkl|code/.*)",
+        "a TorchScript archive, a program: load it with PyTorch and save the state dict, "
+        "torch.save(torch.jit.load(path).state_dict(), new_path)",
+    ),
+    (
+        r"[^/]+/archive_format",
+        "an exported program: save the state dict of its model, torch.save(model.state_dict(), "
+        "path)",
+    ),
+    (r"model\.weights\.h5", "a file of Keras: name it .keras"),
+)
 
 
 def read_torch(path):
@@ -84,6 +108,7 @@ def read_torch(path):
     with path.open("rb") as file:
         data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     try:
+        _refuse(_OTHERS, data[:512])
         read = _read_zip if data[:4] == b"PK\x03\x04" else _read_legacy
         return _resolve(_check_root(read(path, data)), {})
     except CheckpointError as error:
@@ -101,6 +126,13 @@ _DAMAGE = (
     *(ImportError, IndexError, KeyError, MemoryError, NotImplementedError, OverflowError),
     *(RecursionError, TypeError, ValueError),
 )
+
+
+def _refuse(kinds, *found):
+    """Refuses a file of another kind: `found` are its first bytes, or names in its archive."""
+    for pattern, kind in kinds:
+        if any(re.match(pattern, one) for one in found):
+            raise CheckpointError(f"A checkpoint must be a file of torch.save; this is {kind}.")
 
 
 def _check_root(root):
@@ -169,6 +201,7 @@ def _check_program(file):
 def _read_zip(path, data):
     with zipfile.ZipFile(path) as archive:
         entries = {info.filename: info for info in archive.infolist()}
+        _refuse(_OTHER_ARCHIVES, *entries)
         pickles = [entry for name, entry in entries.items() if name.endswith("/data.pkl")]
         if len(pickles) != 1:
             raise CheckpointError("A checkpoint must have one file data.pkl in its archive.")
