@@ -1,14 +1,15 @@
 """Reads PyTorch's checkpoint files without PyTorch, and without running what is in them.
 
-A checkpoint is a pickle, a program that may call any function. Here it may call those that make
-tensors and containers, and nothing else; numbers stay in the file, mapped into memory.
+A checkpoint is a pickle, a program that may call any function. Here it makes tensors, arrays and
+containers. Any other name is a placeholder, which does nothing. The numbers of tensors stay in the
+file, mapped into memory.
 """
 
-import collections
 import mmap
 import pathlib
 import pickle
 import pickletools
+import re
 import struct
 import zipfile
 
@@ -17,8 +18,14 @@ from smallbig_keras.weights.archives import stored_bytes
 from smallbig_keras.weights.torch_tensors import (
     DTYPES,
     CheckpointError,
+    Encode,
     Inert,
+    NumpyArray,
+    NumpyType,
+    Ordered,
+    Placeholder,
     Rebuild,
+    Size,
     Storage,
     StorageType,
     Tensor,
@@ -27,24 +34,71 @@ from smallbig_keras.weights.torch_tensors import (
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
+_KNOWN = {
+    "collections.OrderedDict": Ordered,
+    "torch.Size": Size,
+    "numpy.dtype": NumpyType("numpy.dtype"),
+    **dict.fromkeys(
+        (f"numpy.{core}.multiarray._reconstruct" for core in ("core", "_core")), NumpyArray
+    ),
+    **{
+        f"{module}.{name}": Rebuild(name)
+        for module, names in (
+            ("torch._utils", ("_rebuild_tensor", "_rebuild_tensor_v2")),
+            ("torch._utils", ("_rebuild_parameter", "_rebuild_parameter_with_state")),
+            ("torch.tensor", ("_rebuild_from_type",)),
+            ("torch._tensor", ("_rebuild_from_type", "_rebuild_from_type_v2")),
+        )
+        for name in names
+    },
+    **{f"torch.{name}Storage": StorageType(name) for name in DTYPES},
+    "torch.storage.UntypedStorage": StorageType("Untyped"),
+}
+# A placeholder takes a kilobyte. The largest training scripts pickle some dozens of classes.
+_MOST_NAMES = 1000
+# Files under the names of checkpoints, by their first bytes or a member of their archive.
+_OTHERS = (
+    (rb"\x89HDF", "an HDF5 file, as Keras writes: name it .h5"),
+    (rb"version https://git-lfs", "a pointer of Git LFS: fetch the file, git lfs pull"),
+    (rb"\x1f\x8b", "a gzip file: unpack it first"),
+    (rb"(?s).{257}ustar", "a tar archive: unpack it first"),
+    (rb"(?i)(\xef\xbb\xbf)?\s*<(!doctype|html)", "a web page: download the file itself"),
+    (rb"(?s).{5}\0{3}\{", "a safetensors file: name it .safetensors"),
+    (rb"(?s)\x08.\x12", "an ONNX file: take the checkpoint that it was exported from"),
+)
+_OTHER_ARCHIVES = (
+    (
+        r"[^/]+/(constants\.pkl|code/.*)",
+        "a TorchScript archive, a program: load it with PyTorch and save the state dict, "
+        "torch.save(torch.jit.load(path).state_dict(), new_path)",
+    ),
+    (
+        r"[^/]+/archive_format",
+        "an exported program: save the state dict of its model, torch.save(model.state_dict(), "
+        "path)",
+    ),
+    (r"model\.weights\.h5", "a file of Keras: name it .keras"),
+)
 
 
 def read_torch(path):
     """Reads a `.pth` file, in the zip format or that of PyTorch before 1.6.
 
-    Tensors become arrays that lie in the file, which is mapped and not copied; parameters are
-    the tensors that they hold. Numbers of type bfloat16, which NumPy lacks, become float32.
+    Tensors become arrays that lie in the file, which is mapped and not copied; parameters and
+    tensors of subclasses are the tensors that they hold. Numbers of type bfloat16, which NumPy
+    lacks, become float32. NumPy's arrays of numbers are read; any other object is a placeholder,
+    which shows the name in the file and holds nothing.
 
     Args:
         path: str or pathlib.Path. The file.
 
     Returns:
-        The saved object: dicts, lists, tuples, strings, numbers and read-only arrays.
+        The saved object: dicts, lists, tuples, strings, numbers, read-only arrays, placeholders.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        CheckpointError: if the file is not whole, is no checkpoint, or calls anything but what
-            makes tensors and containers; nothing of it was run.
+        CheckpointError: if the file is not whole, is no checkpoint, or holds one unknown object,
+            as a whole model is; nothing of it was run.
     """
     path = pathlib.Path(path)
     if not path.is_file():
@@ -54,8 +108,9 @@ def read_torch(path):
     with path.open("rb") as file:
         data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     try:
+        _refuse(_OTHERS, data[:512])
         read = _read_zip if data[:4] == b"PK\x03\x04" else _read_legacy
-        return _resolve(read(path, data), {})
+        return _resolve(_check_root(read(path, data)), {})
     except CheckpointError as error:
         raise CheckpointError(f"{error} Received: {path}") from None
     except _DAMAGE as error:
@@ -73,34 +128,56 @@ _DAMAGE = (
 )
 
 
+def _refuse(kinds, *found):
+    """Refuses a file of another kind: `found` are its first bytes, or names in its archive."""
+    for pattern, kind in kinds:
+        if any(re.match(pattern, one) for one in found):
+            raise CheckpointError(f"A checkpoint must be a file of torch.save; this is {kind}.")
+
+
+def _check_root(root):
+    if isinstance(root, Inert | Storage | type):
+        raise CheckpointError(unknown_object(root))
+    return root
+
+
+def unknown_object(value, place=""):
+    """Returns the message for an object in the place of a state dict."""
+    return (
+        f"A checkpoint must hold a state dict; this one holds an object of {value!r}{place}. Save "
+        "its state dict: torch.save(model.state_dict(), path)."
+    )
+
+
 class _Unpickler(pickle.Unpickler):
-    """Runs a checkpoint's program with the names below and no others."""
+    """Runs a checkpoint's program with the names that are known; all others are placeholders."""
 
     def __init__(self, file):
         start = file.tell()
         _check_program(file)
         file.seek(start)
-        super().__init__(file, encoding="utf-8")
+        # Python 2 has bytes in its strings.
+        super().__init__(file, encoding="latin1")
         self.storages = {}
+        self._known = {**_KNOWN, "_codecs.encode": Encode("_codecs.encode")}
+        self._unknown = {}
 
     def find_class(self, module, name):
-        if (module, name) == ("collections", "OrderedDict"):
-            return collections.OrderedDict
-        if module == "torch._utils" and name in (
-            *("_rebuild_tensor", "_rebuild_tensor_v2"),
-            *("_rebuild_parameter", "_rebuild_parameter_with_state"),
-        ):
-            return Rebuild(name)
-        if module == "torch" and name.removesuffix("Storage") in DTYPES:
-            return StorageType(name.removesuffix("Storage"))
-        if (module, name) == ("torch", "Size"):
-            return tuple
-        raise CheckpointError(
-            f"A checkpoint may make tensors and containers; this one asks for {module}.{name}, "
-            "which is refused. Save its state dict alone: torch.save(model.state_dict(), path)."
-        )
+        name = f"{module}.{name}"
+        if name in self._known:
+            return self._known[name]
+        if name not in self._unknown:
+            if len(self._unknown) == _MOST_NAMES:
+                raise CheckpointError(
+                    f"A checkpoint may name {_MOST_NAMES} functions and classes, not more."
+                )
+            self._unknown[name] = Placeholder(name)
+        return self._unknown[name]
 
     def persistent_load(self, identity):
+        if identity[0] == "module" and isinstance(identity[1], Placeholder):
+            # A class, with its source, in models that were saved whole before PyTorch 1.6.
+            return identity[1]
         kind, storage_type, key, _location, count, *view = identity
         if kind != "storage" or not isinstance(storage_type, StorageType):
             raise CheckpointError("A checkpoint may refer to storages of numbers only.")
@@ -124,6 +201,7 @@ def _check_program(file):
 def _read_zip(path, data):
     with zipfile.ZipFile(path) as archive:
         entries = {info.filename: info for info in archive.infolist()}
+        _refuse(_OTHER_ARCHIVES, *entries)
         pickles = [entry for name, entry in entries.items() if name.endswith("/data.pkl")]
         if len(pickles) != 1:
             raise CheckpointError("A checkpoint must have one file data.pkl in its archive.")
@@ -196,23 +274,21 @@ class _Mapped:
 
 
 def _resolve(value, known):
-    """Replaces tensors by arrays in containers; `known` holds by id what was resolved."""
+    """Replaces tensors in containers by arrays; `known` holds by id those that were replaced."""
     if id(value) in known:
         return known[id(value)][1]
     result = value
-    if isinstance(value, Tensor):
+    if isinstance(value, Tensor | NumpyArray):
         result = value.array()
     elif isinstance(value, dict):
         result = {}
         known[id(value)] = value, result
-        result.update((_resolve(k, known), _resolve(v, known)) for k, v in value.items())
+        result.update((key, _resolve(item, known)) for key, item in value.items())
     elif isinstance(value, list):
         result = []
         known[id(value)] = value, result
         result.extend(_resolve(item, known) for item in value)
     elif isinstance(value, tuple):
         result = tuple(_resolve(item, known) for item in value)
-    elif isinstance(value, Storage | Inert):
-        raise CheckpointError("A checkpoint must hold tensors, not storages or types.")
     known[id(value)] = value, result
     return result

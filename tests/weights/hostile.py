@@ -15,11 +15,11 @@ MOST = 20_000_000
 
 
 @contextlib.contextmanager
-def little_memory():
+def little_memory(most=MOST):
     tracemalloc.start()
     try:
         yield
-        assert tracemalloc.get_traced_memory()[1] < MOST
+        assert tracemalloc.get_traced_memory()[1] < most
     finally:
         tracemalloc.stop()
 

@@ -1,7 +1,9 @@
 """PyTorch's files, safetensors and NumPy's that claim more than they have."""
 
+import codecs
 import io
 import json
+import pickle
 import zipfile
 
 import numpy as np
@@ -11,6 +13,7 @@ from smallbig_keras.weights import CheckpointError, read_state_dict
 from smallbig_keras.weights.loading import count_classes
 from tests.weights.hostile import bomb, little_memory, refused
 from tests.weights.networks import tiny
+from tests.weights.test_torch_files import legacy
 from tests.weights.torch_writer import View, write_torch
 
 
@@ -96,6 +99,75 @@ def test_a_compressed_pickle(tmp_path):
                 file.write(b"0" * (1 << 20))
     with little_memory(), pytest.raises(CheckpointError, match="data.pkl must not be compressed"):
         read_state_dict(tmp_path / "x.pth")
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4])
+@pytest.mark.parametrize(
+    "dtype", ["bool", "int8", "uint16", "int64", "float16", "float32", "float64"]
+)
+def test_arrays_of_numpy(tmp_path, dtype, protocol):
+    rows = np.arange(6).reshape(2, 3).astype(dtype)
+    state = {
+        "rows": rows,
+        "columns": np.asfortranarray(rows),
+        "number": rows[1, 2, None].reshape(()),
+    }
+    found = read_state_dict(legacy(tmp_path / "x.pth", pickle.dumps(state, protocol)))
+    for name, array in state.items():
+        assert found[name].dtype == array.dtype and not found[name].flags.writeable
+        np.testing.assert_array_equal(found[name], array)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.array(["a", "b"]),
+        np.array([None, 1]),
+        np.zeros(2, ">f4"),
+        np.zeros(2, "complex64"),
+        np.zeros(2, "M8[s]"),
+        np.zeros(2, [("a", "f4")]),
+    ],
+)
+def test_arrays_of_other_content(tmp_path, array):
+    state = {"a": np.zeros(2), "fc.weight": array}
+    file = legacy(tmp_path / "x.pth", pickle.dumps(state, 2))
+    with pytest.raises(
+        CheckpointError, match="fc.weight is made by .*_reconstruct, .*Received: .*x"
+    ):
+        read_state_dict(file)
+
+
+@pytest.mark.parametrize(
+    "shape", [(2, 4), (2, 2), (2**31 - 1, 2**31 - 1), (-2, -3), (True, 6), "ab"]
+)
+def test_arrays_that_claim_other_numbers(tmp_path, shape):
+    program = pickle.dumps({"fc.weight": np.zeros((2, 3), "float32")}, 3)
+    claimed = pickle.dumps(shape, 3)[2:-1]
+    assert program.count(b"K\x02K\x03\x86") == 1
+    program = program.replace(b"K\x02K\x03\x86", claimed.replace(b"q\x00", b""))
+    with little_memory(), pytest.raises(CheckpointError, match="as its shape says, not 24 bytes"):
+        read_state_dict(legacy(tmp_path / "x.pth", program))
+
+
+def test_arrays_that_share_their_bytes(tmp_path):
+    """A thousand arrays of one megabyte, which the file has once."""
+    array = np.zeros(250_000, "float32")
+    function, arguments, (_, *state) = array.__reduce__()
+    text = array.tobytes().decode("latin1")
+
+    class Array:
+        def __reduce__(self):
+            return function, arguments, (1, *state[:-1], Bytes())
+
+    class Bytes:
+        def __reduce__(self):
+            return codecs.encode, (text, "latin1")
+
+    content = {f"w{i}": Array() for i in range(1000)}
+    file = legacy(tmp_path / "x.pth", pickle.dumps(content, 2))
+    with little_memory():
+        assert len(read_state_dict(file)) == 1000
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,14 @@
 """Writes checkpoints as `torch.save` does, without PyTorch."""
 
 import contextlib
+import dataclasses
 import io
 import pickle
 import struct
 import sys
 import types
 import zipfile
+from unittest import mock
 
 import numpy as np
 
@@ -24,20 +26,28 @@ class _Pickler(pickle.Pickler):
 
     def reducer_override(self, value):
         if isinstance(value, View):
-            storage, size, stride = _Storage(value.array), value.size, value.stride
-            return self.torch._utils._rebuild_tensor_v2, (storage, 0, size, stride, False, {})
-        if not isinstance(value, np.ndarray):
+            return self._tensor(_Storage(value.array), value.size, value.stride)
+        if isinstance(value, Made):
+            arguments = (
+                self.torch.named(argument.name) if isinstance(argument, Named) else argument
+                for argument in value.arguments
+            )
+            return self.torch.named(value.name), tuple(arguments)
+        if not isinstance(value, np.ndarray) or value.dtype.name not in STORAGES:
             return NotImplemented
         strides = tuple(s // value.itemsize for s in value.strides)
-        storage = _Storage(value)
-        return self.torch._utils._rebuild_tensor_v2, (storage, 0, value.shape, strides, False, {})
+        return self._tensor(_Storage(value), value.shape, strides)
+
+    def _tensor(self, storage, size, stride):
+        function = self.torch.named("torch._utils._rebuild_tensor_v2")
+        return function, (storage, 0, size, stride, False, {})
 
     def persistent_id(self, value):
         if not isinstance(value, _Storage):
             return None
         key = str(len(self.arrays))
         self.arrays[key] = value.array
-        kind = getattr(self.torch, STORAGES[value.array.dtype.name])
+        kind = self.torch.named(f"torch.{STORAGES[value.array.dtype.name]}")
         identity = ("storage", kind, key, "cpu", value.array.size)
         return identity if self.torch.zip else (*identity, None)
 
@@ -49,6 +59,20 @@ class View:
         self.array, self.size, self.stride = array, size, stride
 
 
+@dataclasses.dataclass(frozen=True)
+class Named:
+    """A function that need not exist, as an argument of one."""
+
+    name: str
+
+
+class Made:
+    """An object that a function makes, which need not exist: `Made("torch.device", "cpu")`."""
+
+    def __init__(self, name, *arguments):
+        self.name, self.arguments = name, arguments
+
+
 class _Storage:
     def __init__(self, array):
         self.array = array
@@ -56,25 +80,23 @@ class _Storage:
 
 @contextlib.contextmanager
 def _names(zipped):
-    """Modules of PyTorch's names, which the pickler looks up and the reader must not need."""
-    torch, utils = types.ModuleType("torch"), types.ModuleType("torch._utils")
-    torch._utils, torch.zip = utils, zipped
-    for name in STORAGES.values():
-        setattr(torch, name, type(name, (), {"__module__": "torch"}))
+    """Modules of the names, which pickling looks up and the reader must not need."""
+    torch = types.ModuleType("torch")
+    modules = {"torch": torch}
 
-    def _rebuild_tensor_v2():
-        raise NotImplementedError
+    def named(name):
+        place, _, short = name.rpartition(".")
+        module = modules.setdefault(place, types.ModuleType(place))
+        # Python looks up the package of a module too.
+        package = place.partition(".")[0]
+        sys.modules.update({package: modules.setdefault(package, module), place: module})
+        if not hasattr(module, short):
+            setattr(module, short, type(short, (), {"__module__": place}))
+        return getattr(module, short)
 
-    _rebuild_tensor_v2.__module__ = "torch._utils"
-    _rebuild_tensor_v2.__qualname__ = "_rebuild_tensor_v2"
-    utils._rebuild_tensor_v2 = _rebuild_tensor_v2
-    before = {name: sys.modules.get(name) for name in ("torch", "torch._utils")}
-    sys.modules.update({"torch": torch, "torch._utils": utils})
-    try:
+    torch.zip, torch.named = zipped, named
+    with mock.patch.dict(sys.modules, modules):
         yield torch
-    finally:
-        for name, module in before.items():
-            sys.modules.pop(name) if module is None else sys.modules.update({name: module})
 
 
 def write_torch(path, value, legacy=False):
