@@ -56,6 +56,8 @@ _KNOWN = {
 }
 # A placeholder takes a kilobyte. The largest training scripts pickle some dozens of classes.
 _MOST_NAMES = 1000
+# A tuple that holds another twice, and so on, is hashed for hours where it is a key.
+_MOST_TUPLES = 100_000
 # Files under the names of checkpoints, by their first bytes or a member of their archive.
 _OTHERS = (
     (rb"\x89HDF", "an HDF5 file, as Keras writes: name it .h5"),
@@ -192,10 +194,37 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _check_program(file):
-    """Refuses numbers for which Python would fill gigabytes before it misses the bytes."""
+    """Refuses programs for which Python would take gigabytes or hours of a few bytes."""
+    # For each object on the stack, the tuples inside it, as often as its hash would visit them.
+    stack, marks, memo = [], [], {}
     for count, (opcode, value, _) in enumerate(pickletools.genops(file)):
-        if opcode.name in ("PUT", "LONG_BINPUT") and value > count:
+        name, kinds = opcode.name, opcode.stack_before
+        if name in ("PUT", "LONG_BINPUT") and value > count:
+            # Python makes all places before it.
             raise pickle.UnpicklingError(f"place {value} after {count} instructions")
+        if name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
+            memo[len(memo) if name == "MEMOIZE" else value] = stack[-1]
+            continue
+        if name == "MARK":
+            marks.append(len(stack))
+            continue
+        if name == "POP" and marks and marks[-1] == len(stack):
+            marks.pop()
+            continue
+        if pickletools.markobject in kinds:
+            start = marks.pop() - kinds.index(pickletools.markobject)
+        else:
+            start = len(stack) - len(kinds)
+        taken = stack[start:]
+        del stack[start:]
+        if name in ("GET", "BINGET", "LONG_BINGET"):
+            stack.append(memo[value])
+        elif name in ("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"):
+            stack.append(1 + sum(taken))
+        else:
+            stack += taken * 2 if name == "DUP" else [0] * len(opcode.stack_after)
+        if stack and stack[-1] > _MOST_TUPLES:
+            raise pickle.UnpicklingError(f"a tuple of more than {_MOST_TUPLES} tuples")
 
 
 def _read_zip(path, data):

@@ -192,3 +192,12 @@ def test_safetensors_that_claim_more_than_they_have(tmp_path, header):
         for read in (read_state_dict, count_classes):
             with little_memory(), pytest.raises(CheckpointError, match="must be whole.*Received"):
                 read(tmp_path / name)
+
+
+@pytest.mark.parametrize("twice", [b"2", b"q\x00h\x00"])
+def test_a_tuple_that_is_hashed_for_hours(tmp_path, twice):
+    """Each of forty tuples holds the one before twice: 2**40 visits in a key of 200 bytes."""
+    levels = b"".join(twice.replace(b"\x00", bytes([i])) + b"\x86" for i in range(40))
+    program = b"\x80\x02}K\x01" + levels + b"K\x01s."
+    with pytest.raises(CheckpointError, match="a tuple of more than 100000 tuples"):
+        read_state_dict(legacy(tmp_path / "x.pth", program))

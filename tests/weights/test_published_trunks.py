@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from pathlib import Path
 
 import keras
@@ -105,7 +106,9 @@ def test_plain_network(name):
 
 @pytest.mark.parametrize("name, network, options", SMALLBIG)
 def test_smallbig_network_is_its_trunk(name, network, options):
-    model = build(name, network, **options)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        model = build(name, network, **options)
     assert smallbig_error(name, model) < 1e-6
     report = load_weights(model, file(name))
     assert not report.skipped
@@ -113,6 +116,8 @@ def test_smallbig_network_is_its_trunk(name, network, options):
     added = {path for path in values if "/big_norm/" in path or "_extra/" in path}
     assert {*report.new} == added and {*report.loaded} == {*values} - added
     assert not any(values[path].any() for path in added if path.endswith("norm/gamma"))
+    told = ["classifies as the network of these weights does" in str(text.message) for text in said]
+    assert told == [True] * bool(added)
 
 
 def test_load_names_the_network_alone():

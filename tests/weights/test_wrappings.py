@@ -5,6 +5,7 @@ import pytest
 
 from smallbig_keras.weights import CheckpointError, read_state_dict
 from smallbig_keras.weights.layouts import LAYOUTS, find_layout
+from tests import publishers
 from tests.models import test_golden_peers, test_s3d, test_vov3d
 from tests.peers_formula import CASES
 from tests.weights.torch_writer import write_torch
@@ -99,6 +100,7 @@ def test_two_names_that_become_one(tmp_path, found):
 
 OWN = {
     "authors": NAMES,
+    "slow_r50": tuple(name for name, *_ in publishers.entries(publishers.CASES["slow_r50"])),
     "port": ("base.0.conv_s.weight", "base.6.branch0.0.conv.weight", "fc.0.weight"),
     **{
         case: tuple(name for name, *_ in CASES[case]["state"])
