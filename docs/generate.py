@@ -175,7 +175,8 @@ def published_rows():
 
 def weights_rows():
     """Returns the table of weights that come with the package."""
-    return weights_table([{**vars(record), "available": False} for record in builtin_records()])
+    found = sorted(builtin_records(), key=lambda record: (record.name, record.model))
+    return weights_table([{**vars(record), "available": False} for record in found])
 
 
 def main():

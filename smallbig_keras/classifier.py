@@ -242,10 +242,12 @@ def load(
     Args:
         source: str or path. The folder of a run or of a saved classifier; the name of published
             weights, `hf://owner/name` or a URL; a file of weights (`.keras`, `.weights.h5`,
-            `.h5`, `.pth`, `.pt`, `.pyth`, `.safetensors`); or an exported `.tflite`, `.onnx` or
-            SavedModel.
+            `.h5`, `.pth`, `.pt`, `.pyth`, `.ckpt`, `.pth.tar`, `.safetensors`); or an exported
+            `.tflite`, `.onnx` or SavedModel.
         model: str. Name of the network, as `"SmallBigR50"`. Files of weights alone need it; of
-            other sources it must be that of the source. Defaults to `None`.
+            other sources it must be that of the source. Defaults to `None`: for the name of a
+            publisher's weights the plain network, for `"k400"` and `"sthv2"` the SmallBig
+            network of that dataset's recipe.
         variant: str. Variant of the network. Defaults to `None` for that of the source, else
             `"reference"`.
         clips: `smallbig_keras.data.ClipConfig`, or a dict of the fields to change, such as
@@ -313,13 +315,14 @@ def _changed(clips, given):
     return clips.replace(**(given or {}))
 
 
-def classify(video, model, top=5):
+def classify(video, model="k400-c2d", top=5):
     """Names what happens in a video, in one call.
 
     Args:
         video: one video or many, as in `VideoClassifier.predict`.
         model: str, path or VideoClassifier. What `load` takes. One that was loaded before is
-            kept for the next call.
+            kept for the next call. Defaults to `"k400-c2d"`, OpenMMLab's ResNet-50 for the 400
+            actions of Kinetics-400, which is downloaded once.
         top: int. Classes to name. Defaults to `5`.
 
     Returns:
@@ -330,6 +333,7 @@ def classify(video, model, top=5):
 
     Example:
 
+        smallbig_keras.classify("video.mp4")
         smallbig_keras.classify("video.mp4", "runs/RUN")
     """
     if not isinstance(model, VideoClassifier):

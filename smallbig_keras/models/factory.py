@@ -30,9 +30,9 @@ Args:
     include_top: bool. Whether the model ends in the classifier. Defaults to `True`.
     weights: `None` for random initialisation; the name of published weights ({names}, see
         `smallbig_keras.list_weights`); or a path or URL: a run, a saved classifier, `.keras`,
-        `.weights.h5`, or a PyTorch checkpoint (`.pth`, `.pt`, `.pyth`, `.safetensors`) of
-        {codes}. A classifier for another number of classes is left out, with a
-        warning. Defaults to `None`.
+        `.weights.h5`, or a PyTorch checkpoint (`.pth`, `.pt`, `.pyth`, `.ckpt`, `.pth.tar`,
+        `.safetensors`) of {codes}. A classifier for another number of classes is left out, and
+        what is new in the network is told, with a warning. Defaults to `None`.
     input_tensor: Keras tensor to build on, or `None`. Defaults to `None`.
     input_shape: tuple `(frames, height, width, 3)`. Any of the first three may be `None`.
         Channels come last; other than 1 or 3 of them give a warning. Defaults to `None` for that

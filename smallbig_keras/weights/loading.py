@@ -21,8 +21,8 @@ def load_weights(model, path):
         model: functional `keras.Model` of this package.
         path: str or pathlib.Path. A file of Keras (`.keras`, `.weights.h5` or `.h5`, of a model
             that was trained or not), the folder of a run, a checkpoint of one of the codes that
-            `port_state_dict` knows (`.pth`, `.pt`, `.pyth` or `.safetensors`), or what was
-            converted from torchvision's (`.npz`).
+            `port_state_dict` knows (`.pth`, `.pt`, `.pyth`, `.ckpt`, `.pth.tar`,
+            `.safetensors`), or what was converted from torchvision's (`.npz`).
 
     Returns:
         LoadReport.
