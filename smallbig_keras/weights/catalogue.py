@@ -98,6 +98,14 @@ def networks_of(name, weights_dir=None):
     return named | {r.model for r in records.builtin_records() if r.stands_for == name}
 
 
+def names_of(model=None, weights_dir=None):
+    """Returns the names that have weights for a network, or for any, a set."""
+    rows = list_weights(weights_dir)
+    named = {row["name"] for row in rows if model in (None, row["model"])}
+    meant = {r.stands_for for r in records.builtin_records() if model in (None, r.model)}
+    return (named | meant) - {None}
+
+
 def only_model(name, weights_dir=None):
     """Returns the network that the name of weights means alone.
 

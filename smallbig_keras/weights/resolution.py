@@ -14,6 +14,8 @@ from smallbig_keras.weights.catalogue import (
     find_here,
     folders,
     list_weights,
+    names_of,
+    networks_of,
     only_model,
     stand_in,
 )
@@ -114,10 +116,12 @@ def _find_here(name, model, weights_dir):
 def _fetch_named(name, model, weights_dir):
     """Downloads weights of a name from the mirror, or from the address in the record."""
     known = builtin_record(name, model)
-    names = {row["name"] for row in list_weights(weights_dir) if model in (None, row["model"])}
+    names = names_of(model, weights_dir)
     if model is None or _RESNET.search(model):
         names.add(IMAGENET)
-    hint = "" if name in names else did_you_mean(name, names)
+    others = networks_of(name, weights_dir) - {model}
+    hint = f" {name!r} is of {', '.join(sorted(others))}." if others else did_you_mean(name, names)
+    hint = "" if name in names else hint
     mirror = os.environ.get(MIRROR_VARIABLE, "").rstrip("/")
     if mirror and model:
         with _hint_for_offline(known):
@@ -172,9 +176,12 @@ def _hint_for_offline(record):
     except (WeightsError, WeightsNotFoundError) as error:
         if record is None or not record.publisher:
             raise
+        start = record.name == IMAGENET
         raise type(error)(
             f"{error}\nWithout a network: put {record.file} into a folder and set "
-            f"{FOLDER_VARIABLE} to it, or start from random weights: weights=None, --weights none."
+            f"{FOLDER_VARIABLE} to it"
+            + ", or start from random weights: weights=None, --weights none."
+            * start
         ) from error
 
 
@@ -187,7 +194,7 @@ def _fetch_record(url, file, hint):
         try:
             fetching.fetch(url, new)
         except WeightsNotFoundError as error:
-            raise WeightsNotFoundError(f"{error}{hint}") from error
+            raise WeightsNotFoundError(f"{error}.{hint}" if hint else str(error)) from error
         try:
             record = read_record(new)
             if not record.file:

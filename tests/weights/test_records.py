@@ -9,6 +9,7 @@ import pytest
 import smallbig_keras
 from smallbig_keras import runs
 from smallbig_keras.cli import main
+from smallbig_keras.data import ClipConfig
 from smallbig_keras.weights import list_weights
 from smallbig_keras.weights.records import builtin_records, read_record, write_record
 
@@ -35,6 +36,74 @@ def test_records_can_be_recomputed():
             assert record.publisher == "PyTorchVideo" or record.sha256 in record.file
 
 
+OPENMMLAB = "https://download.openmmlab.com/mmaction/v1.0/recognition"
+PYTORCHVIDEO = "https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo"
+# Name, networks, percent of top-1 and top-5, protocol, size in it, digits of the hash.
+PUBLISHED = """
+k400-c2d           C2DR50,SmallBigR50               73.44 91.00 8x10x3  224 e0227b22
+k400-c2d           C2DR101,SmallBigR101             74.97 91.77 8x10x3  224 557bd8bc
+k400-tsn           C2DR50,SmallBigR50               74.12 91.34 25x1x10 224 2692d16c
+k400-tsn           C2DR101,SmallBigR101             75.89 92.07 25x1x10 224 23cff032
+sthv2-tsn          C2DR50,SmallBigR50               35.51 67.09 25x1x10 224 06ad7d03
+k400-slowonly      SlowOnlyR50,SmallBigSlowOnlyR50  76.45 92.55 8x10x3  256 df42dc84
+k400-slowonly-4x16 SlowOnlyR50,SmallBigSlowOnlyR50  75.12 91.72 4x10x3  256 e7b65fad
+k400-slowonly      SlowOnlyR101                     76.59 92.80 8x10x3  256 e6281431
+k400-tsm           TSMR50                           73.18 90.56 8x1x10  224 64d69186
+k400-tsm-16        TSMR50                           75.12 91.55 16x1x10 224 042b1748
+sthv2-tsm          TSMR50                           62.72 87.70 8x2x3   256 be0fc26e
+sthv2-tsm-16       TSMR50                           64.16 88.61 16x2x3  256 ec6696ad
+sthv2-tsm          TSMR101                          63.70 88.28 8x2x3   256 efcc0d1b
+k400-slow          SlowOnlyR50,SmallBigSlowOnlyR50  74.58 91.63 8x10x3  256 -
+k400-slow-4x16     SlowOnlyR50,SmallBigSlowOnlyR50  72.40 90.18 4x10x3  256 -
+sthv2-slow         SlowOnlyR50,SmallBigSlowOnlyR50  60.04 85.19 8x1x3   256 -
+k400               S3D                              68.368 88.05 128x1x1 224 d76dad2f
+"""
+
+
+def test_records_are_those_of_the_publishers():
+    expected = {}
+    for line in PUBLISHED.split("\n")[1:-1]:
+        name, networks, top1, top5, protocol, size, digits = line.split()
+        expected |= {
+            (name, model): (float(top1), float(top5), protocol, int(size), digits)
+            for model in networks.split(",")
+        }
+    found = {(r.name, r.model): r for r in builtin_records() if r.accuracy}
+    assert set(found) == set(expected)
+    for key, record in found.items():
+        rule, clips, crops = record.protocol
+        top1, top5, protocol, size, digits = expected[key]
+        accuracy = (record.accuracy["top1"], record.accuracy["top5"])
+        assert accuracy == pytest.approx((top1 / 100, top5 / 100)), key
+        assert f"{rule.frames}x{clips}x{crops}" == record.accuracy["protocol"] == protocol
+        assert rule.for_crops(crops).size == size and (record.sha256 or "-") == digits, key
+        assert record.accuracy["dataset"] == record.labels == key[0].split("-")[0]
+        assert record.classes == (400 if record.labels == "k400" else 174)
+    whose = {key: record.publisher for key, record in found.items()}
+    assert set(whose.values()) == {"OpenMMLab", "PyTorchVideo", "torchvision"}
+    folder = found["k400-tsm", "TSMR50"].file.rpartition("_")[0]
+    assert found["k400-tsm", "TSMR50"].url.startswith(f"{OPENMMLAB}/tsm/{folder}/")
+    assert found["sthv2-slow", "SlowOnlyR50"].url == f"{PYTORCHVIDEO}/ssv2/SLOW_8x8_R50.pyth"
+
+
+def test_clips_of_the_publishers():
+    """Kinetics' C2D and SlowOnly see neighbouring frames, TSN and TSM segments."""
+    for record in builtin_records():
+        clips, kind = record.description.clips, record.name.partition("-")[2]
+        if record.publisher == "OpenMMLab":
+            assert clips == ClipConfig(
+                frames=int(record.accuracy["protocol"].split("x")[0]) if "tsn" not in kind else 8,
+                sampling="dense" if kind[:3] in ("c2d", "slo") else "segment",
+                stride=16 if kind.endswith("4x16") else 8,
+            )
+        if record.publisher == "PyTorchVideo":
+            assert (clips.mean, clips.std, clips.size) == ((0.45,) * 3, (0.225,) * 3, 256)
+            assert clips.sampling == ("segment" if record.labels == "sthv2" else "dense")
+    (s3d,) = (r.description.clips for r in builtin_records() if r.model == "S3D")
+    assert (s3d.frames, s3d.stride, s3d.short_side, s3d.size) == (128, 2, 256, 224)
+    assert not s3d.keep_aspect and s3d.mean == (0.43216, 0.394666, 0.37645)
+
+
 def test_damaged_records(tmp_path):
     record = builtin_records()[0]
     file = tmp_path / "x.json"
@@ -44,7 +113,7 @@ def test_damaged_records(tmp_path):
     for change, message in (
         ({"classes": "400"}, "of another type.*classes"),
         ({"more": 1}, "must have the fields"),
-        ({"file": "../x.h5"}, "must lie beside it"),
+        *(({"file": file}, "must lie beside it") for file in ("../x.h5", "/x", "a/b/c", "a\\b")),
     ):
         file.write_text(json.dumps({**fields, **change}))
         with pytest.raises(ValueError, match=message):
