@@ -24,6 +24,19 @@ def restored_state():
     keras.config.set_dtype_policy(policy)
 
 
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    """A test that asks another machine fails, also where there is a network."""
+    look_up = socket.getaddrinfo
+
+    def refuse(host, *arguments, **options):
+        if host not in (None, "localhost", "127.0.0.1", "::1"):
+            raise socket.gaierror(f"a test asked for {host}")
+        return look_up(host, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)

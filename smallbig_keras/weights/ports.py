@@ -1,5 +1,6 @@
 """State dicts of other codes in our models; `layouts.py` holds their names."""
 
+import collections
 import itertools
 import re
 
@@ -78,16 +79,22 @@ def port_state_dict(model, state, source="a state dict"):
 
 def _nearest(model, state):
     """Says which code's names for the model a state dict shares most, behind any prefix."""
-    shared = {}
+    best = (0, "", "")
     for layout in LAYOUTS:
         known = {layout.name(variable.path) for variable in model.weights}
-        shared[layout.code] = sum(
-            any(name[start:] in known for start in _starts(name)) for name in layout.simplify(state)
+        prefixes = collections.Counter(
+            name[:start]
+            for name in layout.simplify(state)
+            for start in _starts(name)
+            if name[start:] in known
         )
-    code = max(shared, key=shared.get)
-    if not shared[code]:
+        for prefix, count in prefixes.most_common(1):
+            best = max(best, (count, layout.code, prefix))
+    count, code, prefix = best
+    if not count:
         return f" No name is one that these codes have for {model.name}."
-    return f" {shared[code]} of {len(state)} names are those of {code} for {model.name}."
+    behind = f" behind {prefix!r}" if prefix else ""
+    return f" {count} of {len(state)} names are those of {code} for {model.name}{behind}."
 
 
 def _starts(name):

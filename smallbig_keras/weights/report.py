@@ -38,7 +38,7 @@ class LoadReport:
         return (
             f"{model} has no trained weights of its own here: these are {origin or self.source}. "
             f"Its {' and '.join(sorted(parts))} are new, at scale 0, and change nothing yet: until "
-            f"it is trained, it classifies as the network of these weights does.\n{self}"
+            f"it is trained, it computes what the network of these weights does.\n{self}"
         )
 
     def __str__(self):

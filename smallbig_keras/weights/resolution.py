@@ -151,9 +151,13 @@ def _from_mirror(mirror, name, model, known, hint):
     note = f"{record_stem(model, name)}.json"
     try:
         record = _fetch_record(f"{mirror}/{note}", fetching.cache_folder() / note, hint)
-    except WeightsNotFoundError:
-        if known is None or not known.file:
+    except WeightsNotFoundError as error:
+        if known is None:
             raise
+        if not known.file:
+            raise WeightsNotFoundError(
+                f"No {name!r} weights of {model} are published, and the mirror has none. {error}"
+            ) from error
         record = known
     name = pathlib.PurePath(record.file).name
     if name != record.file:

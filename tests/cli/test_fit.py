@@ -270,7 +270,7 @@ def test_fine_tuning(run, sample, tmp_path, capsys):
     flags = arguments(sample, output, "--epochs", "2", "--lr", "0.01")
     flags += ["--weights", str(run), "--freeze", "stem", "res2", "norm"]
     with pytest.raises(SystemExit, match="--weights none"):
-        fit([*flags, "--weights", "sthv2"])
+        fit([*flags, "--weights", "sthv1"])
     assert not output.exists()
 
     fit(flags)

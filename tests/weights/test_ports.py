@@ -34,8 +34,24 @@ def test_every_problem_is_listed_and_nothing_changes():
     assert "missing: layer2.0.big1.1.weight" in message
     assert "unexpected: layer9.0.conv1.weight" in message
     assert "of another shape: bn1.weight (63,) for (64,)" in message
+    count = sum(not name.endswith("num_batches_tracked") for name in damaged)
+    nearest = f"{count - 1} of {count} names are those of the authors and torchvision for Small"
+    assert message.splitlines()[-1].startswith(f"nearest: {nearest}")
     for weight_, value in zip(model.weights, before, strict=True):
         np.testing.assert_array_equal(weight_.numpy(), value)
+
+
+def test_an_unknown_code_is_told_the_nearest():
+    model = smallbig_keras.SmallBigR50(**SHAPE)
+    damaged = {f"encoder.{name}": array for name, array in state().items()}
+    with pytest.raises(WeightsError, match="of the authors and torchvision .* behind 'encoder.'"):
+        port_state_dict(model, damaged)
+    other = {"trunk.weight": np.zeros((3, 3, 3, 3))}
+    with pytest.raises(WeightsError, match="No name is one .*: .*trunk.weight and .4. axes"):
+        port_state_dict(model, other)
+    many = {**state(), **{f"layer9.{i}.conv1.weight": np.zeros(3) for i in range(30)}}
+    with pytest.raises(WeightsError, match=r"unexpected: (layer9.\d+.\w+.weight, ){5}... 30 in"):
+        port_state_dict(model, many)
 
 
 def test_options_that_the_authors_do_not_have():
