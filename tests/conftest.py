@@ -1,4 +1,5 @@
 import os
+import socket
 
 from smallbig_keras.machine import quiet_tensorflow
 
