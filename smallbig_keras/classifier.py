@@ -15,18 +15,11 @@ import numpy as np
 
 from smallbig_keras import runs
 from smallbig_keras.data.clips import ClipConfig
-from smallbig_keras.errors import (
-    AlreadyThereError,
-    SmallBigError,
-)
+from smallbig_keras.errors import AlreadyThereError, SmallBigError
 from smallbig_keras.files import make_folder, sha256
 from smallbig_keras.labels.predictions import decode_predictions, read_class_names
 from smallbig_keras.machine import groups, map_parallel
-from smallbig_keras.weights.description import (
-    FILE,
-    WEIGHTS,
-    write_description,
-)
+from smallbig_keras.weights.description import FILE, WEIGHTS, write_description
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +74,11 @@ class VideoClassifier:
                 f"`class_names` must name the classes of the model, of output shape "
                 f"{tuple(outputs[1:])}. Received: {len(self.class_names)} names"
             )
+
+    def __repr__(self):
+        names = ", ".join(map(repr, self.class_names[:3]))
+        names += f", ... {len(self.class_names)} in all" if len(self.class_names) > 3 else ""
+        return f"VideoClassifier({self.model!r}, {self.clips!r}, [{names}])"
 
     def predict(self, videos, top=5, clips=1, crops=1, batch_size=8):
         """Names what happens in videos.

@@ -280,7 +280,10 @@ def _show(results, folder):
     """Prints the measured accuracies; the last line has the number of videos."""
     if "published" in results and "top1" in results:
         theirs = results["published"]
-        print(f"{theirs['by']}'s {theirs['name']}, {theirs['protocol']} on {theirs['dataset']}:")
+        print(
+            f"{theirs['by']}'s {theirs['name']}, {theirs['protocol']} on {theirs['dataset']}; "
+            f"measured on {results['videos']} videos:"
+        )
         for name in ("top1", "top5"):
             ours = results[name]
             print(

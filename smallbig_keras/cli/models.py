@@ -20,7 +20,11 @@ class Options:
     """List"""
 
     filter: str = option(
-        "", "part of a name", metavar="[FILTER]", positional=True, shown="all names"
+        "",
+        "part of the name of a network, weights or a publisher",
+        metavar="[FILTER]",
+        positional=True,
+        shown="all names",
     )
     weights_dir: str | None = option(None, "folder with published weights", metavar="DIR")
     markdown: bool = option(False, "print Markdown tables, as in the documentation")
@@ -33,10 +37,18 @@ def check(given):
 
 def run(args):
     """Prints both tables; returns the names of the networks."""
-    names = [name for name in list_models() if args.filter.casefold() in name.casefold()]
+    wanted = args.filter.casefold()
+    names = [name for name in list_models() if wanted in name.casefold()]
+    rows = list_weights(args.weights_dir)
+    if names:
+        rows = [row for row in rows if row["model"] in names]
+    else:
+        rows = [r for r in rows if wanted in f"{r['name']} {r['publisher'] or ''}".casefold()]
+        names = sorted({row["model"] for row in rows})
     if not names:
         raise SmallBigError(
-            f"No network has that in its name: leave it out to see all. Received: {args.filter}"
+            "No network, weights or publisher has that in its name: leave it out to see all. "
+            f"Received: {args.filter}"
         )
     networks = [["network", "variant", "parameters", "GMAC", "clip", ""]]
     for name in names:
@@ -47,7 +59,6 @@ def run(args):
             size = [f"{row.parameters:,}", f"{row.gmac:.2f}", clip]
             networks.append([name, variant, *size, summary])
             name = summary = ""
-    rows = [row for row in list_weights(args.weights_dir) if row["model"] in names]
     for table in (networks, weights_table(rows)):
         print(format_table(table, args.markdown) + "\n")
     return names
@@ -60,7 +71,12 @@ def weights_table(rows):
     for row in rows:
         # Of a name that is kept for several networks, each is a row until there is a file.
         files.setdefault((row["name"], row["file"] or row["model"]), []).append(row)
-    return [[*heading, "MB", "licence", ""], *map(_weights_row, files.values())]
+    ordered = sorted(files.values(), key=lambda rows: (rows[0]["name"], _smallest(rows)))
+    return [[*heading, "MB", "licence", ""], *map(_weights_row, ordered)]
+
+
+def _smallest(rows):
+    return min(row["parameters"] for row in rows)
 
 
 def _weights_row(rows):
@@ -71,7 +87,7 @@ def _weights_row(rows):
     # Of a file that nobody here has seen, by its numbers.
     size = f"{record.bytes / 1e6:.0f}" if record.bytes else f"about {record.parameters * 4e-6:.0f}"
     return [
-        record.name,
+        record.name + (f" ({record.stands_for})" if record.stands_for else ""),
         ", ".join((record.model + variant, *(other["model"] for other in others))),
         str(record.classes),
         record.publisher or "",

@@ -19,8 +19,9 @@ _DOCSTRING = """{summary}
 
 {publication}
 
-Takes clips of RGB frames prepared by `smallbig_keras.preprocess_input`. `{name}.clips` is the
-`ClipConfig` of these clips; published weights, runs and classifiers have their own.
+Takes clips of RGB frames from 0 to 255, prepared by `model.clips.normalize`: `model.clips` is the
+`ClipConfig` of the weights, with their mean and standard deviation, else that of the variant, which
+is `{name}.clips`.
 
 Variants{legend}:
 
@@ -131,8 +132,10 @@ def define_model(module, name, summary, publication, /, **variants):
                     raise
                 network = f"{known.model}(variant={known.variant!r}, **{known.options})"
                 raise WeightsError(f"{error}\nThe weights {weights} are of {network}.") from None
-            if warning := report.warning(function_name, known and known.origin):
+            if warning := report.warning(function_name, (known and known.origin) or ""):
                 warn_caller(warning)
+        clips = known.clips if known else _variant(model_function, variant).clips
+        model.clips = _fitting(clips, model.input_shape)
         return model
 
     family = family_of(variants["reference"].spec)
@@ -159,6 +162,12 @@ def define_model(module, name, summary, publication, /, **variants):
     model_function.variants = variants
     model_function.clips = variants["reference"].clips
     return model_function
+
+
+def _fitting(clips, shape):
+    """Returns a ClipConfig with the frames and the size of a model's input, where it has some."""
+    _, frames, height, width, _ = shape
+    return clips.replace(frames=frames, size=height if height == width else None)
 
 
 def _check_model(description, name, weights):

@@ -140,8 +140,9 @@ def check_given(description, source, model, classes=None):
         )
     if classes not in (None, description.classes):
         raise SmallBigError(
-            f"These weights have {description.classes} classes; you asked for {classes}. "
-            f"Received: {source}"
+            f"These weights have {description.classes} classes; you asked for {classes}. A new "
+            f"classifier is {description.model}(weights={str(source)!r}, classes={classes}), to be "
+            f"trained. Received: {source}"
         )
 
 
@@ -189,7 +190,7 @@ def build_network(path, description, source):
             f"The description does not fit its weights: it has {description.classes} classes.\n"
             f"{report}"
         )
-    if warning := report.warning(description.model, description.origin):
+    if warning := report.warning(description.model, description.origin or ""):
         warn_caller(warning)
     return network
 

@@ -277,6 +277,8 @@ def _clips(config, videos, validation, epoch, unreadable, unreadable_validation)
 def _find_weights(config):
     """Returns the path of the weights that a run starts from, and the classes that they know."""
     path, known = known_network(config["weights"], config["model"], config["weights_dir"])
+    if known is not None and known.origin:
+        print(f"start    {known.origin}")
     spec = model_spec(config["model"], config["variant"], **config["options"])
     check_checkpoint(pathlib.Path(path), spec, config["model"])
     same = known is None or known.class_names in (None, config["class_names"])

@@ -94,13 +94,15 @@ def list_weights(weights_dir=None):
 
 def networks_of(name, weights_dir=None):
     """Returns the networks that have weights of a name, or others that it means, a set."""
-    named = {row["model"] for row in list_weights(weights_dir) if row["name"] == name}
-    return named | {r.model for r in records.builtin_records() if r.stands_for == name}
+    rows = (row for row in list_weights(weights_dir) if row["name"] == name and row["file"])
+    return {row["model"] for row in rows} | {
+        r.model for r in records.builtin_records() if r.stands_for == name
+    }
 
 
 def names_of(model=None, weights_dir=None):
     """Returns the names that have weights for a network, or for any, a set."""
-    rows = list_weights(weights_dir)
+    rows = (row for row in list_weights(weights_dir) if row["file"])
     named = {row["name"] for row in rows if model in (None, row["model"])}
     meant = {r.stands_for for r in records.builtin_records() if model in (None, r.model)}
     return (named | meant) - {None}

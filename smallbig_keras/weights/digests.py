@@ -26,8 +26,10 @@ def check_file(path, record):
     known = _known(path, record)
     if known is not None:
         fetching.check_sha256(path, known)
-    if not record.sha256_is_certain:
-        _compare(known or files.sha256(path), path, record)
+        return
+    _check_content(path, record)
+    if record.sha256:
+        _compare(files.sha256(path), path, record)
 
 
 def fetch_file(url, path, record):
@@ -35,11 +37,8 @@ def fetch_file(url, path, record):
     known = _known(path, record)
     if known is None:
         fetching.fetch(url, path, check=lambda part: _keep_first(part, path, record))
-        known = _known(path, record)
     else:
         fetching.fetch(url, path, known)
-    if known and not record.sha256_is_certain:
-        _compare(known, path, record)
     return path
 
 
@@ -67,8 +66,24 @@ def _compare(digest, path, record):
 
 def _keep_first(part, path, record):
     """Checks the content of the first download, and keeps its digest."""
+    _check_content(part, record)
+    digest = files.sha256(part)
+    files.replace_file(
+        _note(path), lambda file: file.write_text(f"{digest}  {path.name}\n", encoding="utf-8")
+    )
+    if record.sha256:
+        _compare(digest, path, record)
+    fetching.say(
+        f"{record.publisher} prints no SHA-256 to rely on for {path.name}. This download "
+        f"has {digest}: it is kept in {_note(path)} and demanded from now on. Compare it with "
+        "another copy, and report it, so that the record can have it."
+    )
+
+
+def _check_content(path, record):
+    """Refuses a file that is no checkpoint of the record's number of classes."""
     try:
-        state = read_state_dict(part)
+        state = read_state_dict(path)
     except SmallBigError as error:
         raise WeightsError(str(error)) from error
     layout = find_layout(state)
@@ -77,14 +92,5 @@ def _keep_first(part, path, record):
         found = f"{kernel.shape[0]} classes" if kernel is not None else "no known classifier"
         raise WeightsError(
             f"{record.name} must be a checkpoint of {record.classes} classes. "
-            f"Received: {part}, with {found}"
+            f"Received: {path}, with {found}"
         )
-    digest = files.sha256(part)
-    files.replace_file(
-        _note(path), lambda file: file.write_text(f"{digest}  {path.name}\n", encoding="utf-8")
-    )
-    fetching.say(
-        f"{record.publisher} prints no SHA-256 that is certain for {path.name}: this download has "
-        f"{digest}, which is kept in {_note(path)} and demanded from now on. Compare it with "
-        "another copy, and report it, so that the record can have it."
-    )

@@ -1,12 +1,13 @@
 """State dicts of other codes in our models; `layouts.py` holds their names."""
 
 import collections
+import dataclasses
 import itertools
 import re
 
 import numpy as np
 
-from smallbig_keras.errors import SmallBigError, warn_caller
+from smallbig_keras.errors import SmallBigError
 from smallbig_keras.weights.fetching import WeightsError
 from smallbig_keras.weights.layouts import LAYOUTS, find_layout
 from smallbig_keras.weights.layouts.resnet import AUTHORS, shifted_blocks
@@ -117,13 +118,6 @@ def _port(model, state, source, layout):
     added = [variable.path for variable in model.weights if _ADDED.search(variable.path)]
     if any(layout.name(path) in state for path in added):
         added = []
-    elif layout is not AUTHORS and any(
-        getattr(layer, "normalization", None) == "single" for layer in model.layers
-    ):
-        warn_caller(
-            f"{model.name} normalises both views at once, and so does not compute what the network "
-            f"of these weights does: train it. Received: {source}"
-        )
     variables = _named(layout, (v for v in model.weights if v.path not in added))
     head = f"{layout.classifier}."
     for path in added:
@@ -143,7 +137,12 @@ def _port(model, state, source, layout):
             skipped[name] = _why_not(name, state, (), classes, head) if is_head else ""
             if re.match(layout.others, name):
                 skipped[name] = "no part of the network"
-    return assign(model, arrays, source, new, skipped)
+    report = assign(model, arrays, source, new, skipped)
+    single = any(getattr(layer, "normalization", None) == "single" for layer in model.layers)
+    if single and layout is not AUTHORS:
+        other = "It normalises both views at once, and does not compute what their network does"
+        report = dataclasses.replace(report, other=other)
+    return report
 
 
 def fitted(array, variable):

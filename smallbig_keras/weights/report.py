@@ -16,29 +16,37 @@ class LoadReport:
         loaded: list of str. Paths of variables that were set.
         new: list of str. Paths of variables that keep their initial values.
         skipped: dict of str to str. Names in the file that the model does not take, and why.
+        other: str. Why the model computes something else than the network of the weights, before it
+            is trained. Defaults to `None` where it computes the same.
     """
 
     source: str
     loaded: list
     new: list
     skipped: dict
+    other: str | None = None
 
-    def warning(self, model, origin=None):
+    def warning(self, model, origin=""):
         """Says of a model that was loaded what is not of the weights' network, a str or `None`.
 
         Args:
             model: str. Name of the network.
-            origin: str. Whose weights they are. Defaults to `None` where nobody tells.
+            origin: str. Whose weights they are. Defaults to `""` where nobody tells.
         """
         parts = {_kind(path) for path in self.new}
         if "classifier" in parts:
-            return f"{model} starts with a new classifier.\n{self}"
+            return f"{model} starts with a new classifier{origin and f' on {origin}'}.\n{self}"
+        whose = (
+            f"{model} has no trained weights of its own here: these are {origin or self.source}."
+        )
+        if self.other:
+            return f"{whose} {self.other}: train it.\n{self}"
         if not parts or not (origin or any(_kind(p) == "classifier" for p in self.loaded)):
             return None
         return (
-            f"{model} has no trained weights of its own here: these are {origin or self.source}. "
-            f"Its {' and '.join(sorted(parts))} are new, at scale 0, and change nothing yet: until "
-            f"it is trained, it computes what the network of these weights does.\n{self}"
+            f"{whose} Its {' and '.join(sorted(parts))} are new, at scale 0, and change nothing "
+            "yet: until it is trained, it computes what the plain network of these weights does in "
+            f"less time.\n{self}"
         )
 
     def __str__(self):

@@ -108,7 +108,13 @@ def _find_here(name, model, weights_dir):
         note = folder / f"{record_stem(model, name)}.json"
         record = read_record(note) if note.is_file() else known
         if record and record.file and (path := find_here(record, folder)):
-            check_file(path, record)
+            try:
+                check_file(path, record)
+            except WeightsError:
+                if folder != fetching.cache_folder():
+                    raise
+                # It is downloaded again.
+                return None
             return Found(path, record.description)
     return None
 
@@ -116,48 +122,61 @@ def _find_here(name, model, weights_dir):
 def _fetch_named(name, model, weights_dir):
     """Downloads weights of a name from the mirror, or from the address in the record."""
     known = builtin_record(name, model)
-    names = names_of(model, weights_dir)
-    if model is None or _RESNET.search(model):
-        names.add(IMAGENET)
-    others = networks_of(name, weights_dir) - {model}
-    hint = f" {name!r} is of {', '.join(sorted(others))}." if others else did_you_mean(name, names)
-    hint = "" if name in names else hint
     mirror = os.environ.get(MIRROR_VARIABLE, "").rstrip("/")
+    asked = f"{MIRROR_VARIABLE} is not set"
     if mirror and model:
-        with _hint_for_offline(known):
-            return _from_mirror(mirror, name, model, known, hint)
-    if known is None:
-        of = f" of {model}" if model else ""
-        raise WeightsNotFoundError(
-            f"Weights{of} must be a path, a URL, or one of {', '.join(sorted(names))}."
-            f"{hint} Received: {name}, which is not there"
-        )
-    if known.url is None:
-        looked = ", ".join(str(folder) for folder in folders(weights_dir))
-        raise WeightsNotFoundError(
-            f"No {name!r} weights of {model} are published. Received: weights={name!r}, and no "
-            f"{known.stem}.json in {looked}; {MIRROR_VARIABLE} is not set\n"
-            f"Train them (smallbig fit, smallbig publish RUN --name {name} --out DIR) and set "
-            f"{FOLDER_VARIABLE}=DIR.\n"
-            "Or give a checkpoint of the authors' code, FILE.pth, or start from random weights: "
-            "weights=None, --weights none."
-        )
+        try:
+            with _hint_for_offline(known):
+                return _from_mirror(mirror, name, model, known)
+        except WeightsNotFoundError as error:
+            if known and known.file:
+                raise
+            asked = str(error)
+    if known is None or known.url is None:
+        missing = _unknown if known is None else _unpublished
+        raise WeightsNotFoundError(missing(name, model, weights_dir, asked))
     with _hint_for_offline(known):
         return _fetch(known.url, known)
 
 
-def _from_mirror(mirror, name, model, known, hint):
+def _unknown(name, model, weights_dir, asked):
+    """Returns the message for a name that no weights of a network have."""
+    names = _names_for(model, weights_dir)
+    others = networks_of(name, weights_dir) - {model}
+    hint = f" {name!r} is of {', '.join(sorted(others))}." if others else did_you_mean(name, names)
+    of = f" of {model}" if model else ""
+    known = f"a path, a URL, or one of {', '.join(names)}" if names else "a path or a URL"
+    return f"Weights{of} must be {known}.{hint} Received: {name}, which is not there ({asked})"
+
+
+def _unpublished(name, model, weights_dir, asked):
+    """Returns the message for a name that is kept for weights which nobody has published."""
+    looked = ", ".join(str(folder) for folder in folders(weights_dir))
+    starts = [other for other in _names_for(model, weights_dir) if other != name]
+    return (
+        f"No {name!r} weights of {model} are published. Received: weights={name!r}, and no "
+        f"{record_stem(model, name)}.json in {looked}; {asked}\n"
+        f"Train them (smallbig fit, smallbig publish RUN --name {name} --out DIR) and set "
+        f"{FOLDER_VARIABLE}=DIR.\n"
+        f"Or start from {', '.join(starts)}, a checkpoint of the authors' code, FILE.pth, or "
+        "random weights: weights=None, --weights none."
+    )
+
+
+def _names_for(model, weights_dir):
+    """Returns the names of weights that can be had for a network, or for any, sorted."""
+    imagenet = {IMAGENET} if model is None or _RESNET.search(model) else set()
+    return sorted(names_of(model, weights_dir) | imagenet)
+
+
+def _from_mirror(mirror, name, model, known):
     """Downloads a record and its file from a mirror, or a publisher's file without a record."""
     note = f"{record_stem(model, name)}.json"
     try:
-        record = _fetch_record(f"{mirror}/{note}", fetching.cache_folder() / note, hint)
-    except WeightsNotFoundError as error:
-        if known is None:
+        record = _fetch_record(f"{mirror}/{note}", fetching.cache_folder() / note)
+    except WeightsNotFoundError:
+        if known is None or not known.file:
             raise
-        if not known.file:
-            raise WeightsNotFoundError(
-                f"No {name!r} weights of {model} are published, and the mirror has none. {error}"
-            ) from error
         record = known
     name = pathlib.PurePath(record.file).name
     if name != record.file:
@@ -189,16 +208,13 @@ def _hint_for_offline(record):
         ) from error
 
 
-def _fetch_record(url, file, hint):
+def _fetch_record(url, file):
     """Downloads a record; one that is there without its file may be an old one."""
     new = file.with_suffix(".new")
     # Others read the old one meanwhile.
     with fetching.locked(file.with_suffix("")):
         new.unlink(missing_ok=True)
-        try:
-            fetching.fetch(url, new)
-        except WeightsNotFoundError as error:
-            raise WeightsNotFoundError(f"{error}.{hint}" if hint else str(error)) from error
+        fetching.fetch(url, new)
         try:
             record = read_record(new)
             if not record.file:

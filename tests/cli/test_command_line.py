@@ -62,7 +62,7 @@ def smallbig(*words, **options):
         (["verify", "--weights", "x"], "required: ARTIFACT"),
         (["client", "a.mp4", "--model", "m"], "by --url or by --grpc"),
         (["client", "a.mp4", "--model", "m", "--url", "localhost"], "like http://host:8501"),
-        (["models", "R5000"], "No network has that in its name"),
+        (["models", "R5000"], "No network, weights or publisher has that"),
         (["publish", "nowhere", "--name", "k400"], "nowhere, which is not there"),
     ],
 )

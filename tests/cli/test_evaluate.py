@@ -283,7 +283,7 @@ def test_the_protocol_of_a_publisher(theirs, run, root, tmp_path, monkeypatch, c
     result = evaluate([*theirs, *flags, "--as-published"])
     printed = capsys.readouterr().out
     assert "2 clips x 10 crops of 6 x 24 x 24, segment sampling, short side 28" in printed
-    assert "Somebody's theirs, 6x2x10 on csv:" in printed
+    assert "Somebody's theirs, 6x2x10 on csv; measured on 9 videos:" in printed
     difference = f"difference {result['top1'] - 0.5:+.4f}"
     assert f"top1  theirs 0.5000  measured {result['top1']:.4f}  {difference}" in printed
     assert result["published"]["by"] == "Somebody" and result["published"]["top1"] == 0.5

@@ -84,7 +84,7 @@ def test_mirror_without_the_name(server, monkeypatch):
     monkeypatch.setenv("SMALLBIG_WEIGHTS_URL", server[0])
     with pytest.raises(WeightsNotFoundError, match="SmallBigR23-k400.json.* 404 [^?]*$"):
         smallbig_keras.SmallBigR23(weights="k400")
-    with pytest.raises(WeightsNotFoundError, match="SmallBigR50-k4000.json.* mean 'k400'"):
+    with pytest.raises(WeightsNotFoundError, match="mean 'k400'.*SmallBigR50-k4000.json.* 404"):
         smallbig_keras.SmallBigR50(weights="k4000")
 
 

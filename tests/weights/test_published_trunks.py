@@ -116,7 +116,10 @@ def test_smallbig_network_is_its_trunk(name, network, options):
     added = {path for path in values if "/big_norm/" in path or "_extra/" in path}
     assert {*report.new} == added and {*report.loaded} == {*values} - added
     assert not any(values[path].any() for path in added if path.endswith("norm/gamma"))
-    told = ["computes what the network of these weights does" in str(text.message) for text in said]
+    told = [
+        "computes what the plain network of these weights does" in str(text.message)
+        for text in said
+    ]
     assert told == [True] * bool(added)
 
 

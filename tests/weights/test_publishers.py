@@ -153,13 +153,14 @@ def test_a_name_alone(server, tmp_path):
 def test_new_classes_on_a_trunk(server):
     model, said = loaded("SmallBigR50", weights="k400", classes=3)
     assert model.output_shape == (None, 3)
-    assert len(said) == 1 and "starts with a new classifier" in said[0]
+    assert len(said) == 1 and "a new classifier on OpenMMLab's k400-c2d" in said[0]
     assert "400 classes, the model has 3" in said[0]
 
 
 def test_both_views_under_one_normalisation_are_no_trunk(server):
     _, said = loaded("SmallBigR50", weights="k400-c2d", normalization="single", extra=None)
-    assert any("does not compute what the network of these weights does" in text for text in said)
+    (text,) = said
+    assert "OpenMMLab's k400-c2d" in text and "does not compute what their network does" in text
 
 
 def test_the_clip_of_a_publisher(server):
@@ -169,6 +170,8 @@ def test_the_clip_of_a_publisher(server):
     assert (clips.frames, clips.sampling, clips.stride) == (8, "dense", 8)
     assert (clips.short_side, clips.size) == (256, 256)
     assert clips.mean == (0.45,) * 3 and clips.std == (0.225,) * 3
+    model, _ = loaded("SlowOnlyR50", weights="k400-slow")
+    assert model.clips == clips.replace(frames=2, size=64)
 
 
 class TestWithoutADigest:
@@ -180,12 +183,16 @@ class TestWithoutADigest:
         path = self.find()
         digest = hashlib.sha256((files / SLOW).read_bytes()).hexdigest()
         assert path.with_name(f"{SLOW}.sha256").read_text() == f"{digest}  {SLOW}\n"
-        assert f"this download has {digest}, which is kept in" in capfd.readouterr().err
+        assert f"This download has {digest}: it is kept in" in capfd.readouterr().err
         assert self.find() == path and capfd.readouterr().err == ""
         assert [p for p in server.paths if p.endswith(".pyth")] == [f"/kinetics/{SLOW}"]
-        # Another file under the name is not believed.
+        # Another file under the name is not believed, and got again.
         path.write_bytes(b"changed")
-        with pytest.raises(WeightsError, match=f"its SHA-256 must be {digest}"):
+        assert self.find().read_bytes() == (files / SLOW).read_bytes()
+        assert f"has another SHA-256 than {digest}: it is not used" in capfd.readouterr().err
+        server.close()
+        path.write_bytes(b"changed")
+        with pytest.raises(DownloadError, match="(?s)4 attempts.*put kinetics/.* into a folder"):
             self.find()
 
     def test_a_note_from_elsewhere(self, server, monkeypatch):
@@ -233,12 +240,16 @@ class TestWithoutADigest:
             if (row["name"], row["model"]) == ("k400-slow", "SmallBigSlowOnlyR50")
         )
         assert row["available"]
+        # Files of two datasets have that name.
+        with pytest.raises(WeightsError, match="of 174 classes. Received: .* with 400 classes"):
+            find_weights("sthv2-slow", "SlowOnlyR50")
 
 
 def test_doubtful_digits_are_a_warning(server):
-    for _ in range(2):
-        with pytest.warns(UserWarning, match="OpenMMLab prints df42dc84 for it, which it also"):
-            find_weights("k400-slowonly", "SmallBigSlowOnlyR50")
+    with pytest.warns(UserWarning, match="OpenMMLab prints df42dc84 for it, which it also"):
+        find_weights("k400-slowonly", "SmallBigSlowOnlyR50")
+    # Its own is kept.
+    find_weights("k400-slowonly", "SmallBigSlowOnlyR50")
     assert [p for p in server.paths if p.endswith(".pth")] == [f"/{SLOWONLY}"]
 
 
