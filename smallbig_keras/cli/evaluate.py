@@ -137,7 +137,7 @@ _PROTOCOL = ("frames", "size", "short_side", "sampling", "stride", "clips", "cro
 
 def _as_published(args, given):
     """Returns the options with the protocol of the publisher's figure."""
-    idle = [flag(name) for name in (*_PROTOCOL, "ensemble") if given.get(name)]
+    idle = [flag(name) for name in (*_PROTOCOL, "ensemble") if given.get(name) not in (None, ())]
     if idle:
         raise OptionError(
             "--as-published takes the protocol from the record of the weights: leave out "

@@ -66,7 +66,7 @@ def list_weights(weights_dir=None):
     ['SlowOnlyR50', 'SmallBigSlowOnlyR50']
     """
     found = {(r.name, r.model): r for r in records.builtin_records()}
-    builtin = {key for key, record in found.items() if record.file}
+    builtin = {key: record for key, record in found.items() if record.file}
     available = set()
     for folder in folders(weights_dir):
         for file in sorted(folder.glob("*.json")):
@@ -77,10 +77,10 @@ def list_weights(weights_dir=None):
             found[record.name, record.model] = record
             if record.file and find_here(record, folder):
                 available.add((record.name, record.model))
-        for key in builtin:
+        for key, record in builtin.items():
             # A publisher's file needs no record beside it; ImageNet's is kept converted.
-            converted = folder / f"{found[key].stem}.npz"
-            if find_here(found[key], folder) or (key[0] == IMAGENET and converted.is_file()):
+            converted = folder / f"{record.stem}.npz"
+            if find_here(record, folder) or (key[0] == IMAGENET and converted.is_file()):
                 available.add(key)
     return [
         {

@@ -36,7 +36,7 @@ def fetch_file(url, path, record):
     """Downloads a file unless it is there; returns its path. Arguments and errors as above."""
     known = _known(path, record)
     if known is None:
-        fetching.fetch(url, path, check=lambda part: _keep_first(part, path, record))
+        fetching.fetch(url, path, check=lambda file: _keep_first(file, path, record))
     else:
         fetching.fetch(url, path, known)
     return path
@@ -64,10 +64,12 @@ def _compare(digest, path, record):
         )
 
 
-def _keep_first(part, path, record):
+def _keep_first(file, path, record):
     """Checks the content of the first download, and keeps its digest."""
-    _check_content(part, record)
-    digest = files.sha256(part)
+    _check_content(file, record)
+    digest = files.sha256(file)
+    if _known(path, record) == digest:
+        return
     files.replace_file(
         _note(path), lambda file: file.write_text(f"{digest}  {path.name}\n", encoding="utf-8")
     )

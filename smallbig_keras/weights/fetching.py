@@ -77,8 +77,8 @@ def _check_digits(path, expected):
 def fetch(url, path, sha256=None, check=None):
     """Downloads a file from http(s), gs, a file: URL or a path, unless it is there already.
 
-    `check` is called with the path of a whole download before it gets its name, and raises
-    `WeightsError` for a wrong file.
+    `check` raises `WeightsError` for a wrong file. It is called with the path of one that is there,
+    if `sha256` is not given, and with that of a whole download before it gets its name.
     """
     url, path = str(url), pathlib.Path(path)
     if files.scheme(url) not in _SCHEMES:
@@ -89,21 +89,25 @@ def fetch(url, path, sha256=None, check=None):
     if sha256 is not None:
         _check_digits(path, sha256)
     # First without the lock: the folder may be read-only for us.
-    if not _is_there(path, sha256):
+    if not _is_there(path, sha256, check):
         with locked(path):
-            if not _is_there(path, sha256):
+            if not _is_there(path, sha256, check):
                 _download(url, path, sha256, check)
     return path
 
 
-def _is_there(path, expected):
+def _is_there(path, expected, check):
     """Tells whether a file needs no download."""
     if not path.is_file():
         return False
     try:
-        return expected is None or files.sha256(path).startswith(expected.lower())
-    except PermissionError:
+        if expected is not None:
+            return files.sha256(path).startswith(expected.lower())
+        if check is not None:
+            check(path)
+    except (PermissionError, WeightsError):
         return False
+    return True
 
 
 @contextlib.contextmanager
@@ -132,7 +136,8 @@ def locked(path):
 def _download(url, path, expected, check):
     """Downloads to the part, checks it, and gives it the file's name."""
     if path.exists():
-        say(f"{path} has another SHA-256 than {expected}: it is not used, but downloaded again")
+        wrong = f"has another SHA-256 than {expected}" if expected else "is damaged or another file"
+        say(f"{path} {wrong}: it is not used, but downloaded again")
     part = path.with_name(f"{path.name}.part")
     for last in (False, True):
         _complete(url, part, expected is not None)

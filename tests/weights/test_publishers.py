@@ -195,6 +195,13 @@ class TestWithoutADigest:
         with pytest.raises(DownloadError, match="(?s)4 attempts.*put kinetics/.* into a folder"):
             self.find()
 
+    def test_a_damaged_file_without_a_note_is_got_again(self, server, files, capfd):
+        path = fetching.cache_folder() / "kinetics" / SLOW
+        path.parent.mkdir(parents=True)
+        path.write_bytes((files / SLOW).read_bytes()[:5_000_000])
+        assert self.find().read_bytes() == (files / SLOW).read_bytes()
+        assert "is damaged or another file: it is not used" in capfd.readouterr().err
+
     def test_a_note_from_elsewhere(self, server, monkeypatch):
         note = fetching.cache_folder() / "kinetics" / f"{SLOW}.sha256"
         note.parent.mkdir(parents=True)

@@ -140,6 +140,8 @@ def test_list_skips_what_is_no_record(published, tmp_path, monkeypatch):
     (folder / "d.json").mkdir()
     record = read_record(folder / "SmallBigR50-k400.json")
     write_record(dataclasses.replace(record, file=None), folder / "e.json")
+    named = {"name": "k400-c2d", "model": "C2DR50", "file": None}
+    write_record(dataclasses.replace(record, **named), folder / "g.json")
     (folder / "f.json").write_bytes(b"\xff\xfe")
     rows = list_weights(folder)
     assert len(rows) == len(builtin_records())
