@@ -9,6 +9,7 @@ recipes need, and report a misspelt flag on many lines.
 import argparse
 import dataclasses
 import json
+import shlex
 import types
 import typing
 
@@ -110,6 +111,26 @@ def value_text(value):
     if value is None or isinstance(value, bool):
         return {None: "not set", True: "on", False: "off"}[value]
     return str(value)
+
+
+def command_line(command, values):
+    """Returns a command as a user types it, with the flags that give these options.
+
+    Args:
+        command: str. Its first words, such as `"smallbig fit"`.
+        values: dict. Options by name. `None`, False and empty ones have no flag.
+
+    Returns:
+        str.
+    """
+    words = command.split()
+    for name, value in values.items():
+        if value is True:
+            words.append(flag(name))
+        elif value not in (None, False, (), []):
+            several = isinstance(value, tuple | list)
+            words += [flag(name), *(map(str, value) if several else [value_text(value)])]
+    return shlex.join(words)
 
 
 class Parser(argparse.ArgumentParser):

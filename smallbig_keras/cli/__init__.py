@@ -118,7 +118,7 @@ def make_parser(name):
 
 def _usage(prog, options):
     fields = getattr(options, "__dataclass_fields__", {}).values()
-    positional = [field.metadata["metavar"] for field in fields if field.metadata["positional"]]
+    positional = [field.metadata["metavar"] for field in fields if field.metadata.get("positional")]
     return " ".join([prog, *positional, "[OPTIONS]"]).replace("%", "%%")
 
 

@@ -19,7 +19,7 @@ from smallbig_keras.errors import OptionError
 from smallbig_keras.files import check_writable
 from smallbig_keras.options import flag, option, read_file
 from smallbig_keras.training.options import FACTS, FitOptions
-from smallbig_keras.training.recipes import PAPER
+from smallbig_keras.training.recipes import help_recipes
 from smallbig_keras.training.resolution import resolve
 
 
@@ -44,7 +44,7 @@ class Options(FitOptions, Start):
 
 def recipes():
     """Returns the defaults by dataset, for help."""
-    return PAPER
+    return help_recipes()
 
 
 def check(given):

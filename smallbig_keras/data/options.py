@@ -112,6 +112,15 @@ def read_split(options, split):
         raise DatasetNotFoundError(f"{drawn}Received: no --data-root DIR") from None
 
 
+def count_videos(options, split):
+    """Returns the videos of a split, those that are listed or the clips in shards."""
+    if options.shards:
+        from smallbig_keras.data.shards import ShardSource
+
+        return len(ShardSource(options.shards, split))
+    return len(read_split(options, split)[0])
+
+
 def open_source(options, split, unreadable):
     """Opens a split for `clip_dataset`.
 

@@ -46,7 +46,7 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class _Scene:
-    """One shot of a source video: `frames` of shape `(n, height, width, 3)`, BGR."""
+    """One shot of a source video: `frames` of shape `(n, height, width, 3)`, RGB."""
 
     frames: np.ndarray
     subject: str

@@ -22,6 +22,7 @@ from smallbig_keras.models.inspection import complexity
 from smallbig_keras.models.rebuilding import known_network
 from smallbig_keras.models.recognition import check_checkpoint
 from smallbig_keras.models.registry import model_spec
+from smallbig_keras.options import command_line
 from smallbig_keras.training import compiling
 from smallbig_keras.training.callbacks import (
     EpochTimes,
@@ -30,6 +31,7 @@ from smallbig_keras.training.callbacks import (
     UnreadableReport,
     WaitMeter,
 )
+from smallbig_keras.training.recipes import chosen_options
 from smallbig_keras.weights.description import (
     of_training,
     training_clips,
@@ -43,6 +45,8 @@ from smallbig_keras.weights.keras_files import load_training_state
 def start(options):
     """Begins the run of FitOptions in a folder of its own; returns the best row of its log."""
     _check_layers(options)
+    if options.recipe == "finetune":
+        print(f"recipe: {_repeated(options)}")
     with _new_folder(options) as run:
         config = dataclasses.asdict(options)
         config["output"] = str(run)
@@ -56,6 +60,13 @@ def resume(run):
     run = make_folder(run)
     with folder_lock(run):
         return _train(run, config, resumed=True)
+
+
+def _repeated(options):
+    """Returns the command with all that a user gave and the recipe chose."""
+    names = {"recipe", *options.given, *chosen_options()} - {"output"}
+    values = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
+    return command_line("smallbig fit", {k: v for k, v in values.items() if k in names})
 
 
 def _check_layers(options):

@@ -13,7 +13,7 @@ from smallbig_keras.training.recipes import clip_options
 # Beside the options, a run's `config.json` holds what the training found.
 FACTS = (
     *("class_names", "num_videos", "videos", "frozen", "weights_path", "keep_classifier"),
-    "versions",
+    *("given", "versions"),
 )
 # The defaults of a clip.
 _CLIPS = clip_options(ClipConfig())
@@ -26,8 +26,11 @@ class RunOptions:
     output: str | None = option(
         None, "folder of the run", metavar="DIR", shown="runs/DATASET-MODEL-TIME"
     )
-    recipe: typing.Literal["paper", "reference"] | None = option(
-        "paper", "defaults of the options below: the paper's, or those of the authors' script"
+    recipe: typing.Literal["paper", "reference", "finetune"] | None = option(
+        "paper",
+        "defaults of the options below: the paper's, those of the authors' script, or by the "
+        "number of videos",
+        shown="finetune for folder, frames, csv; else paper",
     )
     sample: bool = option(
         False, "make and take the sample set, with a small network and a short schedule"
@@ -153,3 +156,6 @@ class FitOptions(
     DeviceOptions, OptimizerOptions, ModelOptions, ClipOptions, DatasetOptions, RunOptions
 ):
     """The options of a training; see `resolve`."""
+
+    # Names of the options that a user gave: no option itself.
+    given: tuple[str, ...] = dataclasses.field(default=(), compare=False)

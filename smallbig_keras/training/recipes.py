@@ -1,8 +1,10 @@
 """Training recipes: the defaults of `smallbig fit` for each dataset. Every value is an option.
 
 A recipe holds what differs from the defaults in `options.py`. `lr` is the learning rate of
-`lr_batch` clips a step.
+`lr_batch` clips a step. `finetune` is computed from the number of videos; the others are tables.
 """
+
+import math
 
 from smallbig_keras.data.clips import KINETICS, SOMETHING_SOMETHING, ClipConfig
 from smallbig_keras.models.registry import get_model_function
@@ -98,6 +100,10 @@ SAMPLE = {
     }
 }
 RECIPES = {"paper": PAPER, "reference": REFERENCE, "sample": SAMPLE}
+# Datasets that are most often small, and a start from trained weights.
+FINE_TUNED = ("folder", "frames", "csv")
+# Clips of an update up to a number of videos. Only those of 8 were measured.
+_BATCHES = ((1000, 8), (10000, 16), (math.inf, 32))
 
 
 # Of other networks in its place: two blocks in a stage, for patterns of every second block, and
@@ -135,8 +141,56 @@ _FAMILIES = {
 }
 
 
-def find_recipe(kind, dataset, model=None, variant=None):
-    """Returns a copy of the recipe of a dataset, fitted to another network where one is given."""
+def chosen_options():
+    """Returns the names of the options that `fine_tuning` decides and that a run prints."""
+    return {"flip", "augmentation", *fine_tuning(1)} - {"lr_batch"}
+
+
+def help_recipes():
+    """Returns the default recipe of each dataset, for help; computed values are words."""
+    own = {**fine_tuning(1), "batch_size": "by the number of videos"}
+    return {name: recipe | (own if name in FINE_TUNED else {}) for name, recipe in PAPER.items()}
+
+
+def default_recipe(dataset):
+    """Returns the name of the recipe of a dataset that a training has unless another is named."""
+    return "finetune" if dataset in FINE_TUNED else "paper"
+
+
+def fine_tuning(num_videos):
+    """Returns the options of a training of `num_videos` that starts from trained weights.
+
+    Found by experiment: `docs/fine_tuning.md` has the measurements.
+    """
+    batch = next(size for most, size in _BATCHES if num_videos <= most)
+    return {
+        "batch_size": max(1, min(batch, num_videos)),
+        "lr": 0.02,
+        "lr_batch": 8,
+        "epochs": 30,
+        "schedule": "cosine",
+        "milestones": (),
+        "warmup_epochs": 2,
+        "freeze": (),
+    }
+
+
+def find_recipe(kind, dataset, model=None, variant=None, num_videos=None):
+    """Returns a copy of the recipe of a dataset, fitted to another network where one is given.
+
+    Args:
+        kind: str. `"paper"`, `"reference"`, `"sample"` or `"finetune"`.
+        dataset: str. A name of `DATASETS`.
+        model: str. The network. Defaults to `None` for that of the recipe.
+        variant: str. Its variant. Defaults to `None` for that of the recipe.
+        num_videos: int. Videos for training, for `"finetune"`. Defaults to `None`.
+
+    Returns:
+        dict of options.
+    """
+    if kind == "finetune":
+        recipe = find_recipe("paper", dataset, model, variant)
+        return recipe | fine_tuning(num_videos)
     recipe = dict(RECIPES[kind][dataset])
     if model in (None, recipe["model"]):
         return recipe

@@ -1,8 +1,9 @@
 """From the options that a user gave to those of a training: recipe, weights, and the rules."""
 
 import dataclasses
+import functools
 
-from smallbig_keras.data.options import check_dataset, dataset_options
+from smallbig_keras.data.options import check_dataset, count_videos, dataset_options
 from smallbig_keras.data.sampling import uses_stride
 from smallbig_keras.errors import OptionError, SmallBigError, did_you_mean
 from smallbig_keras.models.rebuilding import check_given, known_network, update_network
@@ -10,7 +11,7 @@ from smallbig_keras.models.recognition import check_weights_name
 from smallbig_keras.models.registry import list_variants, model_spec
 from smallbig_keras.options import flag, value_text
 from smallbig_keras.training.options import FitOptions
-from smallbig_keras.training.recipes import SAMPLE, clip_options, find_recipe
+from smallbig_keras.training.recipes import SAMPLE, clip_options, default_recipe, find_recipe
 from smallbig_keras.weights.catalogue import IMAGENET, networks_of
 from smallbig_keras.weights.description import training_clips
 
@@ -30,16 +31,18 @@ def resolve(given):
         SmallBigError: if a value is outside the allowed ones, or an option has no effect.
     """
     _check_source(given)
-    kind = "sample" if given.get("sample") else given.get("recipe") or "paper"
     dataset = given.get("dataset") or next(iter(SAMPLE))
-    source = _read_source(given, kind, dataset)
+    data = dataset_options(given | {"dataset": dataset})
+    check_dataset(data)
+    kind = "sample" if given.get("sample") else given.get("recipe") or default_recipe(dataset)
+    videos = count_videos(data, "train") if kind == "finetune" else None
+    recipe_of = functools.partial(find_recipe, kind, dataset, num_videos=videos)
+    source = _read_source(given, recipe_of)
     network = {"variant": given.get("variant"), **source}
-    recipe = find_recipe(
-        kind, dataset, network.get("model", given.get("model")), network["variant"]
-    )
+    recipe = recipe_of(network.get("model", given.get("model")), network["variant"])
     lr_batch = recipe.pop("lr_batch")
-    base = FitOptions(**{**recipe, **source})
-    chosen = {**given, "dataset": dataset, **vars(dataset_options(given | {"dataset": dataset}))}
+    base = FitOptions(**{**recipe, **source, "recipe": kind, "given": tuple(sorted(given))})
+    chosen = {**given, "dataset": dataset, **vars(data)}
     if "options" in given:
         chosen["options"] = {**base.options, **given["options"]}
     values = {**vars(base), **_scaled(base, chosen), **chosen}
@@ -53,7 +56,6 @@ def resolve(given):
     spec.check_input((options.frames, options.size, options.size, 3))
     _check_freeze(options, spec)
     check_weights_name(options.weights, spec, options.model)
-    check_dataset(options)
     idle = _without_effect(options)
     for name in idle:
         if given.get(name) not in (None, (), False):
@@ -63,12 +65,12 @@ def resolve(given):
     return dataclasses.replace(options, **dict.fromkeys(idle))
 
 
-def _read_source(given, kind, dataset):
+def _read_source(given, recipe_of):
     """Returns the options that weights know of their network and their clips."""
     weights, model = given.get("weights"), given.get("model")
     if weights in (None, "none", IMAGENET):
         return {}
-    wanted = find_recipe(kind, dataset)["model"]
+    wanted = recipe_of()["model"]
     if model is None and wanted in networks_of(weights, given.get("weights_dir")):
         # Several networks may have weights of one name.
         model = wanted
@@ -81,7 +83,7 @@ def _read_source(given, kind, dataset):
     clips = known.clips
     if known.class_names is None:
         # A file of Keras knows its shape alone.
-        recipe = find_recipe(kind, dataset, known.model)
+        recipe = recipe_of(known.model)
         recipe.pop("lr_batch")
         rule = training_clips(vars(FitOptions(**recipe)))
         clips = rule.replace(frames=clips.frames, size=clips.size)
