@@ -101,7 +101,7 @@ SETS = {
         },
     ),
     "drift": (
-        "videos",
+        "stills",
         {
             "up and left": (moving(x=-0.8, y=-0.8), plain),
             "up and right": (moving(x=0.8, y=-0.8), plain),
@@ -112,7 +112,7 @@ SETS = {
         },
     ),
     "hand": (
-        "videos",
+        "stills",
         {
             "steady": (moving(), plain),
             "shaking": (moving(shake=1), plain),
@@ -141,7 +141,7 @@ SETS = {
 # Classes for a source that knows none of the others' directions.
 SOURCE = {
     "other": (
-        "videos",
+        "stills",
         {
             "roll clockwise": (moving(turn=1), plain),
             "roll counterclockwise": (moving(turn=-1), plain),
@@ -170,6 +170,8 @@ def make_sets(footage, out, names=tuple(SETS)):
             kind = "videos" if is_video(file.name) else "photographs"
             if kind == "videos" or file.suffix.lower() in _PICTURES:
                 shots[kind] += _shots(file)
+        # Videos have camera motion of their own, which would be in the way of a class of motion.
+        shots["stills"] = [frame[None] for shot in shots["videos"] for frame in shot[::RATE]]
         for name in names:
             kind, classes = (SETS | SOURCE)[name]
             wanted = 150 if name in SOURCE and split == "train" else count
