@@ -22,7 +22,7 @@ from smallbig_keras.models.inspection import complexity
 from smallbig_keras.models.rebuilding import known_network
 from smallbig_keras.models.recognition import check_checkpoint
 from smallbig_keras.models.registry import model_spec
-from smallbig_keras.training import compiling
+from smallbig_keras.training import compiling, memory
 from smallbig_keras.training.callbacks import (
     EpochTimes,
     Progress,
@@ -41,7 +41,10 @@ from smallbig_keras.weights.keras_files import load_training_state
 
 
 def start(options):
-    """Begins the run of FitOptions in a folder of its own; returns the best row of its log."""
+    """Begins the run of FitOptions in a folder of its own; returns the best row of its log.
+
+    Where options leave the accumulation open, batch and accumulation are those that memory allows.
+    """
     _check_layers(options)
     with _new_folder(options) as run:
         config = dataclasses.asdict(options)
@@ -128,7 +131,6 @@ def _train(run, config, resumed=False):
 
 
 def _fit(run, config, resumed):
-    keras.utils.set_random_seed(config["seed"])
     keras.config.set_dtype_policy(config["dtype"])
     strategy = compiling.make_strategy(config["strategy"])
     replicas = strategy.num_replicas_in_sync
@@ -144,10 +146,13 @@ def _fit(run, config, resumed):
     videos, class_names = open_source(dataset, "train", unreadable)
     validation, _ = open_source(dataset, "validation", unreadable_validation)
     _check_videos(config, videos, class_names, len(validation))
+    if not resumed:
+        config |= memory.choose_batch(config, replicas)
     steps = len(videos) // config["batch_size"]
     if config["weights"] != "none" and not resumed:
         config |= _find_weights(config)
     checkpoints = runs.last_checkpoints(run) if resumed else []
+    keras.utils.set_random_seed(config["seed"])
     with strategy.scope():
         model = compiling.make_model(config, steps, load=not checkpoints)
         if checkpoints:
@@ -157,11 +162,14 @@ def _fit(run, config, resumed):
         write_description(of_training(config), run)
     epoch = int(model.optimizer.iterations.numpy()) // steps
     size = complexity(model)
+    accumulated = _accumulated(config)
+    update = f", {accumulated} steps an update" if accumulated > 1 else ""
     print(f"run: {run}")
     print(
         f"{config['model']}: {size.parameters:,} parameters, "
         f"{size.macs / 1e9:.2f} GMAC a clip, {len(videos)} videos, "
-        f"{steps} steps of {config['batch_size']} clips, {replicas} device(s), from epoch {epoch}"
+        f"{steps} steps of {config['batch_size']} clips{update}, {replicas} device(s), "
+        f"from epoch {epoch}"
     )
 
     train_clips, validation_clips = _clips(
@@ -227,12 +235,19 @@ def _check_videos(config, source, class_names, validation):
             f"A run continues on the videos and labels that it began with. Received: {training} "
             "videos, of which some have other names, labels or places in the list now"
         )
-    if training < config["batch_size"] or not validation:
+    batch, accumulated = config["batch_size"], _accumulated(config)
+    if training < batch * accumulated or not validation:
+        steps = f"gradient_accumulation_steps={accumulated} of " if accumulated > 1 else ""
         raise SmallBigError(
-            "A training needs a batch of videos and one to validate: lower --batch-size or add "
-            f"videos. Received: batch_size={config['batch_size']}, {training} for training, "
+            "A training needs the videos of an update and one to validate: lower --batch-size or "
+            f"add videos. Received: {steps}batch_size={batch}, {training} for training, "
             f"{validation} for validation"
         )
+
+
+def _accumulated(config):
+    """Returns the steps of an update; runs of older versions do not tell."""
+    return config.get("gradient_accumulation_steps") or 1
 
 
 def _clips(config, videos, validation, epoch, unreadable, unreadable_validation):
