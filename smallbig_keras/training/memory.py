@@ -16,7 +16,8 @@ from smallbig_keras.training import compiling
 # Operations by the tensors that their gradients read. Of any other operation all are counted.
 _KEEPS_INPUTS = {
     *("Conv2D", "Conv3D", "DepthwiseConv2dNative", "MatMul", "BatchMatMulV2", "Einsum"),
-    *("FusedBatchNormV3", "Mul", "RealDiv", "Square", "SquaredDifference"),
+    # `IdentityN` ends a function with a gradient of its own.
+    *("FusedBatchNormV3", "IdentityN", "Mul", "RealDiv", "Square", "SquaredDifference"),
 }
 _KEEPS_OUTPUTS = {"Exp", "Relu", "Rsqrt", "Sigmoid", "Softmax", "Sqrt", "Tanh"}
 _KEEPS_NOTHING = {
@@ -143,7 +144,7 @@ def _kept_bytes(function, model):
             continue
         inputs = list(operation.inputs)
         if operation.type == "IdentityN":
-            # A function with a gradient of its own: results come first, then its arguments.
+            # The results of the function come first, then its arguments.
             inputs = inputs[len(inputs) // 2 :]
         reached.update(tensor.name for tensor in inputs)
         for tensor in _read_by_gradient(operation, inputs):
@@ -155,10 +156,10 @@ def _kept_bytes(function, model):
 
 def _read_by_gradient(operation, inputs):
     kind = operation.type
-    if kind in _KEEPS_NOTHING | _VIEWS:
-        return []
     if kind in _KEEPS_INPUTS:
         return inputs
+    if kind in _KEEPS_NOTHING | _VIEWS:
+        return []
     return operation.outputs if kind in _KEEPS_OUTPUTS else [*inputs, *operation.outputs]
 
 
