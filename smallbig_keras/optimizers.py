@@ -19,9 +19,8 @@ class SGDWithL2(keras.optimizers.SGD):
     the learning rates of past steps; both train differently once the rate changes.
 
     With `gradient_accumulation_steps=n` every n-th step updates the weights, with the mean of
-    the n gradients in the place of `g`. `iterations` and a schedule count steps: an update has the
-    rate of its last step. Keras' own accumulation fails on several devices, and later versions of
-    it count updates.
+    the n gradients in the place of `g`. `iterations` and a schedule count steps, so an update has
+    the rate of its last step. Keras' own accumulation fails on several devices.
 
     Args:
         learning_rate: float or schedule. Defaults to `0.01`.
@@ -35,8 +34,8 @@ class SGDWithL2(keras.optimizers.SGD):
             not be set.
 
     Raises:
-        ValueError: if `l2` is negative, `weight_decay` is set, or gradients of less than one step
-            are accumulated, or clipped or averaged as well.
+        ValueError: if `l2` is negative, `weight_decay` is set, `gradient_accumulation_steps` is
+            below 1, or an argument that clips or averages goes with more than 1.
 
     Example:
 

@@ -152,6 +152,7 @@ def _fit(run, config, resumed):
     if config["weights"] != "none" and not resumed:
         config |= _find_weights(config)
     checkpoints = runs.last_checkpoints(run) if resumed else []
+    # After the estimate of the memory, which makes a network of its own.
     keras.utils.set_random_seed(config["seed"])
     with strategy.scope():
         model = compiling.make_model(config, steps, load=not checkpoints)
