@@ -77,7 +77,10 @@ class SGDWithL2(keras.optimizers.SGD):
             return
         super().build(variables)
         if self.accumulated_steps > 1:
-            self.gradient_sums = self.add_optimizer_variables(variables, "gradient_sum")
+            self.gradient_sums = [
+                self.add_variable_from_reference(variable, name="gradient_sum")
+                for variable in variables
+            ]
 
     def update_step(self, gradient, variable, learning_rate):
         learning_rate = ops.cast(learning_rate, variable.dtype)
