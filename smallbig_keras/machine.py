@@ -8,7 +8,9 @@ import concurrent.futures
 import contextlib
 import ctypes
 import itertools
+import math
 import os
+import pathlib
 import sys
 import tempfile
 
@@ -41,6 +43,52 @@ def peak_memory():
         return psutil.Process().memory_info().peak_wset
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def available_memory(proc="/proc", cgroups="/sys/fs/cgroup"):
+    """Returns the bytes that this process may still take, or `None` where nothing tells.
+
+    The limits of containers and batch systems count. `proc` and `cgroups` are where Linux has the
+    files that tell.
+    """
+    try:
+        lines = (pathlib.Path(proc) / "meminfo").read_text().splitlines()
+        (free,) = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")]
+        groups = (pathlib.Path(proc) / "self" / "cgroup").read_text().splitlines()
+    except (OSError, ValueError):
+        try:
+            import psutil
+        except ImportError:
+            return None
+        return psutil.virtual_memory().available
+    for line in groups:
+        _, kinds, path = line.split(":", 2)
+        if kinds in ("", "memory"):
+            # Every group above may have a limit. A container may see its own as the root.
+            group = pathlib.PurePosixPath(path.lstrip("/"))
+            for folder in (group, *group.parents):
+                free = min(free, _group_memory(pathlib.Path(cgroups) / kinds / folder))
+    return max(0, free)
+
+
+# Files of the limit and of the use, and the key of the part that the system takes back: files that
+# were read. Of both versions of control groups.
+_GROUP_FILES = (
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
+
+
+def _group_memory(folder):
+    """Returns the bytes left in a control group, infinite where it has no limit."""
+    for limit, use, cache in _GROUP_FILES:
+        try:
+            left = int((folder / limit).read_text()) - int((folder / use).read_text())
+            stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        except (OSError, ValueError):  # The limit may be "max".
+            continue
+        return left + int(stat.get(cache, 0))
+    return math.inf
 
 
 def set_environment():

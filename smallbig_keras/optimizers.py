@@ -5,6 +5,9 @@ from keras import ops
 
 from smallbig_keras.errors import SmallBigError
 
+# Arguments of Keras that would be applied to each gradient of a sum.
+_PER_STEP = ("clipnorm", "clipvalue", "global_clipnorm", "use_ema")
+
 
 @keras.saving.register_keras_serializable(package="smallbig_keras")
 class SGDWithL2(keras.optimizers.SGD):
@@ -15,17 +18,24 @@ class SGDWithL2(keras.optimizers.SGD):
     Keras' own `weight_decay` shrinks the weights outside the momentum, and its momentum holds
     the learning rates of past steps; both train differently once the rate changes.
 
+    With `gradient_accumulation_steps=n` every n-th step updates the weights, with the mean of
+    the n gradients in the place of `g`. `iterations` and a schedule count steps, so an update has
+    the rate of its last step. Keras' own accumulation fails on several devices.
+
     Args:
         learning_rate: float or schedule. Defaults to `0.01`.
         momentum: float. Defaults to `0.9`.
         l2: float. Share of the weight added to its gradient. Defaults to `1e-4`.
         nesterov: bool. Whether the step looks ahead along the momentum. Defaults to `False`.
+        gradient_accumulation_steps: int. Steps whose mean gradient makes one update. Defaults
+            to `None`, which is 1.
         name: str. Name of the optimiser. Defaults to `"sgd_with_l2"`.
         **kwargs: the other arguments of `keras.optimizers.SGD`, of which `weight_decay` must
             not be set.
 
     Raises:
-        ValueError: if `l2` is negative, or `weight_decay` is set.
+        ValueError: if `l2` is negative, `weight_decay` is set, `gradient_accumulation_steps` is
+            below 1, or an argument that clips or averages goes with more than 1.
 
     Example:
 
@@ -39,6 +49,7 @@ class SGDWithL2(keras.optimizers.SGD):
         momentum=0.9,
         l2=1e-4,
         nesterov=False,
+        gradient_accumulation_steps=None,
         name="sgd_with_l2",
         **kwargs,
     ):
@@ -47,22 +58,56 @@ class SGDWithL2(keras.optimizers.SGD):
                 "`l2` must be at least 0 and takes the place of `weight_decay`. "
                 f"Received: l2={l2}, weight_decay={kwargs.get('weight_decay')}"
             )
+        accumulated = 1 if gradient_accumulation_steps is None else gradient_accumulation_steps
+        others = [name for name in _PER_STEP if kwargs.get(name)] if accumulated != 1 else []
+        if accumulated < 1 or others:
+            raise SmallBigError(
+                "`gradient_accumulation_steps` must be at least 1, and above 1 goes without "
+                f"{', '.join(_PER_STEP)}. Received: "
+                f"gradient_accumulation_steps={accumulated} {' '.join(others)}".rstrip()
+            )
         super().__init__(
             learning_rate=learning_rate, momentum=momentum, nesterov=nesterov, name=name, **kwargs
         )
         self.l2 = l2
+        self.accumulated_steps = accumulated
+
+    def build(self, variables):
+        if self.built:
+            return
+        super().build(variables)
+        if self.accumulated_steps > 1:
+            self.gradient_sums = [
+                self.add_variable_from_reference(variable, name="gradient_sum")
+                for variable in variables
+            ]
 
     def update_step(self, gradient, variable, learning_rate):
         learning_rate = ops.cast(learning_rate, variable.dtype)
-        step = ops.cast(gradient, variable.dtype) + self.l2 * variable
+        gradient = ops.cast(gradient, variable.dtype)
+        index = self._get_variable_index(variable)
+        last = None
+        if self.accumulated_steps > 1:
+            # Chosen by value: devices cannot wait for each other inside a branch of a graph.
+            last = ops.equal((self.iterations + 1) % self.accumulated_steps, 0)
+            total = self.gradient_sums[index] + gradient
+            self.assign(self.gradient_sums[index], ops.where(last, 0.0, total))
+            gradient = total / self.accumulated_steps
+        step = gradient + self.l2 * variable
         if self.momentum:
-            velocity = self.momentums[self._get_variable_index(variable)]
-            self.assign(velocity, self.momentum * velocity + step)
+            velocity = self.momentums[index]
+            self.assign(velocity, _where(last, self.momentum * velocity + step, velocity))
             step = step + self.momentum * velocity if self.nesterov else velocity
-        self.assign_sub(variable, learning_rate * step)
+        self.assign_sub(variable, _where(last, learning_rate * step, 0.0))
 
     def get_config(self):
-        return {**super().get_config(), "l2": self.l2}
+        config = {"l2": self.l2, "gradient_accumulation_steps": self.accumulated_steps}
+        return {**super().get_config(), **config}
+
+
+def _where(condition, value, other):
+    """Chooses by a condition; `None` holds always."""
+    return value if condition is None else ops.where(condition, value, other)
 
 
 @keras.saving.register_keras_serializable(package="smallbig_keras")

@@ -76,3 +76,62 @@ def test_processors_that_the_process_may_use():
         print(machine.num_processors())
     """
     assert run(code) == "1\n"
+
+
+MEMINFO = "MemTotal: 8000 kB\nMemFree: 100 kB\nMemAvailable: 4000 kB\n"
+
+
+def write_files(folder, files):
+    for name, text in files.items():
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+
+@pytest.mark.parametrize(
+    "groups, files, expected",
+    [
+        # No group, and one without a limit.
+        ("", {}, 4000 * 1024),
+        ("0::/job\n", {"job/memory.max": "max\n", "job/memory.current": "7\n"}, 4000 * 1024),
+        # Version 2, with the limit two groups above; files that were read are given back.
+        (
+            "0::/batch/job/step\n",
+            {
+                "batch/memory.max": "1000000\n",
+                "batch/memory.current": "700000\n",
+                "batch/memory.stat": "anon 600000\ninactive_file 50000\n",
+            },
+            350_000,
+        ),
+        # Version 1, in a container that sees its group as the root.
+        (
+            "5:cpu:/docker/1\n4:memory:/docker/1\n",
+            {
+                "memory/memory.limit_in_bytes": "1000000\n",
+                "memory/memory.usage_in_bytes": "700000\n",
+                "memory/memory.stat": "inactive_file 1\ntotal_inactive_file 20000\n",
+            },
+            320_000,
+        ),
+        # Beyond the limit.
+        (
+            "0::/\n",
+            {"memory.max": "10\n", "memory.current": "20\n", "memory.stat": "inactive_file 0\n"},
+            0,
+        ),
+    ],
+)
+def test_available_memory(groups, files, expected, tmp_path):
+    write_files(tmp_path / "proc", {"meminfo": MEMINFO, "self/cgroup": groups})
+    write_files(tmp_path / "cgroup", files)
+    assert machine.available_memory(tmp_path / "proc", tmp_path / "cgroup") == expected
+
+
+def test_available_memory_of_other_systems(tmp_path, monkeypatch):
+    memory = type("Memory", (), {"available": 123})
+    psutil = type("psutil", (), {"virtual_memory": staticmethod(lambda: memory)})
+    monkeypatch.setitem(sys.modules, "psutil", psutil)
+    assert machine.available_memory(tmp_path) == 123
+    monkeypatch.setitem(sys.modules, "psutil", None)
+    assert machine.available_memory(tmp_path) is None

@@ -59,14 +59,19 @@ def keras_version():
     return tuple(int(part) for part in keras.__version__.split(".")[:2])
 
 
-def make_model(config, steps, load=True):
-    """Builds, freezes and compiles the model of a run, from its initial weights if `load`."""
-    model = get_model_function(config["model"])(
+def make_network(config):
+    """Builds the network of a run."""
+    return get_model_function(config["model"])(
         input_shape=training_clips(config).shape,
         classes=len(config["class_names"]),
         variant=config["variant"],
         **config["options"],
     )
+
+
+def make_model(config, steps, load=True):
+    """Builds, freezes and compiles the model of a run, from its initial weights if `load`."""
+    model = make_network(config)
     loaded = set()
     if load and config["weights"] != "none":
         report = load_weights(model, config["weights_path"])
@@ -87,7 +92,11 @@ def make_model(config, steps, load=True):
     jit = {"on": True, "off": False, "auto": bool(tf.config.list_logical_devices("GPU"))}
     model.compile(
         optimizer=SGDWithL2(
-            learning_rate_schedule(config, steps), config["momentum"], config["weight_decay"]
+            learning_rate_schedule(config, steps),
+            config["momentum"],
+            config["weight_decay"],
+            # Runs of older versions have none.
+            gradient_accumulation_steps=config.get("gradient_accumulation_steps"),
         ),
         **loss_and_metrics(mixes_labels(config)),
         jit_compile=jit[config["jit"]],

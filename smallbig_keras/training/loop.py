@@ -25,7 +25,7 @@ from smallbig_keras.models.rebuilding import known_network
 from smallbig_keras.models.recognition import check_checkpoint
 from smallbig_keras.models.registry import model_spec
 from smallbig_keras.options import command_line
-from smallbig_keras.training import compiling
+from smallbig_keras.training import compiling, memory
 from smallbig_keras.training.callbacks import (
     EpochTimes,
     Progress,
@@ -45,10 +45,11 @@ from smallbig_keras.weights.keras_files import load_training_state
 
 
 def start(options):
-    """Begins the run of FitOptions in a folder of its own; returns the best row of its log."""
+    """Begins the run of FitOptions in a folder of its own; returns the best row of its log.
+
+    Where options leave the accumulation open, batch and accumulation are those that memory allows.
+    """
     _check_layers(options)
-    if options.recipe == "finetune":
-        print(f"recipe: {_repeated(options)}")
     with _new_folder(options) as run:
         config = dataclasses.asdict(options)
         config["output"] = str(run)
@@ -64,11 +65,10 @@ def resume(run):
         return _train(run, config, resumed=True)
 
 
-def _repeated(options):
+def _repeated(config):
     """Returns the command with all that a user gave and the recipe chose."""
-    names = {"recipe", *options.given, *chosen_options()} - {"output"}
-    values = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
-    return command_line("smallbig fit", {k: v for k, v in values.items() if k in names})
+    names = {"recipe", *config["given"], *chosen_options()} - {"output"}
+    return command_line("smallbig fit", {k: v for k, v in config.items() if k in names})
 
 
 def _check_layers(options):
@@ -141,7 +141,6 @@ def _train(run, config, resumed=False):
 
 
 def _fit(run, config, resumed):
-    keras.utils.set_random_seed(config["seed"])
     keras.config.set_dtype_policy(config["dtype"])
     strategy = compiling.make_strategy(config["strategy"])
     replicas = strategy.num_replicas_in_sync
@@ -158,10 +157,16 @@ def _fit(run, config, resumed):
     validation, _ = open_source(dataset, "validation", unreadable_validation)
     _check_videos(config, videos, class_names, len(validation))
     pairs = left_right_pairs(config["class_names"]) if config["flip"] == "swap" else []
+    if not resumed:
+        config |= memory.choose_batch(config, replicas)
+        if config["recipe"] == "finetune":
+            print(f"recipe: {_repeated(config)}")
     steps = len(videos) // config["batch_size"]
     if config["weights"] != "none" and not resumed:
         config |= _find_weights(config)
     checkpoints = runs.last_checkpoints(run) if resumed else []
+    # After the estimate of the memory, which makes a network of its own.
+    keras.utils.set_random_seed(config["seed"])
     with strategy.scope():
         model = compiling.make_model(config, steps, load=not checkpoints)
         if checkpoints:
@@ -171,11 +176,14 @@ def _fit(run, config, resumed):
         write_description(of_training(config), run)
     epoch = int(model.optimizer.iterations.numpy()) // steps
     size = complexity(model)
+    accumulated = _accumulated(config)
+    update = f", {accumulated} steps an update" if accumulated > 1 else ""
     print(f"run: {run}")
     print(
         f"{config['model']}: {size.parameters:,} parameters, "
         f"{size.macs / 1e9:.2f} GMAC a clip, {len(videos)} videos, "
-        f"{steps} steps of {config['batch_size']} clips, {replicas} device(s), from epoch {epoch}"
+        f"{steps} steps of {config['batch_size']} clips{update}, {replicas} device(s), "
+        f"from epoch {epoch}"
     )
     if pairs:
         swapped = shorten([f"{one!r} <-> {other!r}" for one, other in pairs])
@@ -244,12 +252,19 @@ def _check_videos(config, source, class_names, validation):
             f"A run continues on the videos and labels that it began with. Received: {training} "
             "videos, of which some have other names, labels or places in the list now"
         )
-    if training < config["batch_size"] or not validation:
+    batch, accumulated = config["batch_size"], _accumulated(config)
+    if training < batch * accumulated or not validation:
+        steps = f"gradient_accumulation_steps={accumulated} of " if accumulated > 1 else ""
         raise SmallBigError(
-            "A training needs a batch of videos and one to validate: lower --batch-size or add "
-            f"videos. Received: batch_size={config['batch_size']}, {training} for training, "
+            "A training needs the videos of an update and one to validate: lower --batch-size or "
+            f"add videos. Received: {steps}batch_size={batch}, {training} for training, "
             f"{validation} for validation"
         )
+
+
+def _accumulated(config):
+    """Returns the steps of an update; runs of older versions do not tell."""
+    return config.get("gradient_accumulation_steps") or 1
 
 
 def _clips(config, videos, validation, epoch, unreadable, unreadable_validation):

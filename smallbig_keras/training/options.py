@@ -119,8 +119,16 @@ class OptimizerOptions:
     """Optimizer and schedule"""
 
     batch_size: int = option(128, "clips of a step, over all devices")
+    gradient_accumulation_steps: int | None = option(
+        None,
+        "steps whose mean gradient makes one update",
+        metavar="N",
+        shown="1; more where the recipe's batch does not fit into memory",
+    )
     epochs: int = option(50, "passes over the training videos")
-    lr: float | None = option(None, "learning rate", shown="the recipe's, scaled with the batch")
+    lr: float | None = option(
+        None, "learning rate", shown="the recipe's, scaled with the clips of an update"
+    )
     schedule: typing.Literal["cosine", "step"] = option(
         "step", "decay of the learning rate: cosine, or a tenth at each of --milestones"
     )
@@ -148,6 +156,9 @@ class DeviceOptions:
         "float32", "precision"
     )
     jit: typing.Literal["auto", "on", "off"] = option("auto", "compile with XLA; auto: on a GPU")
+    check_memory: typing.Literal["on", "off"] = option(
+        "on", "refuse a batch that will not fit into memory"
+    )
 
 
 # The last base comes first in help and in `config.json`.

@@ -143,7 +143,7 @@ _FAMILIES = {
 
 def chosen_options():
     """Returns the names of the options that `fine_tuning` decides and that a run prints."""
-    return {"flip", "augmentation", *fine_tuning(1)} - {"lr_batch"}
+    return {"flip", "augmentation", "gradient_accumulation_steps", *fine_tuning(1)} - {"lr_batch"}
 
 
 def help_recipes():

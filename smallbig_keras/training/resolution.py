@@ -25,7 +25,8 @@ def resolve(given):
         given: dict. Options that a user gave, by name.
 
     Returns:
-        FitOptions. `None` stands for an option that has no effect in this training.
+        FitOptions. `None` stands for an option that has no effect in this training, and as
+        `gradient_accumulation_steps` for a batch to be chosen by the memory.
 
     Raises:
         SmallBigError: if a value is outside the allowed ones, or an option has no effect.
@@ -46,8 +47,11 @@ def resolve(given):
     if "options" in given:
         chosen["options"] = {**base.options, **given["options"]}
     values = {**vars(base), **_scaled(base, chosen), **chosen}
+    if "batch_size" in given and values["gradient_accumulation_steps"] is None:
+        values["gradient_accumulation_steps"] = 1
     if given.get("lr") is None:
-        values["lr"] = base.lr * values["batch_size"] / lr_batch
+        clips = values["batch_size"] * (values["gradient_accumulation_steps"] or 1)
+        values["lr"] = base.lr * clips / lr_batch
     if given.get("schedule") == "step" and not (values["milestones"] or base.milestones):
         raise SmallBigError("--schedule step needs the epochs of its steps: add --milestones.")
     options = FitOptions(**values)
@@ -154,7 +158,8 @@ def _without_effect(options):
 
 
 def _check_values(options):
-    for name in ("frames", "size", "batch_size", "epochs", "test_short_side", "stride", "workers"):
+    counts = ("frames", "size", "batch_size", "gradient_accumulation_steps", "epochs")
+    for name in (*counts, "test_short_side", "stride", "workers"):
         value = getattr(options, name)
         if value is not None and value < 1:
             raise SmallBigError(f"{flag(name)} must be at least 1. Received: {value}")

@@ -28,6 +28,7 @@ from smallbig_keras.training.resolution import resolve
     [
         ({"test_short_side": 200}, "must fit into the short side"),
         ({"epochs": 0}, "--epochs must be at least 1"),
+        ({"gradient_accumulation_steps": 0}, "--gradient-accumulation-steps must be at least 1"),
         ({"stride": 0, "sampling": "dense"}, "--stride must be at least 1"),
         ({"momentum": 1.0}, "--momentum from 0"),
         ({"options": {"units": [4]}}, "convolutions among"),
@@ -87,6 +88,17 @@ def test_learning_rate_scales_with_the_batch():
     assert resolve({"dataset": "sthv2"}).lr == 0.01
     assert resolve({"dataset": "sthv2", "batch_size": 32}).lr == pytest.approx(0.0025)
     assert resolve({"dataset": "sthv2", "batch_size": 32, "lr": 1.0}).lr == 1.0
+    # The clips of an update count.
+    accumulated = resolve({"dataset": "sthv2", "batch_size": 32, "gradient_accumulation_steps": 2})
+    assert accumulated.lr == pytest.approx(0.005)
+    doubled = resolve({"dataset": "sthv2", "gradient_accumulation_steps": 2})
+    assert (doubled.batch_size, doubled.lr) == (128, 0.02)
+
+
+def test_accumulation_is_open_where_the_batch_is():
+    cases = [({}, None), ({"batch_size": 8}, 1), ({"gradient_accumulation_steps": 4}, 4)]
+    for given, steps in cases:
+        assert resolve({"dataset": "k400", **given}).gradient_accumulation_steps == steps
 
 
 def test_options_are_added_to_those_of_the_recipe():
@@ -112,8 +124,8 @@ def test_short_side_follows_the_size():
     ],
 )
 def test_configuration_gives_the_same_options(given, tmp_path):
-    """A run's `config.json` is a file for `--config`."""
-    options = resolve(given)
+    """A run's `config.json`, with the accumulation that it chose, is a file for `--config`."""
+    options = dataclasses.replace(resolve(given), gradient_accumulation_steps=1)
     config = {**dataclasses.asdict(options), **dict.fromkeys(FACTS, 1)}
     file = tmp_path / "config.json"
     file.write_text(json.dumps(config))
@@ -126,13 +138,13 @@ def test_configuration_gives_the_same_options(given, tmp_path):
 @pytest.mark.parametrize("given", [{"sample": True}, {"dataset": "ucf101", "split_number": 2}])
 def test_configuration_of_version_0_1_0(given, tmp_path):
     """Names of options and of the sample's recipe were others; nothing was `null`."""
-    options = resolve(given)
+    options = dataclasses.replace(resolve(given), gradient_accumulation_steps=1)
     config = {**dataclasses.asdict(options), "stride": 8, "milestones": [], "run": "runs/x"}
     for old, new in (("l2", "weight_decay"), ("mix", "mixup_mode"), ("sync_norm", "sync_bn")):
         config[old] = config.pop(new)
     if options.sample:
         config |= {"recipe": "sample", "weights": None}
-    for name in ("sample", "output"):
+    for name in ("sample", "output", "gradient_accumulation_steps", "check_memory"):
         del config[name]
     names = [name for name in READER_OPTIONS if config.pop(name) is not None]
     config["data_options"] = {name: getattr(options, name) for name in names}
