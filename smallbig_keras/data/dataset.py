@@ -5,12 +5,12 @@ import tensorflow as tf
 from smallbig_keras.data.batch_augmentation import Mix, RandAugment
 from smallbig_keras.data.clips import ClipConfig
 from smallbig_keras.data.inputs import as_video
+from smallbig_keras.data.mirroring import left_right_label_map
 from smallbig_keras.data.sampling import frames_to_read
 from smallbig_keras.data.sources import VideoSource, read_video
 from smallbig_keras.data.transforms import (
     EvaluationTransform,
     TrainTransform,
-    left_right_label_map,
     to_uint8,
 )
 from smallbig_keras.data.unreadable import UnreadableVideos
@@ -70,8 +70,8 @@ def clip_dataset(
             `(1, 1)`.
         augmentation: str. Training crop: `"short_side"` of the paper, or `"multi_scale"` of the
             authors' code, which has no use for `short_side`. Defaults to `"short_side"`.
-        flip: str. `"plain"` mirrors half of the training clips, `"swap"` also swaps labels of
-            left and right. Defaults to `None`.
+        flip: str. `"plain"` mirrors half of the training clips, `"swap"` also swaps the labels
+            of classes that are mirror images, such as left and right. Defaults to `None`.
         randaugment: `(num_ops, factor)`. Random operations on a training clip, one after the
             other, and their strength above 0, up to 1: a part of the side that it is shifted by,
             and of a full turn that it is rotated by, so that from 0.5 on it may be upside down.

@@ -224,16 +224,6 @@ def normalize(clip, clips):
     return values if clips.channel_order == "rgb" else tf.reverse(values, [-1])
 
 
-def left_right_label_map(class_names):
-    """Returns the class id of the mirrored clip for every class id, by the names."""
-    # Classes whose names become each other's when the words "left" and "right" are swapped are
-    # swapped; every other class stays. Something-Something V2 has three such pairs.
-    ids = {name: i for i, name in enumerate(class_names)}
-    words = {"left": "right", "right": "left"}
-    swapped = (" ".join(words.get(w, w) for w in name.split(" ")) for name in class_names)
-    return [ids.get(name, i) for i, name in enumerate(swapped)]
-
-
 def _choice(rows, seed):
     index = tf.random.stateless_uniform((), seed, 0, len(rows), tf.int32)
     return tf.gather(tf.constant(rows, tf.int32), index)

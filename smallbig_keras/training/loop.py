@@ -11,8 +11,10 @@ import keras
 import tensorflow as tf
 
 from smallbig_keras import runs
+from smallbig_keras.data.annotations.video import shorten
 from smallbig_keras.data.batch_augmentation import Mix, RandAugment
 from smallbig_keras.data.dataset import clip_dataset
+from smallbig_keras.data.mirroring import left_right_pairs
 from smallbig_keras.data.options import dataset_options, open_source
 from smallbig_keras.data.sources import list_digest
 from smallbig_keras.data.unreadable import UnreadableVideos
@@ -144,6 +146,7 @@ def _fit(run, config, resumed):
     videos, class_names = open_source(dataset, "train", unreadable)
     validation, _ = open_source(dataset, "validation", unreadable_validation)
     _check_videos(config, videos, class_names, len(validation))
+    pairs = left_right_pairs(config["class_names"]) if config["flip"] == "swap" else []
     steps = len(videos) // config["batch_size"]
     if config["weights"] != "none" and not resumed:
         config |= _find_weights(config)
@@ -163,6 +166,9 @@ def _fit(run, config, resumed):
         f"{size.macs / 1e9:.2f} GMAC a clip, {len(videos)} videos, "
         f"{steps} steps of {config['batch_size']} clips, {replicas} device(s), from epoch {epoch}"
     )
+    if pairs:
+        swapped = shorten([f"{one!r} <-> {other!r}" for one, other in pairs])
+        print(f"mirrored half of the clips; labels swapped: {swapped}")
 
     train_clips, validation_clips = _clips(
         config, videos, validation, epoch, unreadable, unreadable_validation

@@ -75,7 +75,7 @@ class ClipOptions:
         "short_side", "crop of a random short side, or one of several sizes and places"
     )
     flip: typing.Literal["none", "plain", "swap"] = option(
-        "none", "mirror half of the clips; swap exchanges left and right labels"
+        "none", "mirror half of the clips; swap exchanges the labels of left and right"
     )
     randaugment: tuple[float, float] | None = option(
         None, "random operations on a clip, and their strength up to 1", metavar="NUMBER STRENGTH"

@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -219,24 +217,3 @@ def test_horizontal_flip():
     assert abs(flips - 150) < 44
     _, label = transforms.horizontal_flip(source, tf.constant(1), (0, 0))
     assert int(label) == 1
-
-
-@pytest.mark.parametrize(
-    "dataset, expected",
-    [
-        ("sthv1", {(2, 4), (30, 41), (52, 66)}),
-        ("sthv2", {(86, 87), (93, 94), (166, 167)}),
-        ("k400", set()),
-    ],
-)
-def test_left_right_pairs(dataset, expected):
-    path = Path(smallbig_keras.__file__).parent / "labels" / f"{dataset}.txt"
-    names = path.read_text("utf-8").splitlines()
-    mirrored = transforms.left_right_label_map(names)
-    pairs = {(i, other) for i, other in enumerate(mirrored) if i < other}
-    assert pairs == expected
-    assert [mirrored[other] for other in mirrored] == list(range(len(names)))
-
-
-def test_left_right_needs_both_classes():
-    assert transforms.left_right_label_map(["turn left", "leftover", "rightover"]) == [0, 1, 2]
