@@ -173,7 +173,7 @@ class _Tree:
 
     def check_counts(self, training, class_names):
         """Refuses classes without a training video."""
-        counts = class_counts(training, class_names)
+        counts = class_counts((video.label for video in training), class_names)
         empty = [name for name, count in counts.items() if not count]
         if empty:
             held = [repr(name) for name in self._names(self.classes / empty[0])]

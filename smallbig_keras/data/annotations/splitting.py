@@ -121,16 +121,23 @@ def read_val_list(path, root, videos):
     for number, line in read_lines(path):
         name = find(line)
         if name is None:
-            folder = f"{line.strip().partition('/')[0]}/"
-            near = [name for name in names if name.startswith(folder)] or names
             raise SmallBigError(
                 f"{path}, line {number}: a line must be CLASS/NAME of a video in {root}, or its "
-                f"path.{did_you_mean(line, sorted(near))} Received: {line!r:.200}"
+                f"path.{_nearest(line.strip(), names)} Received: {line!r:.200}"
             )
         chosen.add(name)
     if not chosen:
         raise SmallBigError(f"{path} must list at least one video. Received: no line")
     return chosen
+
+
+def _nearest(line, names):
+    """Offers a class, or a video of the class in a line: all videos would take long to compare."""
+    folder = line.partition("/")[0]
+    near = [name for name in names if name.startswith(f"{folder}/")]
+    if near:
+        return did_you_mean(line, sorted(near))
+    return did_you_mean(folder, sorted({name.partition("/")[0] for name in names}))
 
 
 def _unquote(line):

@@ -110,17 +110,17 @@ def not_found(title, layout, hint, root, files):
     )
 
 
-def class_counts(videos, class_names):
+def class_counts(labels, class_names):
     """Counts the videos of each class.
 
     Args:
-        videos: list of `Video`.
+        labels: iterable of int. The class ids of the videos.
         class_names: list of str.
 
     Returns:
         dict of int by name, in the order of `class_names`.
     """
-    counts = Counter(video.label for video in videos)
+    counts = Counter(labels)
     return {name: counts[label] for label, name in enumerate(class_names)}
 
 

@@ -10,6 +10,7 @@ import pytest
 from smallbig_keras.data import Video, read_annotations
 from smallbig_keras.data.annotations import folders
 from smallbig_keras.data.annotations.splitting import write_val_list
+from smallbig_keras.data.annotations.video import class_counts
 from smallbig_keras.data.options import (
     DatasetOptions,
     check_dataset,
@@ -137,7 +138,8 @@ def test_list_of_ones_own(root, tmp_path):
     "text, message",
     [
         ("hop/1.mp4\nhop/11.mp4\n", "list.txt, line 2: .*Did you mean 'hop/1.mp4'"),
-        ("Hop/1.mp4 0\n", "line 1: a line must be CLASS/NAME .*Did you mean 'hop/1.mp4'"),
+        ("hop/1.mp4 0\n", "line 1: a line must be CLASS/NAME .*Did you mean 'hop/1.mp4'"),
+        ("Hop/1.mp4\n", "line 1: .*Did you mean 'hop'\\? Received: 'Hop/1.mp4'"),
         ('"hop/1.mp4', "line 1: .*Received: '\"hop/1.mp4'"),
         ('"a\0"', "line 1: "),
         ("notes.txt", "line 1: "),
@@ -205,3 +207,7 @@ def test_line_format(tmp_path):
     write_val_list([Video("", 0, name) for name in names], tmp_path / "list.txt")
     content = (tmp_path / "list.txt").read_bytes()
     assert content == f"{names[0]}\n{json.dumps(names[1])}\n".encode()
+
+
+def test_class_counts():
+    assert class_counts([0, 2, 2], ["a", "b", "c"]) == {"a": 1, "b": 0, "c": 2}
