@@ -101,7 +101,7 @@ def read_folder(
         warn(f"{len(others)} in {folder} are no {tree.kind} of a class and left out: {names}")
     if image_template is not None:
         tree.listing.find_template((video.path for video in videos), image_template)
-    return training if split == "train" else validation, class_names
+    return (training if split == "train" else validation), class_names
 
 
 def has_validation(root):
@@ -195,7 +195,7 @@ class _Tree:
         if videos:
             raise SmallBigError(
                 f"Videos must lie in a folder for each class, as {folder / 'CLASS' / videos[0]}. "
-                f"Received: {len(videos)} videos in {folder} itself"
+                f"Received: {shorten(list(map(repr, videos)))} in {folder} itself"
             )
 
     def missing(self, split):

@@ -62,7 +62,7 @@ def test_no_folder_of_a_class(tmp_path):
 @pytest.mark.parametrize("inside", ["", "train"])
 def test_videos_without_a_folder_of_a_class(tmp_path, inside):
     touch(tmp_path / inside, "x.mp4", "y.mp4")
-    message = "in a folder for each class, as .*CLASS.x.mp4. Received: 2 videos in"
+    message = "in a folder for each class, as .*CLASS.x.mp4. Received: 'x.mp4', 'y.mp4' in"
     with pytest.raises(SmallBigError, match=message):
         read(tmp_path)
     touch(tmp_path / inside, "notes/a.txt")
