@@ -11,6 +11,8 @@ from smallbig_keras.files import replace_file
 
 CONFIG = "config.json"
 LOG = "log.csv"
+# The validation videos, where a seed has chosen them.
+VAL_LIST = "val_list.txt"
 SCORE = "val_top1"
 # The network of the best epoch; network and optimiser of the last epoch and of the one before.
 BEST = "model.weights.h5"
@@ -61,6 +63,11 @@ def read_config(path):
             f"This run is of a version that cannot be read any more: train it again. Received: "
             f"{file} without {', '.join(missing)}"
         )
+    written = (file.parent / VAL_LIST).resolve()
+    # The folder of a run may have moved, also from another system.
+    named = pathlib.PureWindowsPath(config.get("val_list") or "").name == VAL_LIST
+    if named and written.is_file():
+        config["val_list"] = str(written)
     return config
 
 

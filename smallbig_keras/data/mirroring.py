@@ -10,9 +10,7 @@ from smallbig_keras.errors import SmallBigError
 # Words of a name: numbers, and letters up to the next capital. Of "LEFTturn" LEFT is a word, of
 # "TVRight" TV.
 _LOWER = r"[^\W\d_A-Z]"
-_WORDS = re.compile(
-    rf"\d+|(?:LEFT|RIGHT)(?={_LOWER})|[A-Z]+(?!{_LOWER})|[A-Z]?{_LOWER}+", re.UNICODE
-)
+_WORDS = re.compile(rf"\d+|(?:LEFT|RIGHT)(?={_LOWER})|[A-Z]+(?!{_LOWER})|[A-Z]?{_LOWER}+")
 # Spellings that are one: the first word of a pair becomes the second.
 _SPELLINGS = (
     (re.compile(r"\b(?:(?:counter|anti) ?clock ?wise|ccw)\b"), "counterclockwise"),
@@ -59,7 +57,7 @@ def left_right_pairs(class_names):
     by_text = defaultdict(list)
     for name, text in texts.items():
         by_text[text.replace(" ", "")].append(name)
-    partners, alone = {}, []
+    candidates, alone = {}, []
     for name, text in texts.items():
         mirrored = _mirror(text)
         if mirrored == text:
@@ -67,14 +65,8 @@ def left_right_pairs(class_names):
         same, found = (by_text.get(key.replace(" ", ""), []) for key in (text, mirrored))
         if len(same) > 1 or len(found) > 1:
             found = [other for other in found if _spelled_alike(name, other)] or found
-        if len(found) == 1:
-            partners[name] = found[0]
-        elif found and _DIRECTION.search(text):
-            raise SmallBigError(
-                "--flip swap needs one class as the mirror image of another: name them apart by "
-                "more than case and separators, or set --flip none or --flip plain. "
-                f"Received: {name!r} and {shorten([repr(other) for other in found])}"
-            )
+        if found:
+            candidates[name] = found
         elif _DIRECTION.search(_IDIOM.sub("", text)):
             alone.append((name, _respell(name, mirrored)))
     if alone:
@@ -85,9 +77,18 @@ def left_right_pairs(class_names):
             "--flip plain to mirror half of them and keep their labels. "
             f"Received: {shorten([repr(name) for name, _ in alone])} without it"
         )
+    partners = {name: found[0] for name, found in candidates.items() if len(found) == 1}
+    partners = {a: b for a, b in partners.items() if partners.get(b) == a}
+    unclear = [name for name in set(candidates) - set(partners) if _DIRECTION.search(texts[name])]
+    if unclear:
+        name = min(unclear)
+        raise SmallBigError(
+            "--flip swap needs one class as the mirror image of another: name them apart by more "
+            "than case and separators, or set --flip none or --flip plain. "
+            f"Received: {name!r} and {shorten([repr(other) for other in candidates[name]])}"
+        )
     order = {name: i for i, name in enumerate(texts)}
-    both = [(a, b) for a, b in partners.items() if partners.get(b) == a]
-    return [(a, b) for a, b in both if order[a] < order[b]]
+    return [(a, b) for a, b in partners.items() if order[a] < order[b]]
 
 
 def left_right_label_map(class_names):

@@ -5,6 +5,8 @@ import inspect
 import pathlib
 
 from smallbig_keras.data.annotations.datasets import DATASETS, read_annotations
+from smallbig_keras.data.annotations.folders import has_validation
+from smallbig_keras.data.annotations.splitting import check_split_options
 from smallbig_keras.data.annotations.video import DatasetNotFoundError
 from smallbig_keras.errors import OptionError, SmallBigError
 from smallbig_keras.options import flag, option
@@ -36,14 +38,25 @@ class DatasetOptions:
         None, "names of the frames in a folder, such as img_{:05d}.jpg", metavar="NAME"
     )
     train_list: str | None = option(None, "training videos, for frames and csv", metavar="FILE")
-    val_list: str | None = option(None, "validation videos, for frames and csv", metavar="FILE")
+    val_list: str | None = option(
+        None, "validation videos, for frames, csv and folder", metavar="FILE"
+    )
+    val_share: float | None = option(
+        None,
+        "share of each class for validation, for folder without val/",
+        metavar="SHARE",
+        shown="0.2",
+    )
+    split_seed: int | None = option(
+        None, "choice of the videos of --val-share", metavar="SEED", shown="0"
+    )
     test_list: str | None = option(None, "test videos, for frames and csv", metavar="FILE")
     class_list: str | None = option(None, "class names, for frames and csv", metavar="FILE")
     first_label: int | None = option(
         None, "label of the first class, 0 or 1, for frames and csv", metavar="N", shown="0"
     )
     allow_empty_classes: bool | None = option(
-        None, "allow classes without a training video, for frames and csv", shown="off"
+        None, "allow classes without a training video, for frames, csv and folder", shown="off"
     )
     skip_bad_lines: bool | None = option(
         None, "leave out damaged lines of lists, and count them", shown="off"
@@ -51,9 +64,10 @@ class DatasetOptions:
 
 
 READER_OPTIONS = (
-    *("split_number", "image_template", "train_list", "val_list", "test_list"),
-    *("class_list", "first_label", "allow_empty_classes", "skip_bad_lines"),
+    *("split_number", "image_template", "train_list", "val_list", "val_share", "split_seed"),
+    *("test_list", "class_list", "first_label", "allow_empty_classes", "skip_bad_lines"),
 )
+_SPLIT = ("val_list", "val_share", "split_seed")
 
 
 def dataset_options(values):
@@ -69,6 +83,11 @@ def dataset_options(values):
 def update_dataset(options, given):
     """Returns DatasetOptions with what is given otherwise; another dataset has its own options."""
     given = {f: v for f, v in vars(dataset_options(given)).items() if v is not None}
+    root = given.get("data_root", options.data_root)
+    split = {"shards", *_SPLIT} & set(given)
+    if split or (options.dataset == "folder" and root and has_validation(root)):
+        # Another split is given, or the videos have one.
+        options = dataclasses.replace(options, **dict.fromkeys(_SPLIT))
     if given.get("dataset", options.dataset) != options.dataset:
         options = dataclasses.replace(options, **dict.fromkeys(READER_OPTIONS))
     if {"data_root", "dataset"} & set(given):
@@ -82,7 +101,7 @@ def check_dataset(options):
     """Refuses options of a dataset that would have no effect."""
     if options.shards:
         for name in ("data_root", "index", *READER_OPTIONS):
-            if getattr(options, name):
+            if getattr(options, name) is not None:
                 raise OptionError(
                     f"{flag(name)} has no effect with --shards, which hold videos and classes. "
                     f"Received: {getattr(options, name)}"
@@ -94,6 +113,13 @@ def check_dataset(options):
                 f"{flag(name)} has no effect on {options.dataset}; it is for {', '.join(takers)}. "
                 f"Received: {getattr(options, name)}"
             )
+    check_split_options(*(getattr(options, name) for name in _SPLIT))
+
+
+def is_split_by_seed(options):
+    """Tells if the validation videos of DatasetOptions are chosen: with more videos, others are."""
+    listed = options.shards or options.val_list or options.data_root is None
+    return options.dataset == "folder" and not listed and not has_validation(options.data_root)
 
 
 def _reader_options(dataset):

@@ -11,11 +11,12 @@ import keras
 import tensorflow as tf
 
 from smallbig_keras import runs
+from smallbig_keras.data.annotations.splitting import write_val_list
 from smallbig_keras.data.annotations.video import shorten
 from smallbig_keras.data.batch_augmentation import Mix, RandAugment
 from smallbig_keras.data.dataset import clip_dataset
 from smallbig_keras.data.mirroring import left_right_pairs
-from smallbig_keras.data.options import dataset_options, open_source
+from smallbig_keras.data.options import dataset_options, is_split_by_seed, open_source
 from smallbig_keras.data.sources import list_digest
 from smallbig_keras.data.unreadable import UnreadableVideos
 from smallbig_keras.errors import ResourceError, SmallBigError
@@ -172,6 +173,11 @@ def _fit(run, config, resumed):
         if checkpoints:
             restore(model, checkpoints)
     if not resumed:
+        if is_split_by_seed(dataset):
+            # Videos that are added later change no split of this run.
+            file = (run / runs.VAL_LIST).resolve()
+            write_val_list(validation.videos, file)
+            config |= {"val_list": str(file), "val_share": None, "split_seed": None}
         runs.write_config(run, config)
         write_description(of_training(config), run)
     epoch = int(model.optimizer.iterations.numpy()) // steps
@@ -232,6 +238,11 @@ def restore(model, checkpoints):
 def _check_videos(config, source, class_names, validation):
     """Checks that there are enough videos, and those that a run began with when it continues."""
     training = len(source)
+    if len(class_names) < 2:
+        raise SmallBigError(
+            "A classifier needs two classes: add videos of another one. "
+            f"Received: {', '.join(map(repr, class_names))}"
+        )
     known = config.setdefault("class_names", class_names)
     if known != class_names:
         pairs = enumerate(itertools.zip_longest(known, class_names))

@@ -86,8 +86,10 @@ def test_several_mirror_images():
     names = ["Turn Left", "turn left", "turn right", "Turn Right"]
     assert left_right_label_map(names) == [3, 2, 1, 0]
     assert left_right_pairs(["up left", "up right", "upright"]) == [("up left", "up right")]
-    with pytest.raises(SmallBigError, match="'turn-left' and 'turn right', 'Turn Right'"):
+    with pytest.raises(SmallBigError, match="Received: 'Turn Right' and 'turn-left'"):
         left_right_pairs(["turn-left", "turn right", "Turn Right"])
+    with pytest.raises(SmallBigError, match="Received: 'Turn Left' and 'turn right'"):
+        left_right_pairs(["Turn Left", "turn left", "turn right"])
 
 
 @pytest.mark.parametrize(

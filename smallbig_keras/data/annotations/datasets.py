@@ -41,12 +41,17 @@ def read_annotations(dataset, root, split, **options):
     - `image_template`, str, of `"csv"`, `"folder"`, `"frames"`, `"sthv1"` and `"sthv2"`: videos
       are folders of frames; the name of a frame by its number, such as `img_{:05d}.jpg`.
     - `train_list`, `val_list`, `test_list`, str, of `"csv"` and `"frames"`: files, from `root`.
+    - `val_list`, str, of `"folder"` without a folder `val`: file with the validation videos,
+      `CLASS/NAME` or a path a line; the others are for training.
+    - `val_share`, float, of the same: share of each class that is for validation, above 0 and
+      below 1; default 0.2.
+    - `split_seed`, int, of the same: chooses the validation videos, from 0; default 0.
     - `class_list`, str, of `"csv"` and `"frames"`: file of class names, one a line, from `root`,
       or a dataset with published names such as `"k400"`; default `classes.txt`.
     - `first_label`, int, of `"csv"` and `"frames"`: the number of the first class, 0 or 1, where
       labels are numbers; default 0.
-    - `allow_empty_classes`, bool, of `"csv"` and `"frames"`: numbers up to the highest label may
-      have no training video; default False.
+    - `allow_empty_classes`, bool, of `"csv"`, `"folder"` and `"frames"`: numbers up to the highest
+      label, or folders of classes, may have no training video; default False.
     - `skip_bad_lines`, bool, of all but `"folder"`: damaged lines are left out, and an
       `AnnotationWarning` counts and names them; default False.
 

@@ -170,6 +170,9 @@ def parse_number(text, name, lowest=0):
 
 def check_class_name(name):
     """Returns the name of a class without spaces around it, if it can be printed and stored."""
+    if name.splitlines() not in ([], [name]):
+        # Exports write a name a line.
+        raise SmallBigError(f"a class name must be one line. Received: {name!r:.200}")
     name = name.strip()
     try:
         name.encode("utf-8")

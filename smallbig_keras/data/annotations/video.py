@@ -4,6 +4,7 @@ import os
 import re
 import string
 import warnings
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,6 +108,20 @@ def not_found(title, layout, hint, root, files):
     return DatasetNotFoundError(
         f"{title} is expected in this layout:\n\n{drawn}\n\n{hint}\n\nReceived: {root} ({missing})"
     )
+
+
+def class_counts(labels, class_names):
+    """Counts the videos of each class.
+
+    Args:
+        labels: iterable of int. The class ids of the videos.
+        class_names: list of str.
+
+    Returns:
+        dict of int by name, in the order of `class_names`.
+    """
+    counts = Counter(labels)
+    return {name: counts[label] for label, name in enumerate(class_names)}
 
 
 def shorten(items):
