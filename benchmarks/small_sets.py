@@ -103,10 +103,10 @@ SETS = {
     "drift": (
         "stills",
         {
-            "up and left": (moving(x=-0.8, y=-0.8), plain),
-            "up and right": (moving(x=0.8, y=-0.8), plain),
-            "down and left": (moving(x=-0.8, y=0.8), plain),
-            "down and right": (moving(x=0.8, y=0.8), plain),
+            "up and left": (moving(x=-1, y=-1), plain),
+            "up and right": (moving(x=1, y=-1), plain),
+            "down and left": (moving(x=-1, y=1), plain),
+            "down and right": (moving(x=1, y=1), plain),
             "nearer": (moving(zoom=1), plain),
             "farther": (moving(zoom=-1), plain),
         },
@@ -230,7 +230,7 @@ def _film(footage, camera, look, rng):
     move_x, move_y = camera.get("move", (0, 0))
     zoom, turn = camera.get("zoom", 0), camera.get("turn", 0)
     # The window, in pixels of the footage, has room for its path.
-    side = min(height, width * HEIGHT / WIDTH) * rng.uniform(0.5, 0.62)
+    side = min(height, width * HEIGHT / WIDTH) * rng.uniform(0.45, 0.58)
     sides = side * np.exp(-zoom * travel)
     ratio = WIDTH / HEIGHT
     jitter = rng.normal(0, 0.004 + camera.get("shake", 0), (length, 2))

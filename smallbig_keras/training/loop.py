@@ -1,8 +1,6 @@
 """A training from its options to the best row of its log."""
 
-import contextlib
 import dataclasses
-import datetime
 import itertools
 import pathlib
 import warnings
@@ -12,7 +10,6 @@ import tensorflow as tf
 
 from smallbig_keras import runs
 from smallbig_keras.data.annotations.splitting import write_val_list
-from smallbig_keras.data.annotations.video import shorten
 from smallbig_keras.data.batch_augmentation import Mix, RandAugment
 from smallbig_keras.data.dataset import clip_dataset
 from smallbig_keras.data.mirroring import left_right_pairs
@@ -21,12 +18,10 @@ from smallbig_keras.data.sources import list_digest
 from smallbig_keras.data.unreadable import UnreadableVideos
 from smallbig_keras.errors import ResourceError, SmallBigError
 from smallbig_keras.files import disk_error, folder_lock, make_folder
-from smallbig_keras.models.inspection import complexity
 from smallbig_keras.models.rebuilding import known_network
 from smallbig_keras.models.recognition import check_checkpoint
 from smallbig_keras.models.registry import model_spec
-from smallbig_keras.options import command_line
-from smallbig_keras.training import compiling, memory
+from smallbig_keras.training import compiling, memory, reports
 from smallbig_keras.training.callbacks import (
     EpochTimes,
     Progress,
@@ -34,7 +29,7 @@ from smallbig_keras.training.callbacks import (
     UnreadableReport,
     WaitMeter,
 )
-from smallbig_keras.training.recipes import chosen_options
+from smallbig_keras.training.run_folder import new_folder
 from smallbig_keras.weights.description import (
     of_training,
     training_clips,
@@ -51,7 +46,7 @@ def start(options):
     Where options leave the accumulation open, batch and accumulation are those that memory allows.
     """
     _check_layers(options)
-    with _new_folder(options) as run:
+    with new_folder(options) as run:
         config = dataclasses.asdict(options)
         config["output"] = str(run)
         config["versions"] = versions()
@@ -66,12 +61,6 @@ def resume(run):
         return _train(run, config, resumed=True)
 
 
-def _repeated(config):
-    """Returns the command with all that a user gave and the recipe chose."""
-    names = {"recipe", *config["given"], *chosen_options()} - {"output"}
-    return command_line("smallbig fit", {k: v for k, v in config.items() if k in names})
-
-
 def _check_layers(options):
     """Older versions of Keras lack layers; this says so before any work."""
     if options.randaugment:
@@ -79,42 +68,6 @@ def _check_layers(options):
         RandAugment(int(number), strength)
     if options.mixup_mode != "none":
         Mix(options.mixup_mode, classes=1)
-
-
-@contextlib.contextmanager
-def _new_folder(options):
-    """Makes the folder of a run, kept to this process; removes it if nothing was begun."""
-    there = options.output is not None and pathlib.Path(options.output).exists()
-    run = _free_folder(options) if options.output is None else make_folder(options.output)
-    try:
-        with folder_lock(run):
-            if (run / runs.CONFIG).exists():
-                raise SmallBigError(
-                    f"This folder holds a run. Continue it with smallbig fit --resume {run}, or "
-                    f"choose another --output. Received: {run}"
-                )
-            yield run
-    except BaseException:
-        if not there:
-            # Fails for a folder that holds anything, such as the run of another process.
-            with contextlib.suppress(OSError):
-                run.rmdir()
-        raise
-
-
-def _free_folder(options):
-    """Makes the folder of a run that was given none: no two processes get the same."""
-    time = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    name = f"{options.dataset}-{options.model}-{time}"
-    parent = make_folder("runs")
-    for number in range(1, 1000):
-        run = parent / (name if number == 1 else f"{name}-{number}")
-        try:
-            run.mkdir()
-            return run
-        except FileExistsError:
-            continue
-    raise SmallBigError(f"A run needs a free name in {parent}: add --output. Received: {name}")
 
 
 def _train(run, config, resumed=False):
@@ -157,11 +110,11 @@ def _fit(run, config, resumed):
     videos, class_names = open_source(dataset, "train", unreadable)
     validation, _ = open_source(dataset, "validation", unreadable_validation)
     _check_videos(config, videos, class_names, len(validation))
-    pairs = left_right_pairs(config["class_names"]) if config["flip"] == "swap" else []
+    if config["flip"] == "swap":
+        # A class without its mirror image stops before anything is written.
+        left_right_pairs(config["class_names"])
     if not resumed:
         config |= memory.choose_batch(config, replicas)
-        if config["recipe"] == "finetune":
-            print(f"recipe: {_repeated(config)}")
     steps = len(videos) // config["batch_size"]
     if config["weights"] != "none" and not resumed:
         config |= _find_weights(config)
@@ -173,27 +126,15 @@ def _fit(run, config, resumed):
         if checkpoints:
             restore(model, checkpoints)
     if not resumed:
-        if is_split_by_seed(dataset):
-            # Videos that are added later change no split of this run.
-            file = (run / runs.VAL_LIST).resolve()
-            write_val_list(validation.videos, file)
-            config |= {"val_list": str(file), "val_share": None, "split_seed": None}
+        for line in reports.choices(config, videos):
+            print(line)
+        config |= _written_split(run, dataset, validation)
         runs.write_config(run, config)
         write_description(of_training(config), run)
     epoch = int(model.optimizer.iterations.numpy()) // steps
-    size = complexity(model)
-    accumulated = _accumulated(config)
-    update = f", {accumulated} steps an update" if accumulated > 1 else ""
     print(f"run: {run}")
-    print(
-        f"{config['model']}: {size.parameters:,} parameters, "
-        f"{size.macs / 1e9:.2f} GMAC a clip, {len(videos)} videos, "
-        f"{steps} steps of {config['batch_size']} clips{update}, {replicas} device(s), "
-        f"from epoch {epoch}"
-    )
-    if pairs:
-        swapped = shorten([f"{one!r} <-> {other!r}" for one, other in pairs])
-        print(f"mirrored half of the clips; labels swapped: {swapped}")
+    size = reports.size(config, model, len(videos))
+    print(f"{size}, {replicas} device(s), from epoch {epoch}")
 
     train_clips, validation_clips = _clips(
         config, videos, validation, epoch, unreadable, unreadable_validation
@@ -222,6 +163,16 @@ def _fit(run, config, resumed):
     best = recorder.best
     print(f"best val_top1={best['val_top1']:.3f} val_top5={best['val_top5']:.3f} run={run}")
     return best
+
+
+def _written_split(run, dataset, validation):
+    """Writes down a split by seed; returns the options that read it again."""
+    if not is_split_by_seed(dataset):
+        return {}
+    # Videos that are added later change no split of this run.
+    file = (run / runs.VAL_LIST).resolve()
+    write_val_list(validation.videos, file)
+    return {"val_list": str(file), "val_share": None, "split_seed": None}
 
 
 def restore(model, checkpoints):
@@ -263,7 +214,7 @@ def _check_videos(config, source, class_names, validation):
             f"A run continues on the videos and labels that it began with. Received: {training} "
             "videos, of which some have other names, labels or places in the list now"
         )
-    batch, accumulated = config["batch_size"], _accumulated(config)
+    batch, accumulated = config["batch_size"], reports.accumulated(config)
     if training < batch * accumulated or not validation:
         steps = f"gradient_accumulation_steps={accumulated} of " if accumulated > 1 else ""
         raise SmallBigError(
@@ -271,11 +222,6 @@ def _check_videos(config, source, class_names, validation):
             f"add videos. Received: {steps}batch_size={batch}, {training} for training, "
             f"{validation} for validation"
         )
-
-
-def _accumulated(config):
-    """Returns the steps of an update; runs of older versions do not tell."""
-    return config.get("gradient_accumulation_steps") or 1
 
 
 def _clips(config, videos, validation, epoch, unreadable, unreadable_validation):

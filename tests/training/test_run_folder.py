@@ -15,7 +15,7 @@ import pytest
 from smallbig_keras import files, runs
 from smallbig_keras.cli import main
 from smallbig_keras.errors import ResourceError, SmallBigError
-from smallbig_keras.training import loop
+from smallbig_keras.training import loop, run_folder
 from smallbig_keras.training.resolution import resolve
 from tests.data.miniatures import MINIATURES
 
@@ -69,10 +69,11 @@ def test_two_processes_with_one_output(flags, tmp_path, capsys):
 
 def test_default_folders_differ(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    options = resolve({"dataset": "csv"})
+    options = resolve({"dataset": "csv", "recipe": "paper"})
     made = []
     threads = [
-        threading.Thread(target=lambda: made.append(loop._free_folder(options))) for _ in range(8)
+        threading.Thread(target=lambda: made.append(run_folder._free_folder(options)))
+        for _ in range(8)
     ]
     for thread in threads:
         thread.start()
