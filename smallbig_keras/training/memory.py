@@ -29,12 +29,12 @@ _KEEPS_NOTHING = {
 _VIEWS = {"ExpandDims", "Identity", "IdentityN", "ReadVariableOp", "Reshape", "Squeeze"}
 
 # Passing tensors and gaps, as a share of the tensors that the backward pass reads.
-_ACTIVATIONS = 1.25
+_ACTIVATIONS = 1.4
 # Copies of the trained weights: momentum, gradients, and the parts of an update. Accumulation adds
 # the sum of the gradients and its successor.
 _UPDATE, _ACCUMULATION = 4.5, 2
 # Bytes of an operation in the graph of a step, in each of its forms, and of the rest.
-_OPERATION, _REST = 100_000, 150_000_000
+_OPERATION, _REST = 60_000, 150_000_000
 # Bytes of a value of the loader: in batches that wait, and of a video that is decoded and cut.
 _WAITING, _DECODING = 16, 32
 

@@ -100,7 +100,7 @@ def test_a_gradient_of_its_own_reads_the_arguments():
 
 
 def available(monkeypatch, clips, config):
-    """Gives the process the memory for a step of so many clips and a half."""
+    """Gives the process the memory for a step of so many clips and a half, or tells none."""
     model = compiling.make_network(config)
     step = memory.step_memory(model, config["gradient_accumulation_steps"] != 1)
     monkeypatch.setattr(
@@ -139,8 +139,8 @@ def test_the_batch_of_the_recipe_is_split(clips, replicas, chosen, monkeypatch, 
             5,
             "take --batch-size 4 --gradient-accumulation-steps 9; --check-memory off",
         ),
-        ({"batch_size": 8}, 0.5, "take a smaller --size or --frames, or --dtype mixed_bfloat16; "),
-        ({}, 0.5, "take a smaller --size or --frames, or --dtype mixed_bfloat16; "),
+        ({"batch_size": 8}, 0.25, "take a smaller --size or --frames, or --dtype mixed_bfloat16; "),
+        ({}, 0.25, "take a smaller --size or --frames, or --dtype mixed_bfloat16; "),
     ],
 )
 def test_a_batch_that_does_not_fit(given, clips, advice, monkeypatch):
