@@ -1,6 +1,8 @@
 """`smallbig predict`: what it prints, and the file of features that it writes."""
 
 import os
+import pathlib
+import re
 import sys
 
 import numpy as np
@@ -88,6 +90,25 @@ def test_a_name_that_is_not_utf_8_is_an_error(saved, videos, tmp_path, capsys): 
     assert "folder\\udcff" in capsys.readouterr().err
     with np.load(file) as found:
         assert found["videos"].tolist() == videos[:1]
+
+
+def test_code_of_the_page(classifier, tmp_path, monkeypatch):  # noqa: F811
+    """`docs/features.md`, on two folders of videos."""
+    page = pathlib.Path(__file__).parents[2] / "docs" / "features.md"
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    classifier.save("runs/RUN")
+    for name in ("left", "right"):
+        pathlib.Path("FOLDER", name).mkdir(parents=True)
+        write_video(f"FOLDER/{name}/a.webm", 14 if name == "left" else 200)
+    main(["predict", "FOLDER", "--weights", "runs/RUN", "--features", "features.npz"])
+    names = {"paths": ["FOLDER/left/a.webm", "FOLDER/right/a.webm"]}
+    for block in blocks:
+        exec(block, names)
+    assert names["nearest"].tolist() == ["left", "right"]
+    np.testing.assert_allclose(names["features"], names["found"]["features"], rtol=1e-5)
+    names["found"].close()
+    assert names["maps"].shape == (2, 4, 2, 2, 128)
 
 
 @pytest.mark.parametrize(
