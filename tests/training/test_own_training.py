@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 
+from smallbig_keras.training import compiling
 from tests.data.test_batch_augmentation import needs_keras_layers
 from tests.data.videos import write_frames, write_video
 from tests.fresh_process import run_python
@@ -74,7 +75,7 @@ def test_jax(folder):
     assert re.search(r"\[\('(left|right)', [01]\.\d+\), \('(left|right)', 0\.\d+\)\]", printed)
 
 
-@pytest.mark.skipif(not hasattr(keras, "tree"), reason="needs a later Keras")
+@pytest.mark.skipif(compiling.keras_version() < (3, 10), reason="needs Keras 3.10")
 def test_passes_on_two_devices(folder):
     """Every epoch of `fit` is another one, with those that Keras looks at left out."""
     script = """
