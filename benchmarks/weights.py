@@ -26,7 +26,7 @@ def main():
 
     import smallbig_keras
     from smallbig_keras.cli.models import format_table
-    from smallbig_keras.models.inference import scoring_function
+    from smallbig_keras.models.inference import output_function
     from smallbig_keras.weights.records import builtin_records
 
     found = {}
@@ -38,7 +38,7 @@ def main():
     for model, shape in found:
         network = getattr(smallbig_keras, model)(input_shape=shape)
         clip = np.zeros((1, *shape), "float32")
-        calls[model, shape] = (scoring_function(network), clip)
+        calls[model, shape] = (output_function(network, ("probabilities",))[0], clip)
     for call, clip in calls.values():
         call(clip)
     seconds = {key: [] for key in calls}

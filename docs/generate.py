@@ -33,6 +33,7 @@ FLOORS = (
     ("models",),
     ("evaluation", "export"),
     ("classifier",),
+    ("opening",),
     ("training",),
     ("cli",),
 )

@@ -9,11 +9,7 @@ from . import (
     training as training,
     weights as weights,
 )
-from .classifier import (
-    VideoClassifier as VideoClassifier,
-    classify as classify,
-    load as load,
-)
+from .classifier import VideoClassifier as VideoClassifier
 from .errors import SmallBigError as SmallBigError
 from .labels import (
     class_names as class_names,
@@ -46,6 +42,10 @@ from .models import (
     complexity as complexity,
     feature_extractor as feature_extractor,
     list_models as list_models,
+)
+from .opening import (
+    classify as classify,
+    load as load,
 )
 from .version import __version__ as __version__
 from .weights import list_weights as list_weights

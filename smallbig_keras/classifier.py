@@ -1,14 +1,11 @@
 """A classifier: a network, the clips that it takes and the names that it gives.
 
-    classifier = smallbig_keras.load("runs/RUN")
-    classifier.predict("video.mp4")
-
-`load` takes every kind of source; whatever it was, `predict` takes the same videos.
+classifier = smallbig_keras.VideoClassifier(model, model.clips, class_names)
+classifier.predict("video.mp4")
 """
 
 import dataclasses
 import functools
-import os
 import pathlib
 
 import numpy as np
@@ -17,8 +14,7 @@ from smallbig_keras import runs
 from smallbig_keras.data.clips import ClipConfig
 from smallbig_keras.errors import AlreadyThereError, SmallBigError
 from smallbig_keras.files import make_folder, sha256
-from smallbig_keras.labels.predictions import decode_predictions, read_class_names
-from smallbig_keras.machine import groups, map_parallel
+from smallbig_keras.labels.predictions import decode_predictions
 from smallbig_keras.weights.description import FILE, WEIGHTS, write_description
 
 
@@ -101,23 +97,83 @@ class VideoClassifier:
             BadVideoError: a video cannot be decoded.
             SmallBigError: an argument is outside the values above.
         """
-        from smallbig_keras.data.dataset import load_clip
         from smallbig_keras.data.inputs import open_videos
 
-        for name, value in (("top", top), ("clips", clips), ("batch_size", batch_size)):
-            if not isinstance(value, int) or value < 1:
-                raise SmallBigError(f"`{name}` must be an int of at least 1. Received: {value!r}")
+        _check_count("top", top)
         videos, one = open_videos(videos)
-        views = clips * crops
-        rule = self.clips.for_crops(crops)
-        cut = functools.partial(load_clip, clips=rule, views=(clips, crops), normalize=False)
-        results = []
-        # As many videos at a time as fill a batch: memory does not grow with their number.
-        for group in groups(map_parallel(cut, videos), max(1, batch_size // views)):
-            scores = self.score(np.concatenate(group), batch_size)
-            means = scores.reshape(len(group), views, -1).mean(axis=1)
-            results += decode_predictions(means, top, labels=self.class_names)
+        rows = self.outputs(videos, ("probabilities",), clips, crops, batch_size)
+        names = self.class_names
+        results = [
+            decode_predictions(row["probabilities"][None], top, labels=names)[0] for _, row in rows
+        ]
         return results[0] if one else results
+
+    def features(self, videos, layers=None, clips=1, crops=1, batch_size=8):
+        """Computes features of videos, to train something else on them.
+
+        Args:
+            videos: one video or many, as in `predict`.
+            layers: sequence of str, or one: layers or stages, as `feature_extractor` takes them.
+                Defaults to `None` for the input of the layer `classifier`, the last pooled
+                features.
+            clips: int. Clips of a video, as in `predict`. Defaults to `1`.
+            crops: int. Crops of a clip, as in `predict`. Defaults to `1`.
+            batch_size: int. Clips in one call of the model. Defaults to `8`.
+
+        Returns:
+            float32 array `(videos, channels)`, of one video `(channels,)`: the mean over its
+            views. With `layers` a dict of such arrays by name, means also over frames, height and
+            width.
+
+        Raises:
+            BadVideoError: a video cannot be decoded.
+            SmallBigError: an argument is outside the values above, or the model is an artifact.
+        """
+        from smallbig_keras.data.inputs import open_videos
+
+        names = ("features",) if layers is None else layers
+        names = (names,) if isinstance(names, str) else tuple(names)
+        videos, one = open_videos(videos)
+        rows = [row for _, row in self.outputs(videos, names, clips, crops, batch_size)]
+        _, channels = self._function(names)
+
+        def stack(name):
+            values = np.array([row[name] for row in rows], "float32")
+            return values[0] if one else values.reshape(len(rows), channels[name])
+
+        found = {name: stack(name) for name in names}
+        return found["features"] if layers is None else found
+
+    def outputs(self, videos, names, clips=1, crops=1, batch_size=8, unreadable=None):
+        """Yields outputs of the model for many videos, one after the other as they are read.
+
+        Args:
+            videos: one video or many, as in `predict`.
+            names: sequence of str: `"probabilities"`, `"features"` for the input of the layer
+                `classifier`, and layers or stages as `feature_extractor` takes them.
+            clips: int. Clips of a video, as in `predict`. Defaults to `1`.
+            crops: int. Crops of a clip, as in `predict`. Defaults to `1`.
+            batch_size: int. Clips in one call of the model. Defaults to `8`.
+            unreadable: list. Takes the `BadVideoError` of each video that cannot be decoded.
+                Defaults to `None`: the first one is raised.
+
+        Returns:
+            Iterator of `(index, outputs)`: the index of a video, and a dict of float32 arrays
+            `(channels,)` by name, means over views, frames, height and width.
+
+        Raises:
+            BadVideoError: a video cannot be decoded.
+            SmallBigError: an argument is outside the values above, or the model is an artifact,
+                which gives `"probabilities"` alone.
+        """
+        from smallbig_keras.data.inputs import open_videos
+        from smallbig_keras.data.views import view_means
+
+        _check_count("clips", clips)
+        _check_count("batch_size", batch_size)
+        function, _ = self._function(tuple(names))
+        videos, _ = open_videos(videos)
+        return view_means(function, videos, self.clips, clips, crops, batch_size, unreadable)
 
     def score(self, clips, batch_size=8):
         """Returns the probabilities of clips.
@@ -130,7 +186,8 @@ class VideoClassifier:
             float32 array `(clips, classes)`.
         """
         parts = [clips[i : i + batch_size] for i in range(0, len(clips), batch_size)]
-        return np.concatenate([self._probabilities(part) for part in parts])
+        function, _ = self._function(("probabilities",))
+        return np.concatenate([function(part)["probabilities"] for part in parts])
 
     def preprocess(self, video):
         """Takes the middle clip of a video, ready for a Keras model.
@@ -209,139 +266,30 @@ class VideoClassifier:
         return self.model
 
     @functools.cached_property
-    def _probabilities(self):
-        """The function from uint8 clips to probabilities, in the model's own engine."""
+    def _functions(self):
+        return {}
+
+    def _function(self, names):
+        """The function from uint8 clips to outputs by name, and the channels of each."""
+        if names not in self._functions:
+            self._functions[names] = self._make_function(names)
+        return self._functions[names]
+
+    def _make_function(self, names):
         model, rule = self.model, self.clips
         if not hasattr(model, "get_weights"):
-            return lambda clips: model.predict(clips)["probabilities"]
-        from smallbig_keras.models.inference import scoring_function
+            if names != ("probabilities",):
+                raise SmallBigError(
+                    "An artifact gives probabilities alone: take features from the run or its "
+                    f"weights. Received: {model.path}"
+                )
+            return model.predict, {"probabilities": len(self.class_names)}
+        from smallbig_keras.models.inference import output_function
 
-        forward = scoring_function(model)
-
-        def probabilities(clips):
-            return forward(rule.normalize(np.asarray(clips)))
-
-        return probabilities
-
-
-def load(
-    source,
-    model=None,
-    variant=None,
-    *,
-    clips=None,
-    class_names=None,
-    classes=None,
-    weights_dir=None,
-    **options,
-):
-    """Loads a classifier from any source. Nothing in a file of weights is run.
-
-    Args:
-        source: str or path. The folder of a run or of a saved classifier; the name of published
-            weights, `hf://owner/name` or a URL; a file of weights (`.keras`, `.weights.h5`,
-            `.h5`, `.pth`, `.pt`, `.pyth`, `.ckpt`, `.pth.tar`, `.safetensors`); or an exported
-            `.tflite`, `.onnx` or SavedModel.
-        model: str. Name of the network, as `"SmallBigR50"`. Files of weights alone need it; of
-            other sources it must be that of the source. Defaults to `None`: for the name of a
-            publisher's weights the plain network, for `"k400"` and `"sthv2"` the SmallBig
-            network of that dataset's recipe.
-        variant: str. Variant of the network. Defaults to `None` for that of the source, else
-            `"reference"`.
-        clips: `smallbig_keras.data.ClipConfig`, or a dict of the fields to change, such as
-            `{"size": 256}`. Defaults to `None` for that of the source, else that of the network.
-        class_names: sequence of str, or the name of a dataset. Defaults to `None` for those of
-            the source, else `"class 0"`, ….
-        classes: int. Classes of the network. Defaults to `None` for those of the source.
-        weights_dir: str. Folder with published weights. Defaults to `None`.
-        **options: further options of the network, as `dropout` or `width`.
-
-    Returns:
-        VideoClassifier.
-
-    Raises:
-        NotFoundError: there is no such source; the message has the nearest name.
-        WeightsError: the weights do not fit the description, or their hash differs.
-        SmallBigError: the source is of no known kind, or an option does not fit it.
-
-    Example:
-
-        classifier = smallbig_keras.load("runs/RUN")
-        classifier.predict("video.mp4")
-    """
-    from smallbig_keras.export import open_artifact
-    from smallbig_keras.export.formats import is_artifact
-    from smallbig_keras.weights.locations import local_source
-    from smallbig_keras.weights.resolution import is_name
-
-    if not isinstance(source, str | os.PathLike) or not os.fspath(source):
-        raise SmallBigError(f"A source is a path, a name or a URL. Received: {source!r:.80}")
-    names = read_class_names(class_names)
-    source = local_source(source)
-    if is_artifact(source) and not is_name(source, weights_dir):
-        given = {"model": model, "variant": variant, "classes": classes, **options}
-        given = [name for name, value in given.items() if value is not None]
-        if given:
-            raise SmallBigError(
-                f"An artifact knows its network: leave out {', '.join(given)}. Received: {source}"
-            )
-        runner = open_artifact(source)
-        rule = _changed(runner.clips, clips)
-        if rule.shape != runner.clips.shape:
-            raise SmallBigError(
-                f"An artifact keeps its clips of {runner.clips.shape}: export one of {rule.shape} "
-                f"from the run. Received: {source}"
-            )
-        return VideoClassifier(runner, rule, names or runner.class_names)
-    from smallbig_keras.models.rebuilding import build_network, find_network
-
-    path, found = find_network(
-        source, model, variant, classes=classes, weights_dir=weights_dir, **options
-    )
-    found = dataclasses.replace(found, clips=_changed(found.clips, clips))
-    network = build_network(path, found, source)
-    names = names or found.class_names or [f"class {i}" for i in range(found.classes)]
-    return VideoClassifier(network, found.clips, names)
+        forward, channels = output_function(model, names)
+        return lambda clips: forward(rule.normalize(np.asarray(clips))), channels
 
 
-def _changed(clips, given):
-    """Returns the ClipConfig that is given, or one with the fields that are given."""
-    if isinstance(given, ClipConfig):
-        return given
-    if not isinstance(given, dict | None):
-        raise SmallBigError(f"`clips` must be a ClipConfig or a dict. Received: {given!r:.80}")
-    return clips.replace(**(given or {}))
-
-
-def classify(video, model="k400-c2d", top=5):
-    """Names what happens in a video, in one call.
-
-    Args:
-        video: one video or many, as in `VideoClassifier.predict`.
-        model: str, path or VideoClassifier. What `load` takes. One that was loaded before is
-            kept for the next call. Defaults to `"k400-c2d"`, OpenMMLab's ResNet-50 for the 400
-            actions of Kinetics-400, which is downloaded once.
-        top: int. Classes to name. Defaults to `5`.
-
-    Returns:
-        A list of `(name, probability)`, best first; of many videos a list of such lists.
-
-    Raises:
-        SmallBigError: the model or a video cannot be used.
-
-    Example:
-
-        smallbig_keras.classify("video.mp4")
-        smallbig_keras.classify("video.mp4", "runs/RUN")
-    """
-    if not isinstance(model, VideoClassifier):
-        path = pathlib.Path(model)
-        # A training may have written better weights since.
-        stamp = path.stat().st_mtime_ns if path.exists() else None
-        model = _loaded(model, stamp)
-    return model.predict(video, top)
-
-
-@functools.lru_cache(maxsize=1)
-def _loaded(source, _stamp):
-    return load(source)
+def _check_count(name, value):
+    if not isinstance(value, int) or value < 1:
+        raise SmallBigError(f"`{name}` must be an int of at least 1. Received: {value!r}")

@@ -6,11 +6,14 @@ import sys
 import textwrap
 
 
-def run_python(script, folder, backend="tensorflow"):
-    """Runs a script in `folder` on a backend of Keras; it must end well."""
+def run_python(script, folder, backend="tensorflow", **variables):
+    """Runs a script in `folder` on a backend of Keras; it must end well.
+
+    Returns what it printed. `variables` are those of its environment.
+    """
     # JAX compiles every operation, which takes longer than to run it.
     jax = {"JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
-    environment = {**os.environ, **jax, "KERAS_BACKEND": backend}
+    environment = {**os.environ, **jax, "KERAS_BACKEND": backend, **variables}
     result = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script)],
         cwd=folder,
@@ -20,3 +23,4 @@ def run_python(script, folder, backend="tensorflow"):
         timeout=300,
     )
     assert result.returncode == 0, result.stderr
+    return result.stdout

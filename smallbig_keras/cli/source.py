@@ -116,7 +116,7 @@ def check_source(args, artifacts=True):
 
 def load_classifier(args, weights=None):
     """Loads the classifier that the options name, or another with the same options of clips."""
-    from smallbig_keras.classifier import load
+    from smallbig_keras.opening import load
 
     return load(
         weights or args.weights,

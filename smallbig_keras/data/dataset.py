@@ -1,5 +1,8 @@
 """From a list of videos to batches of clips."""
 
+import itertools
+
+import numpy as np
 import tensorflow as tf
 
 from smallbig_keras.data.batch_augmentation import Mix, RandAugment
@@ -36,7 +39,7 @@ def clip_dataset(
     mix=None,
     class_names=None,
     seed=0,
-    epochs=1,
+    epochs=None,
     initial_epoch=0,
     drop_remainder=None,
     unreadable=None,
@@ -51,8 +54,14 @@ def clip_dataset(
     run resumed at `initial_epoch` sees the clips of the uninterrupted one, with any number of
     parallel calls.
 
+    The dataset is one epoch long, and in training every pass over it is the next epoch: `fit`
+    takes it as it is. A pass is an iterator of which a batch was asked for. Where Keras looks at a
+    batch before it trains, as on JAX and with several devices, that pass counts too.
+
     Args:
-        videos: list of `Video` or of paths, or a source of clips like `VideoSource`.
+        videos: list of paths, of `(path, label)` pairs and of `Video`s, or a source of clips like
+            `VideoSource`. A path is a video file or a folder of numbered pictures. A label is a
+            class id from 0, or a name of `class_names`.
         clips: ClipConfig. The rule of the clips. Defaults to `None` for `ClipConfig()`.
         batch_size: int. Videos in a batch.
         training: bool. True for random order, frames and crops.
@@ -79,10 +88,12 @@ def clip_dataset(
         mix: str. `"mixup"` adds another clip to each of a training batch, `"cutmix"` replaces a
             rectangle by that of another clip. Labels become shares of the classes, which need
             the loss `categorical_crossentropy` and the categorical metrics. Defaults to `None`.
-        class_names: list of str. Needed for `"swap"` and `mix`. Defaults to `None`.
+        class_names: list of str. Needed for `"swap"`, for `mix` and for labels that are names.
+            Defaults to `None`.
         seed: int. At least 0. Defaults to `0`.
-        epochs: int. Epoch before which the stream ends. Defaults to `1`.
-        initial_epoch: int. Epoch with which the stream begins. Defaults to `0`.
+        epochs: int. Makes one stream of the epochs `initial_epoch` to `epochs - 1`, the same in
+            every pass. Defaults to `None`: a pass is one epoch.
+        initial_epoch: int. Epoch of the first pass, or first epoch of the stream. Defaults to `0`.
         drop_remainder: bool. True to leave out an epoch's last batch when it is not full.
             Defaults to `None`, which is `training`.
         unreadable: `UnreadableVideos`. Defaults to `None`, which replaces in training and raises
@@ -100,8 +111,16 @@ def clip_dataset(
     Raises:
         SmallBigError: an argument is outside the values above.
         MissingPackageError: Keras is older than a layer of `randaugment` or `mix`.
+
+    Example:
+
+        pairs = [("a.mp4", "left"), ("b.mp4", "right")]
+        names = ["left", "right"]
+        train = clip_dataset(pairs, batch_size=2, training=True, class_names=names)
+        model.fit(train, epochs=20, shuffle=False)
     """
-    source = videos if hasattr(videos, "clips") else VideoSource(videos)
+    is_source = hasattr(videos, "clips")
+    source = videos if is_source else VideoSource(videos, class_names=class_names)
     drop_remainder = training if drop_remainder is None else drop_remainder
     num_parallel_calls = num_parallel_calls or num_processors()
     unreadable = unreadable or UnreadableVideos("replace" if training else "raise")
@@ -150,10 +169,15 @@ def clip_dataset(
             batches = batches.enumerate().map(blend, num_parallel_calls, deterministic=True)
         return batches
 
-    dataset = tf.data.Dataset.range(initial_epoch, epochs).flat_map(one_epoch)
+    if epochs is None:
+        numbers, num_epochs = _numbers_of_passes(initial_epoch), 1
+    else:
+        numbers = tf.data.Dataset.range(initial_epoch, epochs)
+        num_epochs = epochs - initial_epoch
+    dataset = numbers.flat_map(one_epoch)
     if unreadable.policy != "skip":
         steps = len(source) // batch_size if drop_remainder else -(-len(source) // batch_size)
-        cardinality = steps * (epochs - initial_epoch)
+        cardinality = steps * num_epochs
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(cardinality))
     options = tf.data.Options()
     # Parallelism is given, and the thread that would tune it holds up the end of an iterator:
@@ -219,6 +243,18 @@ def load_clip(
     return cut.numpy().reshape(-1, *clips.shape)
 
 
+def _numbers_of_passes(first):
+    """A dataset of one number, which is `first` in the first pass and one more in each other."""
+    passes = itertools.count(first)
+
+    def number(_):
+        # Not a variable, which a strategy of several devices would mirror.
+        count = tf.numpy_function(lambda: np.int64(next(passes)), (), tf.int64)
+        return tf.ensure_shape(count, ())
+
+    return tf.data.Dataset.range(1).map(number)
+
+
 def _pair(value):
     try:
         first, second = value
@@ -252,7 +288,7 @@ def _check(source, training, batch_size, drop_remainder, seed, epochs, initial_e
             "A dataset needs at least one video, one clip a batch, and a seed of at least 0. "
             f"Received: {count} videos, batch_size={batch_size}, seed={seed}"
         )
-    if not 0 <= initial_epoch <= epochs:
+    if not 0 <= initial_epoch <= (initial_epoch if epochs is None else epochs):
         raise SmallBigError(
             "`initial_epoch` must be from 0 to `epochs`. "
             f"Received: initial_epoch={initial_epoch}, epochs={epochs}"
@@ -263,7 +299,10 @@ def _check(source, training, batch_size, drop_remainder, seed, epochs, initial_e
             f"Received: batch_size={batch_size}, {count} videos"
         )
     if training and not source.has_labels:
-        raise SmallBigError("Training videos must have labels. Received: a video with label None")
+        raise SmallBigError(
+            "Training videos must have labels: give a list of (path, label) pairs. "
+            "Received: a video with label None"
+        )
 
 
 def _check_training_only(training, views, augmentation, flip, randaugment, mix):

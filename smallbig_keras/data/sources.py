@@ -117,15 +117,20 @@ class VideoSource(ClipSource):
     where there is one for `select`.
 
     Args:
-        videos: list of `Video` or of paths of files; a path is a video without a label, whose id
-            is the name of the file.
+        videos: list of paths, of `(path, label)` pairs and of `Video`s. A path is that of a file
+            or of a folder of numbered pictures; its name is the id, and without a pair there is
+            no label.
         infos: dict. `VideoInfo` by path, from `read_index`: it spares the reading of all packets,
             and an unreadable file is not opened again. The info of a file that changed since is
             not used, with an `AnnotationWarning`. Defaults to `None`.
+        class_names: list of str. Needed for labels that are names. Defaults to `None`.
+
+    Raises:
+        SmallBigError: `videos` is no such list, or a label is no class; it names the item.
     """
 
-    def __init__(self, videos, infos=None):
-        self.videos = as_videos(videos)
+    def __init__(self, videos, infos=None, class_names=None):
+        self.videos = as_videos(videos, class_names)
         self._infos = {os.path.abspath(path): info for path, info in (infos or {}).items()}
         self._learned = {}
         self._warned = False

@@ -12,6 +12,10 @@ from smallbig_keras.errors import SmallBigError
 def feature_extractor(model, names):
     """Makes a model that returns intermediate outputs.
 
+    Its `predict` takes many videos as a dataset of their clips:
+    `clip_dataset(paths, model.clips, batch_size=8, training=False)`. `VideoClassifier.features`
+    gives the means of the maps.
+
     Args:
         model: functional `keras.Model`.
         names: sequence of str, or one. Names of layers, or of stages (`"stem"`, `"res2"` to

@@ -5,10 +5,10 @@ import pathlib
 import re
 
 from smallbig_keras import runs
-from smallbig_keras.classifier import load
 from smallbig_keras.errors import AlreadyThereError, SmallBigError
 from smallbig_keras.files import make_folder, sha256, write_aside
 from smallbig_keras.labels.predictions import DATASETS, class_names
+from smallbig_keras.opening import load
 from smallbig_keras.weights.description import read_description
 from smallbig_keras.weights.records import WeightsRecord, record_stem, write_record
 

@@ -51,6 +51,8 @@ def smallbig(*words, **options):
         (["predict", "a.mp4"], "required: --weights"),
         (["predict", "a.mp4", "--weights", "nowhere"], "nowhere, which is not there"),
         (["predict", "a.mp4", "--weights", "x", "--top", "0"], "--top must be at least 1"),
+        (["predict", "a.mp4", "--weights", "x", "--layers", "res4"], "without --features"),
+        (["predict", "a.mp4", "--weights", "x", "--features", "x.npy"], "a file .npz"),
         (["evaluate", "--weights", "nowhere"], "nowhere, which is not there"),
         (
             ["evaluate", "--weights", "x", "--crops", "2"],
@@ -99,6 +101,7 @@ def test_help_shows_every_option_with_its_default(name, capsys):
         ["fit", "--sample", "--output"],
         ["evaluate", "--weights", "run", "--output"],
         ["export", "--weights", "run", "--output"],
+        ["predict", "a.mp4", "--weights", "run", "--features"],
         ["verify", "artifact", "--weights", "run", "--output"],
         ["publish", "run", "--name", "k400", "--out"],
         ["prepare", "sample", "--out"],

@@ -14,10 +14,10 @@ import pytest
 
 import smallbig_keras
 from smallbig_keras import runs
-from smallbig_keras.classifier import load
 from smallbig_keras.cli import script
 from smallbig_keras.evaluation import load_scores
 from smallbig_keras.files import sha256
+from smallbig_keras.opening import load
 from smallbig_keras.weights import WeightsRecord
 from smallbig_keras.weights.description import of_training, read_description, write_description
 from smallbig_keras.weights.records import write_record

@@ -17,8 +17,8 @@ import pytest
 import tensorflow as tf
 
 from smallbig_keras import data, runs
-from smallbig_keras.classifier import load
 from smallbig_keras.cli import script
+from smallbig_keras.opening import load
 from smallbig_keras.training import compiling, loop
 
 fit = script("fit")

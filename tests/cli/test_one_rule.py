@@ -81,7 +81,9 @@ def in_validation(run, root, monkeypatch):
 def in_prediction(run, root, monkeypatch):
     classifier = smallbig_keras.load(run)
     given = []
-    vars(classifier)["_probabilities"] = lambda clips: given.append(clips) or np.ones((1, 2)) / 2
+    row = {"probabilities": np.ones((1, 2)) / 2}
+    function = (lambda clips: given.append(clips) or row), {}
+    vars(classifier)["_functions"] = {("probabilities",): function}
     classifier.predict(root / "val" / "one" / "a.webm")
     return numbers(given[0][0])
 

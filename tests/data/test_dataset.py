@@ -165,6 +165,32 @@ def test_stream_depends_only_on_seed_epoch_and_position(videos):
         assert not np.array_equal(one[0][0], other[0][0])
 
 
+def as_arrays(dataset):
+    return [(clips.numpy(), labels.numpy()) for clips, labels in dataset]
+
+
+def test_every_pass_is_the_next_epoch(videos):
+    options = dict(frames=4, size=24, batch_size=3, training=True, seed=5, flip="plain")
+    whole = stream(videos, epochs=4, **options)
+    dataset = clip_dataset(videos, initial_epoch=1, **options)
+    assert len(dataset) == 3
+    unused = iter(dataset)
+    for epoch in (1, 2, 3):
+        assert_same(as_arrays(dataset), whole[3 * epoch : 3 * epoch + 3])
+    next(unused)
+    repeated = clip_dataset(videos, **options).repeat(4)
+    assert_same(as_arrays(repeated), whole)
+
+
+def test_passes_that_are_the_same(videos):
+    """Those of evaluation, and those of a stream of several epochs."""
+    options = dict(frames=4, size=24, batch_size=4)
+    for more, length in (({"training": False}, 3), ({"training": True, "epochs": 2}, 4)):
+        dataset = clip_dataset(videos, **options, **more)
+        assert len(dataset) == length
+        assert_same(as_arrays(dataset), as_arrays(dataset))
+
+
 def test_flip_swaps_labels(videos):
     names = ["turn left", "turn right"]
     turns = [Video(videos[i].path, 0, str(i)) for i in range(10)]
@@ -198,22 +224,33 @@ def test_unlabelled_videos(videos):
 
 
 @pytest.mark.parametrize("mix", [None, pytest.param("mixup", marks=needs_keras_layers)])
-def test_fit_takes_the_stream(videos, mix):
+def test_fit_takes_the_dataset(videos, mix):
     import keras
 
-    options = dict(frames=2, size=16, batch_size=5, training=True, epochs=2)
-    dataset = clip_dataset(videos, mix=mix, class_names=list("abcdefghij"), **options)
+    options = dict(frames=2, size=16, batch_size=5, training=True)
+    options.update(mix=mix, class_names=list("abcdefghij"))
+    dataset = clip_dataset(videos, **options)
     if mix:
         assert dataset.element_spec[1] == tf.TensorSpec((5, 10), tf.float32)
-        for _, shares in dataset:
-            np.testing.assert_allclose(tf.reduce_sum(shares, 1), np.ones(5), rtol=1e-5)
     model = keras.Sequential(
         [keras.Input((2, 16, 16, 3)), keras.layers.GlobalAveragePooling3D(), keras.layers.Dense(10)]
     )
     loss = "CategoricalCrossentropy" if mix else "SparseCategoricalCrossentropy"
     model.compile("sgd", getattr(keras.losses, loss)(from_logits=True), metrics=["accuracy"])
-    history = model.fit(dataset, epochs=2, steps_per_epoch=2, verbose=0, shuffle=False)
-    assert len(history.history["loss"]) == 2 and np.isfinite(history.history["loss"]).all()
+    seen = []
+
+    def note(clips, labels):
+        kind, shape = labels.dtype, labels.shape
+        labels = tf.numpy_function(lambda value: seen.append(value) or value, (labels,), kind)
+        return clips, tf.ensure_shape(labels, shape)
+
+    noted = dataset.map(note)
+    history = model.fit(noted, epochs=3, verbose=0, shuffle=False).history
+    assert len(history["loss"]) == 3 and np.isfinite(history["loss"]).all()
+    expected = clip_dataset(videos, epochs=3, **options)
+    np.testing.assert_array_equal(seen, [labels for _, labels in expected])
+    if mix:
+        np.testing.assert_allclose(np.sum(seen, axis=-1), 1, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -224,6 +261,7 @@ def test_fit_takes_the_stream(videos, mix):
         (dict(batch_size=11), "batch_size=11, 10 videos"),
         (dict(seed=-1), "at least 0"),
         (dict(epochs=1, initial_epoch=2), "initial_epoch=2, epochs=1"),
+        (dict(initial_epoch=-1), "initial_epoch=-1, epochs=None"),
         (dict(short_side=23), "short_side=23, size=24"),
         (dict(short_side=(30, 25)), r"short_side=\(30, 25\)"),
         (dict(short_side=(25, 30), training=False), "training=False"),
@@ -244,7 +282,7 @@ def test_fit_takes_the_stream(videos, mix):
         (dict(randaugment=(2, 2)), "factor=2"),
         (dict(mix="mixup", training=False), "mix='mixup'"),
         (dict(mix="mixup"), "class_names=None"),
-        (dict(mix="blend", class_names=["a"]), "mix='blend'"),
+        (dict(mix="blend", class_names=list("abcdefghij")), "mix='blend'"),
     ],
 )
 def test_wrong_options(videos, options, received):

@@ -61,7 +61,9 @@ def test_paths_are_videos_without_labels(videos):
     assert [labels.tolist() for _, labels in batches] == [[-1, -1], [2, 3]]
     for (clips, _), (expected, _) in zip(batches, read(videos), strict=True):
         np.testing.assert_array_equal(clips, expected)
-    with pytest.raises(SmallBigError, match="Training videos must have labels"):
+    with pytest.raises(
+        SmallBigError, match=r"must have labels: give a list of \(path, label\) pairs"
+    ):
         clip_dataset(paths, frames=4, size=64, batch_size=2, training=True)
 
 
@@ -75,10 +77,11 @@ def test_paths_are_videos_without_labels(videos):
         ({"a.mp4": 0}, "{'a.mp4': 0}"),
         (3, "3"),
         (None, "None"),
-        ([Video("a.mp4", 0, "a"), 3], "3, a int"),
-        ([b"a.mp4"], "b'a.mp4', a bytes"),
-        ([("a.mp4", 0)], r"\('a.mp4', 0\), a tuple"),
-        ([None], "None, a NoneType"),
+        ([Video("a.mp4", 0, "a"), 3], "item 1 is 3"),
+        ([b"a.mp4"], "item 0 is b'a.mp4'"),
+        (["a.mp4", ("b.mp4", 0, 1)], r"item 1 is \('b.mp4', 0, 1\)"),
+        ([(0, "a.mp4")], r"item 0 is \(0, 'a.mp4'\)"),
+        ([None], "item 0 is None"),
     ],
 )
 def test_what_is_no_list_of_videos(wrong, received, tmp_path):
@@ -94,6 +97,52 @@ def test_what_is_no_list_of_videos(wrong, received, tmp_path):
         with pytest.raises(SmallBigError, match=f"`videos` must be a list.*Received: {received}"):
             use(wrong)
     assert not any(tmp_path.iterdir())
+
+
+def test_pairs(videos, folder):
+    """Paths of files and of folders of pictures, with class ids and names, beside others."""
+    names = ["left", "right", "up", "down"]
+    pairs = [
+        (videos[0].path, "left"),
+        [pathlib.Path(videos[1].path), np.int64(1)],
+        (folder, "up"),
+        Video(videos[3].path, 3, "3"),
+    ]
+    source = VideoSource(pairs, class_names=names)
+    assert source.ids == ["0.webm", "1.webm", "good", "3"] and source.labels == [0, 1, 2, 3]
+    whole = [*videos[:2], Video(str(folder), 2, "2", template=TEMPLATE), videos[3]]
+    for options in ({}, {"training": True}):
+        found = read(pairs, class_names=names, **options)
+        assert_same(found, read(whole, **options))
+    assert VideoSource(zip([videos[0].path], [7], strict=True)).labels == [7]
+    (_, labels), _ = read([pairs[2], videos[3].path, (folder, None)], class_names=names)
+    assert labels.tolist() == [2, -1]
+
+
+@pytest.mark.parametrize(
+    "label, names, message",
+    [
+        ("left", None, "needs `class_names`"),
+        ("lef", ["left", "right"], "Did you mean 'left'?"),
+        (2, ["left", "right"], "from 0 below the 2 of `class_names`"),
+        (-1, None, "a class id from 0, or a name"),
+        (1 << 31, None, "a class id from 0, or a name"),
+        (1.0, None, "a class id from 0, or a name"),
+        (True, None, "a class id from 0, or a name"),
+    ],
+)
+def test_wrong_labels(label, names, message):
+    for item in (("b.mp4", label), Video("b.mp4", label, "b")):
+        with pytest.raises(SmallBigError) as error:
+            VideoSource(["a.mp4", item], class_names=names)
+        assert message in str(error.value) and "Received: item 1 is " in str(error.value)
+        assert "b.mp4" in str(error.value)
+
+
+def test_shards_of_pairs(videos, tmp_path):
+    pairs = [(video.path, "right") for video in videos]
+    make_shards({"train": pairs}, ["left", "right"], tmp_path / "out", ShardOptions("csv"))
+    assert ShardSource(tmp_path / "out", "train").labels == [1] * 4
 
 
 def test_index_and_shards_of_paths(videos, tmp_path):

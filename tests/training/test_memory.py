@@ -30,7 +30,14 @@ def network(**options):
 def tiny_config(**given):
     """The configuration of a training of a tiny network that begins."""
     clip = {"frames": 2, "size": 32, "short_side": (36, 45), "test_short_side": 36}
-    given = {"dataset": "folder", "model": "C2DR23", "weights": "none", **clip, **given}
+    given = {
+        "dataset": "k400",
+        "recipe": "paper",
+        "model": "C2DR23",
+        "weights": "none",
+        **clip,
+        **given,
+    }
     options = dataclasses.asdict(resolve({"options": TINY, **given}))
     return {**options, "class_names": ["a", "b", "c"]}
 

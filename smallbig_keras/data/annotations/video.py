@@ -1,12 +1,14 @@
 """A video of a dataset, and the errors and warnings that all readers share."""
 
+import dataclasses
 import os
 import re
 import string
 import warnings
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from smallbig_keras.errors import NotFoundError, SmallBigError, did_you_mean
 
@@ -22,7 +24,7 @@ class AnnotationWarning(UserWarning):
     """Lines or files of a dataset were left out; the message counts and names them."""
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Video:
     """A video and its class.
 
@@ -43,27 +45,60 @@ class Video:
     template: str | None = None
 
 
-def as_videos(videos):
-    """Returns a list of `Video`; the path of a file becomes one without a label."""
+def as_videos(videos, class_names=None):
+    """Returns a list of `Video` from a list of paths, of `(path, label)` pairs and of `Video`s.
+
+    A label is a class id, or a name of `class_names`, which then must have all of them.
+    """
     one = isinstance(videos, str | bytes | os.PathLike | dict | Video)
     if one or not hasattr(videos, "__iter__"):
         raise SmallBigError(
-            "`videos` must be a list of `Video` or of paths, also for a single one. "
-            f"Received: {videos!r}"
+            "`videos` must be a list of paths, of (path, label) pairs or of `Video`s, also for a "
+            f"single one. Received: {videos!r:.200}"
         )
-    return [_as_video(item) for item in videos]
+    ids = None if class_names is None else {name: id for id, name in enumerate(class_names)}
+    return [
+        _as_video(item, f"item {number} is {item!r:.200}", ids)
+        for number, item in enumerate(videos)
+    ]
 
 
-def _as_video(item):
+def _as_video(item, received, ids):
+    """Returns the `Video` of an item of a list; `ids` are the class ids by name, or `None`."""
     if isinstance(item, Video):
-        return item
-    path = os.fspath(item) if isinstance(item, str | os.PathLike) else None
+        label = _class_id(item.label, received, ids)
+        return item if label is item.label else dataclasses.replace(item, label=label)
+    is_pair = isinstance(item, tuple | list) and len(item) == 2
+    path, label = item if is_pair else (item, None)
+    path = os.fspath(path) if isinstance(path, str | os.PathLike) else None
     if not isinstance(path, str):
         raise SmallBigError(
-            "`videos` must be a list of `Video` or of paths. "
-            f"Received: {item!r}, a {type(item).__name__}, in the list"
+            "`videos` must be a list of paths, of (path, label) pairs or of `Video`s. "
+            f"Received: {received}"
         )
-    return Video(path, None, Path(path).name)
+    return Video(path, _class_id(label, received, ids), Path(path).name)
+
+
+def _class_id(label, received, ids):
+    """Returns the class id of a label as an int, `None` for no label."""
+    if label is None:
+        return None
+    if isinstance(label, str):
+        if ids is None:
+            raise SmallBigError(f"A label that is a name needs `class_names`. Received: {received}")
+        if label not in ids:
+            raise SmallBigError(
+                f"A label must be one of `class_names`.{did_you_mean(label, ids)} "
+                f"Received: {received}"
+            )
+        return ids[label]
+    is_int = isinstance(label, int | np.integer) and not isinstance(label, bool)
+    if not is_int or not 0 <= label < (2**31 if ids is None else len(ids)):
+        classes = "" if ids is None else f" below the {len(ids)} of `class_names`"
+        raise SmallBigError(
+            f"A label must be a class id from 0{classes}, or a name. Received: {received}"
+        )
+    return int(label)
 
 
 def check_split(split):

@@ -41,7 +41,7 @@ def make_shards(
     killed. The bytes depend only on videos and options.
 
     Args:
-        splits: dict. Lists of `Video`, or of paths of files, by the name of the split.
+        splits: dict. Lists of videos, as `VideoSource` takes them, by the name of the split.
         class_names: list of str.
         out: str or path. Local folder, new or begun by a call with the same arguments.
         options: `ShardOptions`.
@@ -62,7 +62,7 @@ def make_shards(
             or another process is at it.
         ResourceError: a shard cannot be written.
     """
-    splits = {name: as_videos(videos) for name, videos in splits.items()}
+    splits = {name: as_videos(videos, class_names) for name, videos in splits.items()}
     if options.content == "video":
         for video in (video for videos in splits.values() for video in videos):
             if video.template is not None:
