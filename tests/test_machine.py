@@ -59,11 +59,27 @@ def test_peak_memory_without_resource(monkeypatch):
 
     monkeypatch.setitem(sys.modules, "resource", None)
     monkeypatch.setitem(sys.modules, "psutil", type("psutil", (), {"Process": Process}))
-    assert machine.peak_memory() == 123
+    assert machine.peak_memory(proc="nowhere") == 123
 
 
 def test_peak_memory():
     assert 10e6 < machine.peak_memory() < 100e9
+    assert 10e6 < machine.peak_memory(proc="nowhere") < 100e9
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="of Linux")
+def test_the_memory_of_the_process_that_started_it_does_not_count():
+    run_python(
+        """
+        import subprocess
+        import sys
+
+        held = bytearray(400_000_000)
+        code = "from smallbig_keras.machine import peak_memory; print(peak_memory())"
+        found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert 10e6 < int(found.stdout) < 300e6, found
+        """
+    )
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="of Linux")

@@ -168,7 +168,7 @@ def root(tmp_path_factory):
 
 def start(root, output, **given):
     """Trains as `smallbig fit` does, by a recipe of four clips where no batch is given."""
-    given = {"epochs": 2, "lr": 0.05, **given}
+    given = {"dataset": "folder", "recipe": "paper", "epochs": 2, "lr": 0.05, **given}
     config = tiny_config(data_root=str(root), output=str(output), **given)
     del config["class_names"]
     if "batch_size" not in given:
