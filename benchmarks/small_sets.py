@@ -29,6 +29,10 @@ _PICTURES = (".png", ".jpg", ".jpeg")
 # Longest side of the footage in memory, frames of a video at most, and mean change in grey levels
 # between two frames that is a cut.
 _SIDE, _FRAMES, _CUT = 480, 300, 25.0
+# Frames of a shot from one picture to the next.
+_STILL = 100
+# Least difference in grey levels of neighbours in a clip, along both axes together.
+_STRUCTURE = 16.0
 
 
 def still(rng):
@@ -42,12 +46,12 @@ def moving(x=0.0, y=0.0, zoom=0.0, turn=0.0, shake=0.0):
     """A camera that moves by parts of the window, zooms and turns as the class says."""
 
     def camera(rng):
-        speed = rng.uniform(0.35, 0.7)
+        speed = rng.uniform(0.4, 0.8)
         return {
             "move": (x * speed, y * speed),
             "zoom": zoom * rng.uniform(0.45, 0.8),
             "turn": turn * rng.uniform(0.4, 0.9),
-            "shake": shake * rng.uniform(0.05, 0.1),
+            "shake": shake * rng.uniform(0.08, 0.15),
         }
 
     return camera
@@ -68,31 +72,33 @@ def tinted(colour, low, high):
     return look
 
 
-def blurred(picture, rng):
-    return cv2.GaussianBlur(picture, (0, 0), 3.0)
+def grey(picture, rng):
+    """A picture in black and white."""
+    return np.repeat(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[:, :, None], 3, axis=2)
 
 
-def pixelated(picture, rng):
-    small = cv2.resize(picture, (WIDTH // 8, HEIGHT // 8), interpolation=cv2.INTER_AREA)
-    return cv2.resize(small, (WIDTH, HEIGHT), interpolation=cv2.INTER_NEAREST)
+def sepia(picture, rng):
+    """A picture of an old print."""
+    return np.clip(grey(picture, rng) * np.array([1.1, 0.95, 0.7]), 0, 255).astype(np.uint8)
 
 
-def noisy(picture, rng):
-    return np.clip(picture + rng.normal(0, 30, picture.shape), 0, 255).astype(np.uint8)
+def negative(picture, rng):
+    """A picture with light and dark exchanged."""
+    return 255 - picture
 
 
 # Set: footage, and for each class the camera and the look.
 SETS = {
     "slide": (
-        "photographs",
+        "pictures",
         {
             "Slide Left": (moving(x=-1), plain),
             "Slide Right": (moving(x=1), plain),
-            "Hold": (still, plain),
+            "Hold": (moving(), plain),
         },
     ),
     "spin": (
-        "photographs",
+        "pictures",
         {
             "turn_clockwise": (moving(turn=1), plain),
             "turn_counterclockwise": (moving(turn=-1), plain),
@@ -101,7 +107,7 @@ SETS = {
         },
     ),
     "drift": (
-        "stills",
+        "pictures",
         {
             "up and left": (moving(x=-1, y=-1), plain),
             "up and right": (moving(x=1, y=-1), plain),
@@ -112,7 +118,7 @@ SETS = {
         },
     ),
     "hand": (
-        "stills",
+        "pictures",
         {
             "steady": (moving(), plain),
             "shaking": (moving(shake=1), plain),
@@ -120,7 +126,7 @@ SETS = {
         },
     ),
     "light": (
-        "videos",
+        "footage",
         {
             "day": (still, plain),
             "dusk": (still, tinted((0.95, 0.6, 0.45), 0.0, 0.8)),
@@ -128,26 +134,26 @@ SETS = {
             "fog": (still, tinted((1.0, 1.0, 1.0), 0.55, 0.9)),
         },
     ),
-    "lens": (
-        "photographs",
+    "film": (
+        "footage",
         {
-            "sharp": (still, plain),
-            "blurred": (still, blurred),
-            "pixelated": (still, pixelated),
-            "noisy": (still, noisy),
+            "colour": (still, plain),
+            "black and white": (still, grey),
+            "sepia": (still, sepia),
+            "negative": (still, negative),
         },
     ),
 }
 # Classes for a source that knows none of the others' directions.
 SOURCE = {
     "other": (
-        "stills",
+        "pictures",
         {
             "roll clockwise": (moving(turn=1), plain),
             "roll counterclockwise": (moving(turn=-1), plain),
             "shake": (moving(shake=1), plain),
             "steady": (moving(), plain),
-            "pixels": (still, pixelated),
+            "negative": (moving(), negative),
         },
     ),
 }
@@ -165,29 +171,31 @@ def main(arguments=None):
 def make_sets(footage, out, names=tuple(SETS)):
     """Writes sets of clips; the same footage gives the same clips."""
     for split, count in COUNTS.items():
-        shots = {"videos": [], "photographs": []}
+        shots = []
         for file in sorted((footage / split).iterdir()):
-            kind = "videos" if is_video(file.name) else "photographs"
-            if kind == "videos" or file.suffix.lower() in _PICTURES:
-                shots[kind] += _shots(file)
-        # Videos have camera motion of their own, which would be in the way of a class of motion.
-        shots["stills"] = [frame[None] for shot in shots["videos"] for frame in shot[::RATE]]
+            if is_video(file.name) or file.suffix.lower() in _PICTURES:
+                shots += _shots(file)
+        # Camera motion of the videos themselves would be in the way of classes of motion.
+        pictures = [frame[None] for shot in shots for frame in shot[::_STILL]]
+        kinds = {"footage": shots, "pictures": pictures}
         for name in names:
             kind, classes = (SETS | SOURCE)[name]
             wanted = 150 if name in SOURCE and split == "train" else count
             jobs = [(label, number) for label in classes for number in range(wanted)]
 
-            def make(job, name=name, split=split, classes=classes, shots=shots[kind]):
+            def make(job, name=name, split=split, classes=classes, shots=kinds[kind]):
                 label, number = job
                 path = out / name / split / label / f"{number:02d}.webm"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 rng = np.random.default_rng([*f"{name} {split} {label} {number}".encode()])
                 camera, look = classes[label]
-                _encode(path, _film(shots[rng.integers(len(shots))], camera(rng), look, rng))
+                pictures = _film(shots, camera(rng), rng)
+                _encode(path, (look(picture, rng) for picture in pictures))
 
             with ThreadPoolExecutor(num_processors()) as pool:
                 list(pool.map(make, jobs))
-            print(f"{name}/{split}: {len(jobs)} clips of {len(classes)} classes over {kind}")
+            source = f"{len(kinds[kind])} {kind}"
+            print(f"{name}/{split}: {len(jobs)} clips of {len(classes)} classes from {source}")
 
 
 def _shots(file):
@@ -216,8 +224,23 @@ def _shrink(picture):
     )
 
 
-def _film(footage, camera, look, rng):
-    """Yields the pictures of a clip, `(120, 160, 3)` uint8 RGB."""
+def _film(shots, camera, rng):
+    """Returns the pictures of a clip, `(120, 160, 3)` uint8 RGB."""
+    while True:
+        pictures = list(_take(shots[rng.integers(len(shots))], camera, rng))
+        # A white wall shows no motion.
+        if min(_structure(pictures[0]), _structure(pictures[-1])) > _STRUCTURE:
+            return pictures
+
+
+def _structure(picture):
+    """Returns the mean difference in grey levels of neighbours, in the size that networks see."""
+    small = cv2.resize(picture, (64, 48), interpolation=cv2.INTER_AREA).mean(axis=2)
+    return np.abs(np.diff(small, axis=0)).mean() + np.abs(np.diff(small, axis=1)).mean()
+
+
+def _take(footage, camera, rng):
+    """Yields the pictures of one path of the camera."""
     length = int(rng.integers(24, 31))
     span = min(rng.uniform(0.5, 1.5) * (length - 1), len(footage) - 1)
     times = rng.uniform(0, len(footage) - 1 - span) + np.linspace(0, span, length)
@@ -230,7 +253,7 @@ def _film(footage, camera, look, rng):
     move_x, move_y = camera.get("move", (0, 0))
     zoom, turn = camera.get("zoom", 0), camera.get("turn", 0)
     # The window, in pixels of the footage, has room for its path.
-    side = min(height, width * HEIGHT / WIDTH) * rng.uniform(0.45, 0.58)
+    side = min(height, width * HEIGHT / WIDTH) * rng.uniform(0.42, 0.55)
     sides = side * np.exp(-zoom * travel)
     ratio = WIDTH / HEIGHT
     jitter = rng.normal(0, 0.004 + camera.get("shake", 0), (length, 2))
@@ -255,8 +278,7 @@ def _film(footage, camera, look, rng):
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REFLECT,
         )
-        picture = np.clip(picture * gain + offset, 0, 255).astype(np.uint8)
-        yield look(picture, rng)
+        yield np.clip(picture * gain + offset, 0, 255).astype(np.uint8)
 
 
 def _encode(path, pictures):
