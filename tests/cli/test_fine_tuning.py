@@ -91,8 +91,8 @@ def test_classes_of_two_and_of_many_clips(source, tmp_path, capsys):
 @pytest.mark.parametrize(
     "counts, message",
     [
-        ({"a": 5, "b": 1}, "'b'.*--val-list"),
-        ({"a": 5, "b": 0}, "'b'.*--allow-empty-classes|--allow-empty-classes.*'b'"),
+        ({"a": 5, "b": 1}, "--val-list.*'b'"),
+        ({"a": 5, "b": 0}, "--allow-empty-classes.*'b'"),
         ({"a": 5}, "two classes"),
         ({"turn left": 5, "other": 5}, "turn right.*--flip none"),
     ],
