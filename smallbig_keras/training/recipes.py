@@ -104,6 +104,8 @@ RECIPES = {"paper": PAPER, "reference": REFERENCE, "sample": SAMPLE}
 FINE_TUNED = ("folder", "frames", "csv")
 # Clips of an update up to a number of videos. Only those of 8 were measured.
 _BATCHES = ((1000, 8), (10000, 16), (math.inf, 32))
+# Updates of a training, as far as they come to this many epochs.
+_UPDATES, _FEWEST_EPOCHS, _MOST_EPOCHS = 240, 30, 60
 
 
 # Of other networks in its place: two blocks in a stage, for patterns of every second block, and
@@ -148,7 +150,7 @@ def chosen_options():
 
 def help_recipes():
     """Returns the default recipe of each dataset, for help; computed values are words."""
-    own = {**fine_tuning(1), "batch_size": "by the number of videos"}
+    own = {**fine_tuning(1), **dict.fromkeys(("batch_size", "epochs"), "by the number of videos")}
     return {name: recipe | (own if name in FINE_TUNED else {}) for name, recipe in PAPER.items()}
 
 
@@ -163,11 +165,14 @@ def fine_tuning(num_videos):
     Found by experiment: `docs/fine_tuning.md` has the measurements.
     """
     batch = next(size for most, size in _BATCHES if num_videos <= most)
+    # Fewer than two batches would leave most of a second one out of every epoch.
+    batch = max(1, min(batch, num_videos // 2))
+    updates = max(1, num_videos // batch)
     return {
-        "batch_size": max(1, min(batch, num_videos)),
+        "batch_size": batch,
         "lr": 0.02,
         "lr_batch": 8,
-        "epochs": 30,
+        "epochs": min(max(-(-_UPDATES // updates), _FEWEST_EPOCHS), _MOST_EPOCHS),
         "schedule": "cosine",
         "milestones": (),
         "warmup_epochs": 2,

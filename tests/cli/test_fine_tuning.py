@@ -54,7 +54,8 @@ def test_three_flags(source, tmp_path, monkeypatch, capsys):
     (run,) = (tmp_path / "runs").iterdir()
     config = runs.read_config(run)
     assert (config["model"], config["frames"], config["size"]) == ("SmallBigSlowOnlyR50", 4, 32)
-    assert (config["batch_size"], config["lr"], config["recipe"]) == (8, 0.02, "finetune")
+    # Twelve videos for training, in two steps.
+    assert (config["batch_size"], config["lr"], config["recipe"]) == (6, 0.015, "finetune")
     assert config["class_names"] == ["Nod", "Turn Left", "Turn Right"]
     # A clip of each class for validation, written down.
     assert (run / "val_list.txt").read_text().count(".mp4\n") == 3

@@ -31,7 +31,8 @@ def test_own_videos_have_the_recipe(folder):
     options = resolve(given)
     assert options.recipe == "finetune"
     assert (options.batch_size, options.lr) == (8, 0.02)
-    assert (options.epochs, options.warmup_epochs, options.schedule) == (30, 2, "cosine")
+    # 24 videos: three updates an epoch.
+    assert (options.epochs, options.warmup_epochs, options.schedule) == (60, 2, "cosine")
     assert options.freeze == ()
     paper = resolve({**given, "recipe": "paper"})
     assert (paper.batch_size, paper.epochs) == (128, 110)
@@ -41,21 +42,23 @@ def test_own_videos_have_the_recipe(folder):
 
 def test_every_value_is_a_flag(folder):
     given = folder()
-    options = resolve({**given, "batch_size": 4, "epochs": 15})
+    options = resolve({**given, "batch_size": 4, "epochs": 30})
     # The rate follows the batch, the warm-up the epochs.
     assert (options.lr, options.warmup_epochs) == (0.01, 1)
     options = resolve({**given, "lr": 0.5, "warmup_epochs": 0, "freeze": ("stem",)})
     assert (options.lr, options.warmup_epochs, options.freeze) == (0.5, 0, ("stem",))
     other = resolve({"dataset": "folder", "data_root": given["data_root"], "model": "S3D"})
-    assert (other.model, other.lr, other.epochs) == ("S3D", 0.02, 30)
+    assert (other.model, other.lr, other.epochs) == ("S3D", 0.02, 60)
 
 
-def test_batch_follows_the_number_of_videos(folder):
+def test_batch_and_epochs_follow_the_number_of_videos(folder):
     """No step asks for more videos than there are, and large sets have larger steps."""
     options = resolve(folder(clips=2))
-    assert (options.batch_size, options.lr) == (4, 0.01)
-    sizes = [fine_tuning(count)["batch_size"] for count in (1, 8, 1000, 1001, 240_000)]
-    assert sizes == sorted(sizes) and sizes[:3] == [1, 8, 8] and sizes[-1] <= 32
+    assert (options.batch_size, options.lr) == (2, 0.005)
+    counts = (1, 2, 3, 12, 16, 1000, 1001, 240_000)
+    chosen = [fine_tuning(count) for count in counts]
+    assert [values["batch_size"] for values in chosen] == [1, 1, 1, 6, 8, 8, 16, 32]
+    assert [fine_tuning(8 * steps)["epochs"] for steps in (2, 4, 6, 8, 100)] == [60, 60, 40, 30, 30]
     assert find_recipe("finetune", "k400", num_videos=20)["model"] == "SmallBigR50"
 
 
