@@ -42,8 +42,8 @@ def still(rng):
     return {"move": (speed * np.cos(angle), speed * np.sin(angle))}
 
 
-def moving(x=0.0, y=0.0, zoom=0.0, turn=0.0, shake=0.0):
-    """A camera that moves by parts of the window, zooms and turns as the class says."""
+def moving(x=0.0, y=0.0, zoom=0.0, turn=0.0, shake=0.0, beats=0):
+    """A camera that moves by parts of the window, zooms and turns, once or to and fro."""
 
     def camera(rng):
         speed = rng.uniform(0.4, 0.8)
@@ -52,6 +52,7 @@ def moving(x=0.0, y=0.0, zoom=0.0, turn=0.0, shake=0.0):
             "zoom": zoom * rng.uniform(0.45, 0.8),
             "turn": turn * rng.uniform(0.4, 0.9),
             "shake": shake * rng.uniform(0.08, 0.15),
+            "beats": beats,
         }
 
     return camera
@@ -80,11 +81,6 @@ def grey(picture, rng):
 def sepia(picture, rng):
     """A picture of an old print."""
     return np.clip(grey(picture, rng) * np.array([1.1, 0.95, 0.7]), 0, 255).astype(np.uint8)
-
-
-def negative(picture, rng):
-    """A picture with light and dark exchanged."""
-    return 255 - picture
 
 
 # Set: footage, and for each class the camera and the look.
@@ -140,20 +136,18 @@ SETS = {
             "colour": (still, plain),
             "black and white": (still, grey),
             "sepia": (still, sepia),
-            "negative": (still, negative),
         },
     ),
 }
-# Classes for a source that knows none of the others' directions.
+# A source that knows no class of the others: a camera that moves to and fro.
 SOURCE = {
     "other": (
         "pictures",
         {
-            "roll clockwise": (moving(turn=1), plain),
-            "roll counterclockwise": (moving(turn=-1), plain),
-            "shake": (moving(shake=1), plain),
-            "steady": (moving(), plain),
-            "negative": (moving(), negative),
+            "swaying": (moving(x=1, beats=2), plain),
+            "bouncing": (moving(y=1, beats=2), plain),
+            "pulsing": (moving(zoom=1, beats=2), plain),
+            "twisting": (moving(turn=1, beats=2), plain),
         },
     ),
 }
@@ -250,6 +244,9 @@ def _take(footage, camera, rng):
     # From 0 to 1 and centred, faster or slower at the ends than in the middle.
     time = np.linspace(0, 1, length)
     travel = time + rng.uniform(-0.6, 0.6) * np.sin(2 * np.pi * time) / (2 * np.pi) - 0.5
+    if camera.get("beats"):
+        beats = camera["beats"] * rng.uniform(0.8, 1.2)
+        travel = np.sin(2 * np.pi * (beats * time + rng.random())) / 2
     move_x, move_y = camera.get("move", (0, 0))
     zoom, turn = camera.get("zoom", 0), camera.get("turn", 0)
     # The window, in pixels of the footage, has room for its path.
