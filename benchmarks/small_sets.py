@@ -73,14 +73,24 @@ def tinted(colour, low, high):
     return look
 
 
-def grey(picture, rng):
-    """A picture in black and white."""
-    return np.repeat(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[:, :, None], 3, axis=2)
+def letterbox(picture, rng):
+    """A wide picture between two bars."""
+    bar = round(HEIGHT * rng.uniform(0.2, 0.26))
+    return np.pad(picture[bar : HEIGHT - bar], ((bar, bar), (0, 0), (0, 0)))
 
 
-def sepia(picture, rng):
-    """A picture of an old print."""
-    return np.clip(grey(picture, rng) * np.array([1.1, 0.95, 0.7]), 0, 255).astype(np.uint8)
+def halves(picture, rng):
+    """The middle of the picture twice, side by side."""
+    half = picture[:, WIDTH // 4 : WIDTH * 3 // 4]
+    return np.concatenate([half, half], axis=1)
+
+
+def spotlight(picture, rng):
+    """A picture that is dark outside a circle."""
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    radius = HEIGHT * 0.38
+    inside = np.hypot(y - HEIGHT / 2, x - WIDTH / 2) < radius
+    return np.where(inside[:, :, None], picture, picture // 6)
 
 
 # Set: footage, and for each class the camera and the look.
@@ -130,12 +140,13 @@ SETS = {
             "fog": (still, tinted((1.0, 1.0, 1.0), 0.55, 0.9)),
         },
     ),
-    "film": (
+    "frame": (
         "footage",
         {
-            "colour": (still, plain),
-            "black and white": (still, grey),
-            "sepia": (still, sepia),
+            "full": (still, plain),
+            "letterbox": (still, letterbox),
+            "two halves": (still, halves),
+            "spotlight": (still, spotlight),
         },
     ),
 }
