@@ -75,14 +75,14 @@ def tinted(colour, low, high):
 
 def letterbox(picture, rng):
     """A wide picture between two bars."""
-    bar = round(HEIGHT * rng.uniform(0.2, 0.26))
+    bar = HEIGHT // 4
     return np.pad(picture[bar : HEIGHT - bar], ((bar, bar), (0, 0), (0, 0)))
 
 
-def halves(picture, rng):
-    """The middle of the picture twice, side by side."""
-    half = picture[:, WIDTH // 4 : WIDTH * 3 // 4]
-    return np.concatenate([half, half], axis=1)
+def portrait(picture, rng):
+    """A high picture between two bars, as phones show what was filmed upright."""
+    bar = WIDTH * 3 // 8
+    return np.pad(picture[:, bar : WIDTH - bar], ((0, 0), (bar, bar), (0, 0)))
 
 
 def spotlight(picture, rng):
@@ -145,7 +145,7 @@ SETS = {
         {
             "full": (still, plain),
             "letterbox": (still, letterbox),
-            "two halves": (still, halves),
+            "portrait": (still, portrait),
             "spotlight": (still, spotlight),
         },
     ),
