@@ -119,7 +119,7 @@ def test_short_side_follows_the_size():
         {"sample": True},
         {"dataset": "k400", "batch_size": 64},
         {"dataset": "sthv1", "epochs": 3, "weights": "none", "recipe": "reference"},
-        {"dataset": "csv", "augmentation": "multi_scale", "randaugment": (2.0, 0.5)},
+        {"dataset": "k400", "augmentation": "multi_scale", "randaugment": (2.0, 0.5)},
         {"dataset": "ucf101", "split_number": 2, "freeze": ("stem", "norm"), "strategy": "one"},
     ],
 )
