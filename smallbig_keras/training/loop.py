@@ -21,6 +21,7 @@ from smallbig_keras.files import disk_error, folder_lock, make_folder
 from smallbig_keras.models.rebuilding import known_network
 from smallbig_keras.models.recognition import check_checkpoint
 from smallbig_keras.models.registry import model_spec
+from smallbig_keras.options import command_line
 from smallbig_keras.training import compiling, memory, reports
 from smallbig_keras.training.callbacks import (
     EpochTimes,
@@ -72,7 +73,7 @@ def _check_layers(options):
 
 def _train(run, config, resumed=False):
     """Trains, and ends every interruption with the command that continues."""
-    command = f"smallbig fit --resume {run}"
+    command = command_line("smallbig fit", {"resume": str(run)})
     policy = keras.config.dtype_policy()
     try:
         with warnings.catch_warnings():

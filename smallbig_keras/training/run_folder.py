@@ -7,6 +7,7 @@ import pathlib
 from smallbig_keras import runs
 from smallbig_keras.errors import SmallBigError
 from smallbig_keras.files import folder_lock, make_folder
+from smallbig_keras.options import command_line
 
 
 @contextlib.contextmanager
@@ -17,9 +18,10 @@ def new_folder(options):
     try:
         with folder_lock(run):
             if (run / runs.CONFIG).exists():
+                command = command_line("smallbig fit", {"resume": str(run)})
                 raise SmallBigError(
-                    f"This folder holds a run. Continue it with smallbig fit --resume {run}, or "
-                    f"choose another --output. Received: {run}"
+                    f"This folder holds a run. Continue it with {command}, or choose another "
+                    f"--output. Received: {run}"
                 )
             yield run
     except BaseException:
