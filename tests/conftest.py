@@ -1,4 +1,3 @@
-import gc
 import os
 import socket
 
@@ -24,14 +23,6 @@ def restored_state():
     policy = keras.config.dtype_policy()
     yield
     keras.config.set_dtype_policy(policy)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def freed_memory():
-    """The graphs and models of a file do not stay until the end of all files."""
-    yield
-    keras.utils.clear_session()
-    gc.collect()
 
 
 @pytest.fixture(autouse=True)

@@ -162,7 +162,7 @@ def default_recipe(dataset):
 def fine_tuning(num_videos):
     """Returns the options of a training of `num_videos` that starts from trained weights.
 
-    Found by experiment: `docs/fine_tuning.md` has the measurements.
+    Chosen in trials on small sets; `benchmarks/fine_tuning.py` measures it.
     """
     batch = next(size for most, size in _BATCHES if num_videos <= most)
     # Fewer than two batches would leave most of a second one out of every epoch.

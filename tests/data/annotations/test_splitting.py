@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from smallbig_keras.data import Video, read_annotations
+from smallbig_keras.data import Video
 from smallbig_keras.data.annotations import folders
 from smallbig_keras.data.annotations.splitting import write_val_list
 from smallbig_keras.data.annotations.video import class_counts
@@ -18,17 +18,7 @@ from smallbig_keras.data.options import (
     update_dataset,
 )
 from smallbig_keras.errors import NotFoundError, OptionError, SmallBigError
-
-
-def touch(root, *names):
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-
-
-def read(root, split="train", **options):
-    return read_annotations("folder", root, split, **options)
+from tests.data.annotations.test_folders import read, touch
 
 
 def ids(root, split="validation", **options):
