@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 import pathlib
 import warnings
 
@@ -39,6 +40,9 @@ from smallbig_keras.weights.description import (
 )
 from smallbig_keras.weights.fetching import WeightsError
 from smallbig_keras.weights.keras_files import load_training_state
+
+# Of the clips of the validation that are kept in memory.
+_CACHED_BYTES = 2**28
 
 
 def start(options):
@@ -261,6 +265,9 @@ def _clips(config, videos, validation, epoch, unreadable, unreadable_validation)
         validation_clips = validation_clips.map(
             lambda clips, labels: (clips, tf.one_hot(labels, classes))
         )
+    if len(validation) * math.prod(common["clips"].shape) <= _CACHED_BYTES:
+        # Every epoch validates on the same clips: they are decoded once.
+        validation_clips = validation_clips.cache()
     return train_clips, validation_clips
 
 
