@@ -9,6 +9,7 @@ recipes need, and report a misspelt flag on many lines.
 import argparse
 import dataclasses
 import json
+import os
 import shlex
 import types
 import typing
@@ -154,7 +155,10 @@ class Parser(argparse.ArgumentParser):
                 raise OptionError(f"{self.prog} has no option {name}.{did_you_mean(name, flags)}")
         namespace, unknown = self.parse_known_args(args, namespace)
         if unknown:
-            raise OptionError(f"{self.prog} does not take {' '.join(unknown)!r} here.")
+            text, root = " ".join(unknown), "--data-root"
+            is_root = root in self._option_string_actions and os.path.isdir(text)
+            hint = f" Did you mean {root} {shlex.quote(text)}?" if is_root else ""
+            raise OptionError(f"{self.prog} does not take {text!r} here.{hint}")
         return namespace
 
 

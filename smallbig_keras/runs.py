@@ -12,7 +12,7 @@ from smallbig_keras.files import replace_file
 CONFIG = "config.json"
 LOG = "log.csv"
 # The validation videos, where a seed has chosen them.
-VAL_LIST = "val_list.txt"
+TRAIN_LIST, VAL_LIST = "train_list.txt", "val_list.txt"
 SCORE = "val_top1"
 # The network of the best epoch; network and optimiser of the last epoch and of the one before.
 BEST = "model.weights.h5"
@@ -135,7 +135,8 @@ def read_log(path):
     if not file.is_file():
         return []
     with file.open(newline="") as lines:
-        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(lines)]
+        rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(lines)]
+    return [{**row, "epoch": int(row["epoch"])} for row in rows]
 
 
 def best_row(rows):

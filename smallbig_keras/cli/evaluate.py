@@ -25,7 +25,7 @@ from smallbig_keras.cli.source import (
     run_dataset,
 )
 from smallbig_keras.data.clips import check_crops
-from smallbig_keras.data.options import DatasetOptions, check_dataset, open_source
+from smallbig_keras.data.options import DatasetOptions, check_dataset, is_split_by_seed, open_source
 from smallbig_keras.errors import OptionError, SmallBigError
 from smallbig_keras.files import check_writable, sha256
 from smallbig_keras.options import flag, option
@@ -197,6 +197,11 @@ def _evaluate(source, dataset, args, output=None):
         f"{clips.frames} x {clips.size} x {clips.size}, {clips.sampling} sampling, short side "
         f"{clips.short_side}"
     )
+    if args.split == "validation" and is_split_by_seed(dataset):
+        print(
+            f"The videos of {dataset.data_root} are chosen by seed. If the classifier was trained "
+            "on some of them, the accuracy says too much: --val-list FILE names others."
+        )
     folder = pathlib.Path(output or _results(source) / _folder_name(dataset, clips, args))
     scores = evaluation.score_videos(
         lambda batch: classifier.score(batch, len(batch)),

@@ -28,7 +28,10 @@ class Start:
     """Start"""
 
     resume: str | None = option(
-        None, "continue the run of this folder; takes no other option", metavar="RUN"
+        None,
+        "continue the run of this folder; takes no other option than --data-root, of videos that "
+        "have moved",
+        metavar="RUN",
     )
     config: str | None = option(
         None,
@@ -48,17 +51,17 @@ def recipes():
 
 
 def check(given):
-    """Returns the resolved FitOptions, or the folder of a run to resume."""
+    """Returns the resolved FitOptions, or a dict with the folder of a run to resume."""
     given = dict(given)
     if "resume" in given:
-        folder = given.pop("resume")
-        if given:
+        others = sorted(set(given) - {"resume", "data_root"})
+        if others:
             raise OptionError(
-                "--resume takes the run's own options and no other. "
-                f"Received: {', '.join(map(flag, given))}"
+                "--resume takes the run's own options and none but --data-root, of videos that "
+                f"have moved. Received: {', '.join(map(flag, others))}"
             )
-        runs.read_config(folder)
-        return folder
+        runs.read_config(given["resume"])
+        return given
     file = given.pop("config", None)
     if file is not None:
         read = read_file(file, FitOptions, FACTS, runs.updated)
@@ -81,8 +84,8 @@ def run(options):
     """Trains; returns the row of the log with the best validation."""
     from smallbig_keras.training import loop
 
-    if isinstance(options, str):
-        return loop.resume(options)
+    if isinstance(options, dict):
+        return loop.resume(options["resume"], options.get("data_root"))
     if options.sample:
         options = _make_sample(options)
     return loop.start(options)

@@ -77,6 +77,11 @@ def dataset_options(values):
     for name in ("data_root", "index", "shards"):
         if chosen[name] and "://" not in chosen[name]:
             chosen[name] = str(pathlib.Path(chosen[name]).resolve())
+    for name in ("train_list", "val_list", "test_list", "class_list"):
+        file = pathlib.Path(chosen[name] or "")
+        if file.is_file() and not pathlib.Path(chosen["data_root"] or "", file).exists():
+            # Lists are looked up in the dataset first, then where the user is.
+            chosen[name] = str(file.resolve())
     return DatasetOptions(**chosen)
 
 

@@ -77,6 +77,11 @@ class UnreadableVideos:
         with self._lock:
             return sum(count for _, count in self._clips.values())
 
+    def reasons(self):
+        """Returns a dict of str, the reason by path."""
+        with self._lock:
+            return {path: reason for path, (reason, _) in self._clips.items()}
+
     def report(self):
         """Returns a list of str, one a file: path, how often it was met, and the reason."""
         with self._lock:

@@ -193,8 +193,8 @@ class UnreadableReport(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         for purpose, recorder in self.recorders.items():
-            lines = [line for line in recorder.report() if line not in self.printed]
-            if lines:
+            found = {(purpose, path): why for path, why in recorder.reasons().items()}
+            if new := sorted(set(found) - self.printed):
                 print(f"unreadable videos in {purpose}:")
-                print("\n".join(lines))
-            self.printed.update(lines)
+                print("\n".join(f"{key[1]!r}: {found[key]}" for key in new))
+            self.printed.update(found)

@@ -1,7 +1,6 @@
 """A training from its options to the best row of its log."""
 
 import dataclasses
-import itertools
 import math
 import pathlib
 import warnings
@@ -10,14 +9,12 @@ import keras
 import tensorflow as tf
 
 from smallbig_keras import runs
-from smallbig_keras.data.annotations.splitting import write_val_list
 from smallbig_keras.data.batch_augmentation import Mix, RandAugment
 from smallbig_keras.data.dataset import clip_dataset
 from smallbig_keras.data.mirroring import left_right_pairs
-from smallbig_keras.data.options import dataset_options, is_split_by_seed, open_source
-from smallbig_keras.data.sources import list_digest
+from smallbig_keras.data.options import dataset_options, open_source
 from smallbig_keras.data.unreadable import UnreadableVideos
-from smallbig_keras.errors import ResourceError, SmallBigError
+from smallbig_keras.errors import NotFoundError, OptionError, ResourceError, SmallBigError
 from smallbig_keras.files import disk_error, folder_lock, make_folder
 from smallbig_keras.models.rebuilding import known_network
 from smallbig_keras.models.recognition import check_checkpoint
@@ -32,6 +29,7 @@ from smallbig_keras.training.callbacks import (
     WaitMeter,
 )
 from smallbig_keras.training.run_folder import new_folder
+from smallbig_keras.training.videos import check_videos, write_lists
 from smallbig_keras.weights.description import (
     of_training,
     training_clips,
@@ -58,12 +56,27 @@ def start(options):
         return _train(run, config)
 
 
-def resume(run):
-    """Continues a run from its last whole checkpoint; returns the best row of the log."""
+def resume(run, data_root=None):
+    """Continues a run from its last whole checkpoint; returns the best row of the log.
+
+    Args:
+        run: str or path. Its folder.
+        data_root: str. Where its videos are now. Defaults to `None`, where they were.
+    """
     config = runs.read_config(run)
+    moved = {} if data_root is None else {"data_root": str(pathlib.Path(data_root).resolve())}
+    if moved and config.get("shards"):
+        raise OptionError(f"--data-root has no effect on a run on shards. Received: {data_root}")
+    root = moved.get("data_root", config.get("data_root"))
+    if root and "://" not in root and not pathlib.Path(root).is_dir():
+        command = command_line("smallbig fit", {"resume": str(run), "data_root": "DIR"})
+        raise NotFoundError(
+            f"The videos of a run must be where they were, or where {command} says. "
+            f"Received: {root}, which is not there"
+        )
     run = make_folder(run)
     with folder_lock(run):
-        return _train(run, config, resumed=True)
+        return _train(run, config | moved, resumed=True)
 
 
 def _check_layers(options):
@@ -114,7 +127,7 @@ def _fit(run, config, resumed):
     dataset = dataset_options(config)
     videos, class_names = open_source(dataset, "train", unreadable)
     validation, _ = open_source(dataset, "validation", unreadable_validation)
-    _check_videos(config, videos, class_names, len(validation))
+    check_videos(config, videos, class_names, len(validation), run if resumed else None)
     if config["flip"] == "swap":
         # A class without its mirror image stops before anything is written.
         left_right_pairs(config["class_names"])
@@ -131,11 +144,14 @@ def _fit(run, config, resumed):
         if checkpoints:
             restore(model, checkpoints)
     if not resumed:
-        for line in reports.choices(config, videos):
+        for line in reports.choices(config, videos, validation):
             print(line)
-        config |= _written_split(run, dataset, validation)
+        config |= write_lists(run, dataset, videos, validation)
         runs.write_config(run, config)
         write_description(of_training(config), run)
+    elif config["data_root"] != runs.read_config(run)["data_root"]:
+        # The videos have moved.
+        runs.write_config(run, config)
     epoch = int(model.optimizer.iterations.numpy()) // steps
     print(f"run: {run}")
     size = reports.size(config, model, len(videos))
@@ -166,18 +182,11 @@ def _fit(run, config, resumed):
     # The loader may have met the last one after the last step.
     unreadable.check_limit()
     best = recorder.best
-    print(f"best val_top1={best['val_top1']:.3f} val_top5={best['val_top5']:.3f} run={run}")
+    scores = f"val_top1={best['val_top1']:.3f}"
+    if len(config["class_names"]) > 5:
+        scores += f" val_top5={best['val_top5']:.3f}"
+    print(f"best {scores} run={run}")
     return best
-
-
-def _written_split(run, dataset, validation):
-    """Writes down a split by seed; returns the options that read it again."""
-    if not is_split_by_seed(dataset):
-        return {}
-    # Videos that are added later change no split of this run.
-    file = (run / runs.VAL_LIST).resolve()
-    write_val_list(validation.videos, file)
-    return {"val_list": str(file), "val_share": None, "split_seed": None}
 
 
 def restore(model, checkpoints):
@@ -189,44 +198,6 @@ def restore(model, checkpoints):
             if number == len(checkpoints):
                 raise WeightsError(f"A run continues from a whole checkpoint. {error}") from None
             print(f"{file} is not whole, the checkpoint before it is taken")
-
-
-def _check_videos(config, source, class_names, validation):
-    """Checks that there are enough videos, and those that a run began with when it continues."""
-    training = len(source)
-    if len(class_names) < 2:
-        raise SmallBigError(
-            "A classifier needs two classes: add videos of another one. "
-            f"Received: {', '.join(map(repr, class_names))}"
-        )
-    known = config.setdefault("class_names", class_names)
-    if known != class_names:
-        pairs = enumerate(itertools.zip_longest(known, class_names))
-        position, (before, now) = next((i, pair) for i, pair in pairs if pair[0] != pair[1])
-        raise SmallBigError(
-            f"A run continues with its {len(known)} classes in their order. Received: class "
-            f"{position} is {now!r} now and was {before!r}"
-        )
-    config.setdefault("num_videos", training)
-    if config["num_videos"] != training:
-        raise SmallBigError(
-            f"A run continues on the {config['num_videos']} videos that it began with. "
-            f"Received: {training} that are there"
-        )
-    digest = list_digest(source)
-    if config.setdefault("videos", digest) != digest:
-        raise SmallBigError(
-            f"A run continues on the videos and labels that it began with. Received: {training} "
-            "videos, of which some have other names, labels or places in the list now"
-        )
-    batch, accumulated = config["batch_size"], reports.accumulated(config)
-    if training < batch * accumulated or not validation:
-        steps = f"gradient_accumulation_steps={accumulated} of " if accumulated > 1 else ""
-        raise SmallBigError(
-            "A training needs the videos of an update and one to validate: lower --batch-size or "
-            f"add videos. Received: {steps}batch_size={batch}, {training} for training, "
-            f"{validation} for validation"
-        )
 
 
 def _clips(config, videos, validation, epoch, unreadable, unreadable_validation):

@@ -101,8 +101,8 @@ class ModelOptions:
     )
     weights: str = option(
         "imagenet",
-        "where training starts: a run, a saved classifier, imagenet, k400, .keras, .weights.h5, "
-        ".pth; or none. Network and clips are those of the weights",
+        "where training starts: a run, a saved classifier, a name such as imagenet or k400, a file "
+        "of weights, see docs/weights.md; or none. Network and clips are those of the weights",
         metavar="NAME_OR_PATH",
     )
     weights_dir: str | None = option(None, "folder with published weights", metavar="DIR")
@@ -127,7 +127,10 @@ class OptimizerOptions:
     )
     epochs: int = option(50, "passes over the training videos")
     lr: float | None = option(
-        None, "learning rate", shown="the recipe's, scaled with the clips of an update"
+        None,
+        "learning rate",
+        shown="the recipe's, scaled with the clips of an update",
+        aliases=("--learning-rate",),
     )
     schedule: typing.Literal["cosine", "step"] = option(
         "step", "decay of the learning rate: cosine, or a tenth at each of --milestones"

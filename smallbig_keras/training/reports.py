@@ -1,7 +1,11 @@
 """The lines that a training prints before its first step."""
 
+import os
+
+from smallbig_keras import runs
 from smallbig_keras.data.annotations.video import class_counts, shorten
 from smallbig_keras.data.mirroring import left_right_pairs
+from smallbig_keras.data.options import dataset_options, is_split_by_seed
 from smallbig_keras.models.inspection import complexity
 from smallbig_keras.options import command_line
 from smallbig_keras.training.recipes import chosen_options
@@ -10,34 +14,68 @@ from smallbig_keras.training.recipes import chosen_options
 _UNEVEN = 10
 
 
-def choices(config, videos):
+def choices(config, videos, validation):
     """Returns lines on what a training has chosen or found by itself.
 
     Args:
         config: dict. Options of the training, its `class_names` and the names of those `given`.
         videos: source of the training videos.
+        validation: source of the validation videos.
 
     Returns:
         list of str.
     """
-    lines = []
+    names = config["class_names"]
+    lines = [
+        f"videos   {len(videos)} for training, {len(validation)} for validation{_chosen(config)}; "
+        f"{len(names)} classes"
+    ]
     if config["recipe"] == "finetune":
-        names = {"recipe", *config["given"], *chosen_options()} - {"output"}
-        values = {name: value for name, value in config.items() if name in names}
+        shown = {"recipe", *config["given"], *chosen_options()} - {"output"}
+        values = {name: value for name, value in config.items() if name in shown}
         lines.append(f"recipe   {command_line('smallbig fit', values)}")
-    counts = class_counts(videos.labels, config["class_names"])
+    counts = class_counts(videos.labels, names)
     least, most = min(counts, key=counts.get), max(counts, key=counts.get)
     if counts[most] > _UNEVEN * counts[least]:
         lines.append(
-            f"uneven   {counts[least]} videos of {least!r}, {counts[most]} of {most!r}: top-1 "
-            "says little of small classes, see the accuracy of each in smallbig evaluate"
+            f"uneven   {least!r} has {counts[least]} for training, {most!r} has {counts[most]}: "
+            "top-1 says little of small classes, see the accuracy of each in smallbig evaluate"
+        )
+    validated = class_counts(validation.labels, names)
+    unseen = [repr(name) for name in names if not validated[name]]
+    if unseen:
+        lines.append(f"unseen   no video validates {shorten(unseen)}")
+    both = {_place(video) for video in _listed(videos)} & {
+        _place(video) for video in _listed(validation)
+    }
+    if both:
+        lines.append(
+            f"in both  {len(both)} of the videos that validate are trained on, so that the "
+            f"accuracy says too much: {shorten(sorted(map(repr, both)))}"
         )
     if config["flip"] == "swap":
-        pairs = left_right_pairs(config["class_names"])
+        pairs = left_right_pairs(names)
         swapped = shorten([f"{one!r} <-> {other!r}" for one, other in pairs])
         more = f"labels swapped: {swapped}" if pairs else "no class is another's mirror image"
         lines.append(f"mirrored half of the clips; {more}")
     return lines
+
+
+def _chosen(config):
+    """Tells who chose the videos for validation, where the dataset does not."""
+    if config["val_list"]:
+        return f" (those of {config['val_list']})"
+    by_seed = is_split_by_seed(dataset_options(config))
+    return f" (chosen by seed, listed in the run's {runs.VAL_LIST})" if by_seed else ""
+
+
+def _listed(source):
+    """The videos of a list; clips in shards have no places of their own."""
+    return getattr(source, "videos", ())
+
+
+def _place(video):
+    return os.path.realpath(video.path)
 
 
 def size(config, model, num_videos):

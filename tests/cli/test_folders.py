@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+import smallbig_keras
 from smallbig_keras import runs
 from smallbig_keras.cli import script
 from smallbig_keras.data import read_annotations
@@ -61,12 +62,52 @@ def test_a_run_keeps_its_split(root, tmp_path, capsys):
 
     config = json.loads((moved / runs.CONFIG).read_text())
     (moved / runs.CONFIG).write_text(json.dumps({**config, "epochs": 2}))
-    with pytest.raises(SystemExit, match="continues on the 6 videos that it began with. .* 8 that"):
-        fit(["--resume", str(moved)])
+    resume = ["--resume", str(moved)]
+    with pytest.raises(SystemExit, match="Received: 8 videos, new: 'nearer/a.mp4', 'nearer/b.mp4'"):
+        fit(resume)
     for path in added:
         path.unlink()
-    fit(["--resume", str(moved)])
+    trained = sorted({path.relative_to(root).as_posix() for path in root.glob("*/*.mp4")})
+    trained = [name for name in trained if name not in {video.id for video in videos}]
+    assert (moved / "train_list.txt").read_text() == "".join(f"{name}\n" for name in trained)
+    (root / trained[0]).rename(root / trained[0].replace(".mp4", "-2.mp4"))
+    renamed = f"gone: '{trained[0]}'; new: '{trained[0][:-4]}-2.mp4'"
+    with pytest.raises(SystemExit, match=f"began with: .* {moved} .*Received: 6 videos, {renamed}"):
+        fit(resume)
+    (root / trained[0].replace(".mp4", "-2.mp4")).rename(root / trained[0])
+    (root / videos[0].id).rename(tmp_path / "kept.mp4")
+    with pytest.raises(SystemExit, match=f"line 1: .* It is gone. Received: '{videos[0].id}'"):
+        fit(resume)
+    (tmp_path / "kept.mp4").rename(root / videos[0].id)
+
+    root.rename(tmp_path / "elsewhere")
+    with pytest.raises(SystemExit, match=f"{moved} --data-root DIR says. Received: {root},"):
+        fit(resume)
+    fit([*resume, "--data-root", str(tmp_path / "elsewhere")])
+    assert runs.read_config(moved)["data_root"] == str(tmp_path / "elsewhere")
+    assert (moved / "log.csv").read_text().count("\n2,") == 1
     assert [row["epoch"] for row in runs.read_log(moved)] == [1, 2]
+
+
+def test_what_the_split_lacks_is_said(root, tmp_path, monkeypatch, capsys):
+    """The list lies in the working directory."""
+    names = [path.relative_to(root).as_posix() for path in sorted(root.glob("*/*.mp4"))]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.txt").write_text("".join(f"{name}\n" for name in names[:3]))
+    output = tmp_path / "run"
+    flags = ["--dataset", "folder", "--data-root", str(root), "--val-list", "mine.txt"]
+    fit([*flags, "--allow-empty-classes", "--output", str(output), *SMALL])
+    printed = capsys.readouterr().out
+    file = str(tmp_path / "mine.txt")
+    assert f"videos   6 for training, 3 for validation (those of {file}); 3 classes\n" in printed
+    assert "unseen   no video validates 'camera right', 'nearer'\n" in printed
+    assert runs.read_config(output)["val_list"] == file
+
+    classifier = smallbig_keras.load(output).save(tmp_path / "classifier")
+    evaluate(["--weights", str(classifier), "--dataset", "folder", "--data-root", str(root)])
+    assert "chosen by seed. If the classifier was trained" in capsys.readouterr().out
+    evaluate(["--weights", str(output)])
+    assert "chosen by seed" not in capsys.readouterr().out
 
 
 def test_index_and_shards(root, tmp_path, capsys):

@@ -8,6 +8,7 @@ import unicodedata
 from collections import defaultdict
 from pathlib import Path
 
+from smallbig_keras import runs
 from smallbig_keras.data.annotations.text_files import read_lines
 from smallbig_keras.data.annotations.video import shorten
 from smallbig_keras.errors import NotFoundError, OptionError, SmallBigError, did_you_mean
@@ -70,31 +71,37 @@ def choose_validation(videos, class_names, val_share=None, split_seed=None):
     return chosen
 
 
-def write_val_list(videos, path):
-    """Writes a file that `val_list` reads back to the same videos.
+def write_list(names, path):
+    """Writes the ids of videos to a file from which `read_list` reads them.
 
-    A line is the id of a video, `CLASS/NAME`. A name that a line would not keep, with a line break
-    or a space at an end for instance, is written as a JSON string.
+    A line is the id of a video, in folders `CLASS/NAME`. A name that a line would not keep, with a
+    line break or a space at an end for instance, is written as a JSON string.
 
     Args:
-        videos: list of `Video`, the validation videos of the dataset `"folder"`.
+        names: list of str.
         path: str or path. The file.
     """
 
     def line(name):
-        plain = name.isprintable() and name == name.strip() and name[0] != '"'
+        plain = name.isprintable() and name == name.strip() and name[:1] not in ("", '"')
         return name if plain else json.dumps(name)
 
-    text = "".join(f"{line(video.id)}\n" for video in videos)
+    text = "".join(f"{line(name)}\n" for name in names)
     # Line ends are the same on every system.
     replace_file(Path(path), lambda file: file.write_bytes(text.encode("utf-8")))
+
+
+def read_list(path):
+    """Reads the ids of videos, a list of str, from a file of `write_list`."""
+    return [_unquote(line) for _, line in read_lines(path)]
 
 
 def read_val_list(path, root, videos):
     """Reads the ids of the validation videos, a set, from a file with one of `videos` a line."""
     if not path.is_file():
         raise NotFoundError(
-            f"--val-list must be a file, its path absolute or from --data-root. Received: {path}"
+            "--val-list must be a file, its path absolute, from --data-root or from the working "
+            f"directory. Received: {path}"
         )
     names = {video.id for video in videos}
     by_form = {unicodedata.normalize("NFC", name): name for name in names}
@@ -121,9 +128,12 @@ def read_val_list(path, root, videos):
     for number, line in read_lines(path):
         name = find(line)
         if name is None:
+            # The videos of a run were there.
+            is_run = (path.parent / runs.CONFIG).is_file()
+            hint = " It is gone." if is_run else _nearest(line.strip(), names)
             raise SmallBigError(
                 f"{path}, line {number}: a line must be CLASS/NAME of a video in {root}, or its "
-                f"path.{_nearest(line.strip(), names)} Received: {line!r:.200}"
+                f"path.{hint} Received: {line!r:.200}"
             )
         chosen.add(name)
     if not chosen:
