@@ -167,8 +167,16 @@ def _readable_errors():
 
     Any other error is a fault of this package and keeps its traceback.
     """
-    format_warning = warnings.formatwarning
-    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
+    format_warning, shown = warnings.formatwarning, set()
+
+    def once(message, *_, **__):
+        # A command may read its dataset more than once.
+        text = f"warning: {message}\n"
+        new = text not in shown
+        shown.add(text)
+        return text if new else ""
+
+    warnings.formatwarning = once
     try:
         yield
     except CommandExit as end:

@@ -34,6 +34,7 @@ def smallbig(*words, **options):
         (["fti"], "Did you mean 'fit'? Received: fti"),
         (["prepare", "shard"], "Did you mean 'shards'? Received: shard"),
         (["fit", "--network", "x"], "has no option --network."),
+        (["fit", "tests"], "does not take 'tests' here. Did you mean --data-root tests?"),
         (["fit", "--epoch", "3"], "has no option --epoch. Did you mean '--epochs'?"),
         (["fit", "--dataset", "k401"], "Did you mean 'k400'? Received: k401"),
         (["fit", "--dataset", "STHv2"], "Did you mean 'sthv2'? Received: STHv2"),
@@ -43,7 +44,10 @@ def smallbig(*words, **options):
         (["fit", "--options", "[1]"], "must be a JSON object"),
         (["fit", "--short-side", "3"], "--short-side: expected 2 arguments"),
         (["fit"], "needs --dataset, --sample or --resume"),
-        (["fit", "--resume", "x", "--epochs", "3"], "no other. Received: --epochs"),
+        (
+            ["fit", "--resume", "x", "--epochs", "3"],
+            "none but --data-root, of videos that have moved. Received: --epochs",
+        ),
         (["fit", "--sample", "--data-root", "x"], "leave out --data-root"),
         (["fit", "--sample", "--dataset", "k400"], "laid out as sthv2"),
         (["fit", "--config", "nowhere.json"], "No such file or directory"),
@@ -229,6 +233,17 @@ def test_an_interrupted_command_that_goes_on_says_so(monkeypatch, capsys):
 def test_faults_of_the_package_keep_their_traceback(raising):
     with pytest.raises(ValueError, match="a fault"):
         raising(ValueError("a fault"))
+
+
+def test_a_warning_is_printed_once(monkeypatch):
+    """Also where a command reads its dataset twice, each time with filters of its own."""
+
+    class Warning(Command):
+        def run(self, args):
+            return [warnings.formatwarning(text, UserWarning, "a.py", 1) for text in "aab"]
+
+    monkeypatch.setattr(cli, "_parse", lambda words: (Warning(None), {}))
+    assert main([]) == main([]) == ["warning: a\n", "", "warning: b\n"]
 
 
 def test_an_interruption_leaves_the_process_alive(raising, monkeypatch):
