@@ -276,8 +276,8 @@ class _Reader:
         self.skipped.add(int(video))
         if self.unreadable.warns and len(self.skipped) == len(self.labels):
             raise BadVideoError(
-                "One video at least must be readable. Received "
-                f"{len(self.skipped)} that are not:\n{self.unreadable.summary()}"
+                "One video at least must be readable. "
+                f"Received: {len(self.skipped)} that are not:\n{self.unreadable.summary()}"
             )
 
     def _label(self, index):

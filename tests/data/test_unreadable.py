@@ -70,7 +70,10 @@ def test_only_unreadable_videos_come_to_an_end(bad):
     with pytest.warns(AnnotationWarning), pytest.raises(error, match="10 videos in a row"):
         stream([bad] * 4, batch_size=1)
     for training in (True, False):
-        with pytest.warns(AnnotationWarning), pytest.raises(error, match="One video at least"):
+        with (
+            pytest.warns(AnnotationWarning),
+            pytest.raises(error, match="Received: 4 that are not"),
+        ):
             stream([bad] * 4, batch_size=2, training=training, unreadable="skip")
     # Its owner looks at the list.
     unreadable = UnreadableVideos("skip")
