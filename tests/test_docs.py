@@ -50,6 +50,16 @@ def test_no_import_by_path_and_no_file_without_end():
         assert len(text.splitlines()) <= 350, file
 
 
+def test_headings_of_the_faq_quote_present_messages():
+    files = (ROOT / "smallbig_keras").rglob("*.py")
+    # A message goes on in the next string.
+    code = re.sub(r'"\s*\n\s*f?"', "", "\n".join(file.read_text() for file in files))
+    headings = re.findall("^## `([^`]+)`:", (ROOT / "docs" / "faq.md").read_text(), re.MULTILINE)
+    assert len(headings) == 2
+    for heading in headings:
+        assert heading.replace("SmallBigR50", "{model}") in code, heading
+
+
 def test_links_between_pages():
     for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):

@@ -5,6 +5,13 @@ import itertools
 import numpy as np
 import tensorflow as tf
 
+from smallbig_keras.data.arguments import (
+    check_numbers,
+    check_training_only,
+    find_policy,
+    pair,
+    short_sides,
+)
 from smallbig_keras.data.batch_augmentation import Mix, RandAugment
 from smallbig_keras.data.clips import ClipConfig
 from smallbig_keras.data.inputs import as_video
@@ -16,8 +23,6 @@ from smallbig_keras.data.transforms import (
     TrainTransform,
     to_uint8,
 )
-from smallbig_keras.data.unreadable import UnreadableVideos
-from smallbig_keras.errors import SmallBigError
 from smallbig_keras.machine import num_processors
 
 
@@ -80,7 +85,8 @@ def clip_dataset(
         augmentation: str. Training crop: `"short_side"` of the paper, or `"multi_scale"` of the
             authors' code, which has no use for `short_side`. Defaults to `"short_side"`.
         flip: str. `"plain"` mirrors half of the training clips, `"swap"` also swaps the labels
-            of classes that are mirror images, such as left and right. Defaults to `None`.
+            of classes that are mirror images, such as left and right. Defaults to `None`, which
+            is `"none"`.
         randaugment: `(num_ops, factor)`. Random operations on a training clip, one after the
             other, and their strength above 0, up to 1: a part of the side that it is shifted by,
             and of a full turn that it is rotated by, so that from 0.5 on it may be upside down.
@@ -96,8 +102,11 @@ def clip_dataset(
         initial_epoch: int. Epoch of the first pass, or first epoch of the stream. Defaults to `0`.
         drop_remainder: bool. True to leave out an epoch's last batch when it is not full.
             Defaults to `None`, which is `training`.
-        unreadable: `UnreadableVideos`. Defaults to `None`, which replaces in training and raises
-            in evaluation.
+        unreadable: str or `UnreadableVideos`. `"replace"` takes another video (training only),
+            `"skip"` leaves the clip out, both with an `AnnotationWarning` for each file; `"raise"`
+            stops. An `UnreadableVideos` lists the files in its `report()` and does not warn.
+            Defaults to `None`, which replaces in training and raises in evaluation, and as
+            `"raise"` does needs every file to exist.
         num_parallel_calls: int. Videos decoded at once. Defaults to `None`, one a processor.
         normalize: bool. True for float32 clips, normalised by mean and std of `clips`, else they
             are uint8 RGB values. Defaults to `True`.
@@ -110,6 +119,7 @@ def clip_dataset(
 
     Raises:
         SmallBigError: an argument is outside the values above.
+        DatasetNotFoundError: files do not exist; it counts them and names the first ones.
         MissingPackageError: Keras is older than a layer of `randaugment` or `mix`.
 
     Example:
@@ -123,28 +133,22 @@ def clip_dataset(
     source = videos if is_source else VideoSource(videos, class_names=class_names)
     drop_remainder = training if drop_remainder is None else drop_remainder
     num_parallel_calls = num_parallel_calls or num_processors()
-    unreadable = unreadable or UnreadableVideos("replace" if training else "raise")
-    num_clips, num_crops = _pair(views)
+    num_clips, num_crops = pair(views)
     clips = clips or ClipConfig()
     changes = {"frames": frames, "size": size, "sampling": sampling, "stride": stride}
-    clips, short_sides = _short_sides(clips.replace(**changes), short_side, training)
-    _check(source, training, batch_size, drop_remainder, seed, epochs, initial_epoch)
-    if unreadable.policy == "replace" and not training:
-        raise SmallBigError('Evaluation must not replace videos. Received: policy="replace"')
-    _check_training_only(training, views, augmentation, flip, randaugment, mix)
-    if class_names is None and (flip == "swap" or mix):
-        raise SmallBigError(
-            "`flip='swap'` and `mix` need `class_names`. Received: class_names=None"
-        )
+    clips, sides = short_sides(clips.replace(**changes), short_side, training)
+    check_numbers(source, training, batch_size, drop_remainder, seed, epochs, initial_epoch)
+    check_training_only(training, views, augmentation, flip, randaugment, mix, class_names)
+    unreadable = find_policy(unreadable, training, source)
     sampler = clips.sampler(num_clips, training, seed)
     if training:
         transform = TrainTransform(
             clips,
-            short_sides,
+            sides,
             augmentation=augmentation,
-            flip=flip is not None,
+            flip=flip in ("plain", "swap"),
             label_map=left_right_label_map(class_names) if flip == "swap" else None,
-            randaugment=RandAugment(*_pair(randaugment)) if randaugment else None,
+            randaugment=RandAugment(*pair(randaugment)) if randaugment else None,
             normalize=normalize,
         )
     else:
@@ -253,68 +257,3 @@ def _numbers_of_passes(first):
         return tf.ensure_shape(count, ())
 
     return tf.data.Dataset.range(1).map(number)
-
-
-def _pair(value):
-    try:
-        first, second = value
-    except (TypeError, ValueError):
-        raise SmallBigError(
-            "`views` must be (clips, crops) and `randaugment` (num_ops, factor). "
-            f"Received: {value!r}"
-        ) from None
-    return first, second
-
-
-def _short_sides(clips, short_side, training):
-    """Returns the config, and the range `(low, high)` of the short side in training."""
-    if not training and not isinstance(short_side, tuple | list):
-        return clips.replace(short_side=short_side), None
-    if short_side is None:
-        return clips, clips.training_short_sides()
-    low, high = short_side if isinstance(short_side, tuple | list) else (short_side,) * 2
-    if not training or not clips.size <= low <= high:
-        raise SmallBigError(
-            "`short_side` must be at least `size`: an int, or in training (low, high). "
-            f"Received: short_side={short_side}, size={clips.size}, training={training}"
-        )
-    return clips, (low, high)
-
-
-def _check(source, training, batch_size, drop_remainder, seed, epochs, initial_epoch):
-    count = len(source)
-    if not count or batch_size < 1 or seed < 0:
-        raise SmallBigError(
-            "A dataset needs at least one video, one clip a batch, and a seed of at least 0. "
-            f"Received: {count} videos, batch_size={batch_size}, seed={seed}"
-        )
-    if not 0 <= initial_epoch <= (initial_epoch if epochs is None else epochs):
-        raise SmallBigError(
-            "`initial_epoch` must be from 0 to `epochs`. "
-            f"Received: initial_epoch={initial_epoch}, epochs={epochs}"
-        )
-    if drop_remainder and count < batch_size:
-        raise SmallBigError(
-            "A full batch needs `batch_size` videos. "
-            f"Received: batch_size={batch_size}, {count} videos"
-        )
-    if training and not source.has_labels:
-        raise SmallBigError(
-            "Training videos must have labels: give a list of (path, label) pairs. "
-            "Received: a video with label None"
-        )
-
-
-def _check_training_only(training, views, augmentation, flip, randaugment, mix):
-    if flip not in (None, "plain", "swap") or (flip and not training):
-        raise SmallBigError(
-            "`flip` must be None, or in training 'plain' or 'swap'. "
-            f"Received: flip={flip!r}, training={training}"
-        )
-    if training and tuple(views) != (1, 1):
-        raise SmallBigError(f"Training takes one clip of a video. Received: views={views}")
-    if not training and (augmentation != "short_side" or randaugment or mix):
-        raise SmallBigError(
-            "`augmentation`, `randaugment` and `mix` are for training. Received: training=False, "
-            f"augmentation={augmentation!r}, randaugment={randaugment}, mix={mix!r}"
-        )

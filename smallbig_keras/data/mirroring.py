@@ -72,9 +72,9 @@ def left_right_pairs(class_names):
     if alone:
         name, missing = alone[0]
         raise SmallBigError(
-            "--flip swap needs the mirror image of each class of left or right, or clockwise, as "
-            f"a class, for {name!r} a class {missing!r}: set --flip none to mirror no clip, or "
-            "--flip plain to mirror half of them and keep their labels. "
+            'flip="swap" needs the mirror image of each class of left or right, or clockwise, as a '
+            f'class, for {name!r} a class {missing!r}: flip="none" (--flip none) mirrors no clip, '
+            'flip="plain" (--flip plain) half of them, which keep their labels. '
             f"Received: {shorten([repr(name) for name, _ in alone])} without it"
         )
     partners = {name: found[0] for name, found in candidates.items() if len(found) == 1}
@@ -83,8 +83,8 @@ def left_right_pairs(class_names):
     if unclear:
         name = min(unclear)
         raise SmallBigError(
-            "--flip swap needs one class as the mirror image of another: name them apart by more "
-            "than case and separators, or set --flip none or --flip plain. "
+            'flip="swap" needs one class as the mirror image of another: name them apart by more '
+            'than case and separators, or set flip to "none" or "plain" (--flip). '
             f"Received: {name!r} and {shorten([repr(other) for other in candidates[name]])}"
         )
     order = {name: i for i, name in enumerate(texts)}

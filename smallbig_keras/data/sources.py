@@ -238,6 +238,7 @@ class _Reader:
         self.labels = source.labels
         self.sampler = sampler
         self.unreadable = unreadable
+        self.skipped = set()
         self.no_positions = np.zeros((sampler.clips, sampler.frames), np.int64)
 
     def pictures(self, epoch, index):
@@ -258,14 +259,26 @@ class _Reader:
                 frames = self.source.read_frames(video, chosen)
                 return frames, chosen.frame_positions, self._label(video), np.True_
             except BadVideoError as error:
-                self.unreadable.add(self.source.name(video), str(error))
+                reason = str(error)
+            # Not in the handler: an error of a graph prints the tracebacks of its whole chain.
+            self.unreadable.add(self.source.name(video), reason)
             if self.unreadable.policy == "skip":
+                self._check_any(video)
                 return np.zeros((0, 1, 1, 3), np.uint8), self.no_positions, np.int32(-1), np.False_
             video = choice.integers(len(self.labels))
         raise BadVideoError(
             f"Of {_MAX_REPLACEMENTS} videos in a row one must be readable. "
             f"Received:\n{self.unreadable.summary()}"
         )
+
+    def _check_any(self, video):
+        """Stops where every video is skipped, if nobody else looks at the list of them."""
+        self.skipped.add(int(video))
+        if self.unreadable.warns and len(self.skipped) == len(self.labels):
+            raise BadVideoError(
+                "One video at least must be readable. "
+                f"Received: {len(self.skipped)} that are not:\n{self.unreadable.summary()}"
+            )
 
     def _label(self, index):
         label = self.labels[index]

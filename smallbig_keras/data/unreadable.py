@@ -2,6 +2,7 @@
 
 import threading
 
+from smallbig_keras.data.annotations.video import warn
 from smallbig_keras.data.video_file import BadVideoError
 from smallbig_keras.errors import SmallBigError, did_you_mean
 
@@ -19,12 +20,14 @@ class UnreadableVideos:
         limit: int. Different unreadable files that are tolerated; one more stops. Defaults to
             `None`, any number.
         hint: str. A line that the error of `"raise"` adds. Defaults to `None`.
+        warns: bool. True to warn of each file once, with an `AnnotationWarning`. Defaults to
+            `False`.
 
     Raises:
         SmallBigError: `policy` is another word or `limit` is negative.
     """
 
-    def __init__(self, policy="raise", limit=None, hint=None):
+    def __init__(self, policy="raise", limit=None, hint=None, warns=False):
         if policy not in _POLICIES:
             raise SmallBigError(
                 f"`policy` must be one of {_POLICIES}.{did_you_mean(policy, _POLICIES)} "
@@ -35,6 +38,7 @@ class UnreadableVideos:
         self.policy = policy
         self.limit = limit
         self.hint = hint
+        self.warns = warns
         self._lock = threading.Lock()
         self._clips = {}
 
@@ -55,6 +59,12 @@ class UnreadableVideos:
         if self.policy == "raise":
             raise BadVideoError(f"{reason}\n{self.hint}" if self.hint else reason)
         self.check_limit(files)
+        if self.warns and not count:
+            done = "replaced by another" if self.policy == "replace" else "left out"
+            warn(
+                f"A video that cannot be read is {done}. unreadable=UnreadableVideos("
+                f"{self.policy!r}) lists all of them. Received: {path!r}: {reason}"
+            )
 
     def check_limit(self, files=None):
         """Stops with `BadVideoError` if more than `limit` files are unreadable."""

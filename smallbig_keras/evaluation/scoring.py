@@ -93,7 +93,7 @@ def score_videos(
         scores = load_scores(file)
         if _is_same(scores.protocol, protocol, file, progress):
             _check_skipped(scores.details["skipped"], unreadable, file)
-            progress(f"scores are read from {file}; --restart computes them again")
+            progress(f"scores are read from {file}; restart=True (--restart) computes them again")
             return scores
 
     make_folder(folder)
@@ -307,5 +307,6 @@ def _check_skipped(skipped, unreadable, file):
     if skipped and unreadable.policy != "skip":
         raise SmallBigError(
             f"Earlier scores lack unreadable videos. Received: {file}, without {len(skipped)} of "
-            f"them, the first {skipped[0]}\n--skip-bad leaves them out, --restart reads them again."
+            f"them, the first {skipped[0]}\nUnreadableVideos('skip') (--skip-bad) leaves them out, "
+            "restart=True (--restart) reads them again."
         )

@@ -238,7 +238,8 @@ def check_new(path, overwrite=False):
     """Checks that an artifact replaces nothing, unless it may."""
     if os.path.exists(path) and not overwrite:
         raise AlreadyThereError(
-            f"An export replaces nothing without --overwrite. Received: {path}, which is there"
+            "An export replaces nothing without overwrite=True (--overwrite). "
+            f"Received: {path}, which is there"
         )
 
 

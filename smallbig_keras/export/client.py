@@ -275,7 +275,7 @@ def _in_json(value):
 
 def _late(timeout, address):
     return ServerError(
-        f"The server must answer within {timeout:g} seconds, --timeout. "
+        f"The server must answer within {timeout:g} seconds, `timeout` (--timeout). "
         f"Received: nothing from {address}"
     )
 

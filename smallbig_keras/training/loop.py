@@ -217,7 +217,7 @@ def _clips(config, videos, validation, epoch, unreadable, unreadable_validation)
         training=True,
         short_side=config["short_side"],
         augmentation=config["augmentation"],
-        flip=None if config["flip"] == "none" else config["flip"],
+        flip=config["flip"],
         randaugment=randaugment and (int(randaugment[0]), randaugment[1]),
         mix=config["mixup_mode"] if compiling.mixes_labels(config) else None,
         epochs=config["epochs"],

@@ -129,7 +129,10 @@ def test_index_and_shards(root, tmp_path, capsys):
             lambda root: [shutil.rmtree(root / f"camera {way}") for way in ("left", "right")],
             "A classifier needs two classes: .* Received: 'nearer'",
         ),
-        (lambda root: (root / "empty").mkdir(), "--allow-empty-classes. Received: none of 'empty'"),
+        (
+            lambda root: (root / "empty").mkdir(),
+            "--allow-empty-classes.. Received: .*'empty'",
+        ),
     ],
 )
 def test_nothing_is_left_of_a_run_that_cannot_begin(root, tmp_path, monkeypatch, change, message):
@@ -146,8 +149,11 @@ def test_nothing_is_left_of_a_run_that_cannot_begin(root, tmp_path, monkeypatch,
 def test_options_are_refused_before_anything_is_read(tmp_path):
     flags = ["--dataset", "folder", "--data-root", str(tmp_path / "nothing"), *SMALL]
     for given, message in (
-        (["--val-share", "1"], "--val-share must be above 0 and below 1"),
-        (["--val-list", "x", "--split-seed", "0"], "--split-seed has no effect with --val-list"),
+        (["--val-share", "1"], "`val_share` .--val-share. must be above 0 and below 1"),
+        (
+            ["--val-list", "x", "--split-seed", "0"],
+            "--split-seed. has no effect with `val_list`",
+        ),
     ):
         with pytest.raises(SystemExit, match=message):
             fit([*flags, *given])

@@ -92,7 +92,7 @@ def test_a_name_that_is_not_utf_8_is_an_error(saved, videos, tmp_path, capsys): 
         assert found["videos"].tolist() == videos[:1]
 
 
-def test_code_of_the_page(classifier, tmp_path, monkeypatch):  # noqa: F811
+def test_code_of_the_page(classifier, tmp_path, monkeypatch, capsys):  # noqa: F811
     """`docs/features.md`, on two folders of videos."""
     page = pathlib.Path(__file__).parents[2] / "docs" / "features.md"
     blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
@@ -104,7 +104,16 @@ def test_code_of_the_page(classifier, tmp_path, monkeypatch):  # noqa: F811
     main(["predict", "FOLDER", "--weights", "runs/RUN", "--features", "features.npz"])
     names = {"paths": ["FOLDER/left/a.webm", "FOLDER/right/a.webm"]}
     for block in blocks:
-        exec(block, names)
+        if "unreadable=bad" in block:
+            pathlib.Path("bad.webm").write_bytes(b"bad")
+            capsys.readouterr()
+            exec(block, {**names, "paths": ["bad.webm", *names["paths"]]})
+            read, other, error = capsys.readouterr().out.splitlines()
+            assert [read, other] == [f"{path} (256,)" for path in names["paths"]]
+            assert "bad.webm" in error and "not a video" in error
+        else:
+            exec(block, names)
+    assert any("unreadable=bad" in block for block in blocks)
     assert names["nearest"].tolist() == ["left", "right"]
     np.testing.assert_allclose(names["features"], names["found"]["features"], rtol=1e-5)
     names["found"].close()

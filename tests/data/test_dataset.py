@@ -200,6 +200,12 @@ def test_flip_swaps_labels(videos):
     assert labels.sum() == 0
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_flip_none_is_none(videos, training):
+    """The word of the command line."""
+    assert_same(stream(videos, training=training, flip="none"), stream(videos, training=training))
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -268,7 +274,10 @@ def test_fit_takes_the_dataset(videos, mix):
         (dict(flip="yes"), "flip='yes'"),
         (dict(flip="plain", training=False), "flip='plain', training=False"),
         (dict(flip="swap"), "class_names=None"),
-        (dict(training=False, unreadable=UnreadableVideos("replace")), 'policy="replace"'),
+        (dict(training=False, unreadable=UnreadableVideos("replace")), "unreadable='replace'"),
+        (dict(training=False, unreadable="replace"), "unreadable='replace', training=False"),
+        (dict(unreadable="skipped"), r"Did you mean 'skip'\? Received: policy='skipped'"),
+        (dict(unreadable=3), "policy=3"),
         (dict(sampling="random"), "'random'"),
         (dict(sampling="dense", stride=0), "stride=0"),
         (dict(views=(2, 1)), r"views=\(2, 1\)"),

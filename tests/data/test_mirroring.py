@@ -75,7 +75,8 @@ def test_names_without_a_direction_stay(names):
     ],
 )
 def test_class_without_its_mirror_image(names, missing):
-    with pytest.raises(SmallBigError, match=f"{missing}: set --flip none .*--flip plain") as error:
+    fix = r'flip="none" \(--flip none\) mirrors no clip, flip="plain" \(--flip plain\)'
+    with pytest.raises(SmallBigError, match=f'^flip="swap" needs .*{missing}: {fix}') as error:
         left_right_pairs(names)
     unpaired = [repr(name) for name in names if re.search("left|right|cw", name.lower())]
     assert str(error.value).endswith(f"Received: {', '.join(unpaired)} without it")
@@ -88,7 +89,8 @@ def test_several_mirror_images():
     assert left_right_pairs(["up left", "up right", "upright"]) == [("up left", "up right")]
     with pytest.raises(SmallBigError, match="Received: 'Turn Right' and 'turn-left'"):
         left_right_pairs(["turn-left", "turn right", "Turn Right"])
-    with pytest.raises(SmallBigError, match="Received: 'Turn Left' and 'turn right'"):
+    both = r"""set flip to "none" or "plain" \(--flip\). Received: 'Turn Left' and 'turn right'"""
+    with pytest.raises(SmallBigError, match=both):
         left_right_pairs(["Turn Left", "turn left", "turn right"])
 
 

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smallbig_keras.data import BadVideoError, UnreadableVideos, Video, load_clip
+from smallbig_keras.data import (
+    AnnotationWarning,
+    BadVideoError,
+    DatasetNotFoundError,
+    UnreadableVideos,
+    Video,
+    VideoSource,
+    clip_dataset,
+    load_clip,
+)
 from tests.data.streams import assert_same, stream
 from tests.data.videos import write_video
 
@@ -29,8 +38,20 @@ def test_unreadable_videos_are_replaced_and_counted(videos, bad):
     assert unreadable.num_files == 1 and unreadable.num_clips >= 4
     (line,) = unreadable.report()
     assert bad.path in line and "not a video" in line and f"({unreadable.num_clips}x)" in line
-    again = stream([*videos, bad, bad], epochs=2, drop_remainder=False, num_parallel_calls=3)
-    assert_same(batches, again)
+    options = dict(epochs=2, drop_remainder=False, num_parallel_calls=3)
+    for again in (None, "replace"):
+        with pytest.warns(AnnotationWarning) as caught:
+            assert_same(batches, stream([*videos, bad, bad], unreadable=again, **options))
+        (message,) = [str(warning.message) for warning in caught]
+        assert "is replaced by another. unreadable=UnreadableVideos('replace')" in message
+        assert f"Received: {bad.path!r}: " in message and "not a video" in message
+
+
+def test_a_warning_that_is_an_error_stops_the_training(videos, bad):
+    """Warnings are errors here; the error is of a thread of `tf.data`."""
+    with pytest.raises(tf.errors.OpError, match="AnnotationWarning.*replaced") as caught:
+        stream([*videos, bad], drop_remainder=False)
+    assert bad.path in str(caught.value)
 
 
 def test_training_stops_at_the_limit(videos, bad):
@@ -45,8 +66,19 @@ def test_training_stops_at_the_limit(videos, bad):
 
 
 def test_only_unreadable_videos_come_to_an_end(bad):
-    with pytest.raises(tf.errors.InvalidArgumentError, match="10 videos in a row"):
+    error = tf.errors.InvalidArgumentError
+    with pytest.warns(AnnotationWarning), pytest.raises(error, match="10 videos in a row"):
         stream([bad] * 4, batch_size=1)
+    for training in (True, False):
+        with (
+            pytest.warns(AnnotationWarning),
+            pytest.raises(error, match="Received: 4 that are not"),
+        ):
+            stream([bad] * 4, batch_size=2, training=training, unreadable="skip")
+    # Its owner looks at the list.
+    unreadable = UnreadableVideos("skip")
+    assert stream([bad] * 4, training=False, unreadable=unreadable) == []
+    assert unreadable.num_clips == 4
 
 
 def test_evaluation_raises_or_skips(videos, bad):
@@ -58,6 +90,49 @@ def test_evaluation_raises_or_skips(videos, bad):
     batches = stream(mixed, training=False, unreadable=unreadable)
     assert_same(batches, stream(videos, training=False))
     assert (unreadable.num_files, unreadable.num_clips) == (1, 1)
+    with pytest.warns(AnnotationWarning, match="is left out.*bad.webm"):
+        assert_same(batches, stream(mixed, training=False, unreadable="skip"))
+
+
+@pytest.mark.parametrize("kind", [list, VideoSource])
+@pytest.mark.parametrize("training", [True, False])
+def test_files_that_do_not_exist_are_an_error_before_the_first_batch(videos, kind, training):
+    gone = [Video(f"nowhere/{i}.mp4", i, str(i)) for i in range(12)]
+    options = dict(frames=4, size=24, batch_size=3, training=training)
+    for unreadable in (None, "raise", UnreadableVideos()):
+        options["unreadable"] = unreadable
+        with pytest.raises(DatasetNotFoundError, match="12 of 22 .*'nowhere/9.mp4' and 2 more$"):
+            clip_dataset(kind([*videos, *gone]), **options)
+        with pytest.raises(DatasetNotFoundError, match="None of the 12 listed videos is there"):
+            clip_dataset(kind(gone), **options)
+
+
+def test_files_that_do_not_exist_are_unreadable_by_policy(videos):
+    gone = Video("nowhere/0.mp4", 99, "0")
+    skipping = UnreadableVideos("skip")
+    assert_same(
+        stream([*videos, gone], training=False, unreadable=skipping),
+        stream(videos, training=False),
+    )
+    replacing = UnreadableVideos("replace")
+    batches = stream([*videos, gone], unreadable=replacing, drop_remainder=False)
+    labels = np.concatenate([y for _, y in batches])
+    assert len(labels) == 11 and 99 not in labels
+    for unreadable in (skipping, replacing):
+        (line,) = unreadable.report()
+        assert "'nowhere/0.mp4' (" in line and "No such file" in line
+    for policy, training in (("replace", True), ("skip", False)):
+        with pytest.warns(AnnotationWarning, match="nowhere/0.mp4"):
+            stream([*videos, gone], training=training, unreadable=policy, drop_remainder=False)
+
+
+def test_the_error_of_a_graph_begins_with_file_and_reason(videos, bad):
+    with pytest.raises(tf.errors.InvalidArgumentError) as caught:
+        stream([*videos, bad], training=False)
+    line = str(caught.value).splitlines()[0]
+    assert bad.path in line and "not a video" in line
+    # Without the frames of the decoder.
+    assert "video_file.py" not in str(caught.value)
 
 
 def test_policies():

@@ -133,7 +133,7 @@ def test_bad_videos_shift_no_scores(videos, batch_size, tmp_path):
     assert len(scores.details["skipped"]) == 3
     for path, line in zip(bad, scores.details["skipped"], strict=True):
         assert str(path) in line
-    with pytest.raises(ValueError, match="(?s)Received: .*without 3.*empty.mp4.*--skip-bad"):
+    with pytest.raises(ValueError, match="(?s)without 3.*empty.mp4.*'skip'. .--skip-bad"):
         score(Model(), mixed, folder)
     with pytest.raises(Exception, match="BadVideoError(?s:.*)empty.mp4"):
         score(Model(), mixed, tmp_path / "other")

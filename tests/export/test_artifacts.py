@@ -119,7 +119,7 @@ def test_what_is_there_is_kept(small_model, write, name, clips, tmp_path):
     target = path / "1" if name == "model" else path
     target.mkdir(parents=True)
     (target / "mine").touch()
-    with pytest.raises(AlreadyThereError, match=f"--overwrite. Received: .*{name}"):
+    with pytest.raises(AlreadyThereError, match=f"overwrite=True .*Received: .*{name}"):
         write(small_model, path)
     assert (target / "mine").exists()
     with small_disk(1000), pytest.raises(ResourceError, match="written: File too large"):

@@ -209,7 +209,7 @@ def test_server_that_never_answers(kind):
         silent.listen()
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         start = time.monotonic()
-        with pytest.raises(ServerError, match=f"within 0.5 seconds, --timeout.*{address}"):
+        with pytest.raises(ServerError, match=f"within 0.5 seconds, `timeout`.*{address}"):
             make_client(kind, address, timeout=0.5).signatures()
         assert time.monotonic() - start < 10
 

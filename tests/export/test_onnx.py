@@ -290,7 +290,7 @@ def test_command(small_model, clips, tmp_path, capsys):
     assert (properties["clips"]["frames"], properties["clips"]["short_side"]) == (SHAPE[0], 36)
     assert properties["labels"] == NAMES
 
-    with pytest.raises(SystemExit, match="error: .*--overwrite. Received: .*model.onnx") as stop:
+    with pytest.raises(SystemExit, match="error: .*--overwrite.. Received: .*model.onnx") as stop:
         main(flags)
     assert stop.value.code == 2
     main([*flags, "--overwrite", "--naive"])

@@ -173,7 +173,7 @@ def test_assets_and_warm_up(folder):
 def test_versions(small_model, tmp_path):
     path = tmp_path / "model"
     to_saved_model(small_model, path)
-    with pytest.raises(FileExistsError, match="--overwrite. Received: .*model"):
+    with pytest.raises(FileExistsError, match=r"--overwrite\). Received: .*model"):
         to_saved_model(small_model, path)
     assert to_saved_model(small_model, path, version=2) == path / "2"
     with pytest.raises(FileExistsError, match="model/2"):

@@ -10,18 +10,21 @@ import pytest
 
 import smallbig_keras
 from smallbig_keras.training import compiling
+from smallbig_keras.training.recipes import fine_tuning
 from tests.data.test_batch_augmentation import needs_keras_layers
 from tests.data.videos import write_frames, write_video
 from tests.fresh_process import run_python
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "own_training.md").read_text(encoding="utf-8")
-TENSORFLOW, JAX, MIXED, NORMALISED, DEVICES = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+TENSORFLOW, JAX, STARTED, OPTIMISER, UNREADABLE, MIXED, NORMALISED, DEVICES = BLOCKS
 
 
 def smaller(code):
     """The same code with a small network, of random weights: nothing is downloaded."""
     code = code.replace("(8, 112, 112, 3)", "(4, 32, 32, 3), width=8, blocks=(1, 1, 1, 1)")
+    code = code.replace("epochs, steps = 60", "epochs, steps = 3").replace("runs/RUN", "classifier")
     return code.replace(', weights="imagenet"', "")
 
 
@@ -58,9 +61,54 @@ def test_tensorflow(trained, capsys):
     assert {"val_loss", "accuracy"} <= set(history)
     found = smallbig_keras.load("classifier").predict("videos/3.mp4")
     assert {name for name, _ in found} == {"left", "right"}
-    for code in (MIXED, NORMALISED, DEVICES):
+    for code in (MIXED, DEVICES):
         exec(smaller(code), trained)
-    assert trained["predictions"].shape == (2, 2)
+
+
+def test_start_from_a_run(trained):
+    """The network has the options of the run, and its weights but for the classifier."""
+    model = trained["model"]
+    with pytest.warns(UserWarning, match="classifier"):
+        exec(smaller(STARTED), trained)
+    started = trained["model"]
+    assert smallbig_keras.load("classifier").model.name == started.name == "SmallBigR50"
+    assert started.input_shape == model.input_shape and started.output_shape == (None, 3)
+    assert started.clips == model.clips
+    *weights, _, _ = zip(model.get_weights(), started.get_weights(), strict=True)
+    for before, after in weights:
+        np.testing.assert_array_equal(before, after)
+
+
+def test_optimiser(trained):
+    """The rates are those of the recipe."""
+    exec(smaller(OPTIMISER), trained)
+    recipe = fine_tuning(num_videos=16)
+    recipe |= {"lr": recipe["lr"] * 2 / recipe["lr_batch"], "epochs": 3}
+    expected = compiling.learning_rate_schedule(recipe, trained["steps"])
+    for step in range(4):
+        assert float(trained["rate"](step)) == float(expected(step))
+    optimizer = trained["model"].optimizer
+    assert (optimizer.momentum, int(optimizer.iterations)) == (0.9, 3)
+
+
+def test_unreadable_videos(trained, capsys):
+    with open("videos/1.mp4", "wb") as file:
+        file.write(b"bad")
+    exec(smaller(UNREADABLE), trained)
+    (line,) = trained["unreadable"].report()
+    assert capsys.readouterr().out.endswith(f"{line}\n") and "'videos/1.mp4' (" in line
+
+
+def test_own_loop_trains(trained, capsys):
+    before = trained["model"].get_weights()
+    exec(smaller(NORMALISED), trained)
+    losses = [float(line.split()[1]) for line in capsys.readouterr().out.splitlines()[-2:]]
+    assert np.isfinite(losses).all() and trained["optimizer"].iterations == 2
+    changed = [
+        not np.array_equal(old, new)
+        for old, new in zip(before, trained["model"].get_weights(), strict=True)
+    ]
+    assert np.mean(changed) > 0.9
 
 
 def test_jax(folder):

@@ -8,6 +8,7 @@ from smallbig_keras.errors import SmallBigError
 
 # Of one label of 20,000,000 the names of the classes took 3 GB.
 MAX_CLASSES = 100_000
+_FROM_1 = "first_label=1 (--first-label 1) reads labels that count from 1"
 
 
 class ClassIds:
@@ -37,7 +38,8 @@ class ClassIds:
         self._from_1 = first == 0 and not any(map(_is_zero, values))
         if not self._numbers and (first or allow_empty):
             raise SmallBigError(
-                "--first-label and --allow-empty-classes are for labels that are numbers. "
+                "`first_label` (--first-label) and `allow_empty_classes` (--allow-empty-classes) "
+                "are for labels that are numbers. "
                 f"Received: {path} with {shorten([repr(v) for v in sorted(values)])}"
             )
         if not known:
@@ -56,7 +58,7 @@ class ClassIds:
         number = parse_label(label)
         if not 0 <= number - self._first < len(self.names):
             last = self._first + len(self.names) - 1
-            hint = "; --first-label 1 reads labels that count from 1" if self._from_1 else ""
+            hint = f"; {_FROM_1}" if self._from_1 else ""
             raise SmallBigError(
                 f"a label must be from {self._first} to {last}, as in {self._source}{hint}. "
                 f"Received: {number}"
@@ -71,17 +73,17 @@ class ClassIds:
                 lines.setdefault(int(label), line)
         first, last = self._first, max(lines, default=-1)
         gaps = [number for number in range(first, last) if number not in lines]
-        hint = "--first-label 1 reads labels that count from 1"
         if gaps == [0] and not allow_empty:
             raise SmallBigError(
-                f"{path}: labels must count from 0; {hint}. Received: 1 to {last}, none is 0"
+                f"{path}: labels must count from 0; {_FROM_1}. Received: 1 to {last}, none is 0"
             )
         if gaps and not allow_empty:
-            hint = f"; {hint}" if gaps[0] == 0 and 1 in lines else ""
+            hint = f"; {_FROM_1}" if gaps[0] == 0 and 1 in lines else ""
             missing = shorten([str(number) for number in gaps])
             raise SmallBigError(
-                f"{path}: labels must be {first} to {last}, each of a video; --allow-empty-classes "
-                f"allows classes without one{hint}. "
+                f"{path}: labels must be {first} to {last}, each of a video; "
+                "allow_empty_classes=True (--allow-empty-classes) allows classes without "
+                f"one{hint}. "
                 f"Received: no video of {missing}; line {lines[last]} has {last}"
             )
         return [str(number) for number in range(first, last + 1)]

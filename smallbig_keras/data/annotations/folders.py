@@ -39,7 +39,7 @@ _LAYOUT = """\
 └── test                   (optional, read as the test split)"""
 _HINT = """\
 It is a format for videos of your own. Without val/, a part of each class is for validation, see
---val-share. Put clips that are cut from one video into the same split."""
+val_share (--val-share). Put clips that are cut from one video into the same split."""
 # Systems and archivers leave these.
 _LITTER = ("thumbs.db", "desktop.ini", "__macosx")
 # Folders that commands make, by their name or by a file in them: one without clips is no class.
@@ -66,7 +66,8 @@ def read_folder(
     given = [name for name, value in choice.items() if value is not None]
     if given and tree.folders["validation"]:
         raise OptionError(
-            f"{flag(given[0])} has no effect with a folder of validation videos: leave it out. "
+            f"`{given[0]}` ({flag(given[0])}) has no effect with a folder of validation videos: "
+            "leave it out. "
             f"Received: {choice[given[0]]} and {tree.folders['validation']}"
         )
     folder = tree.folders[split] or (tree.classes if split != "test" else None)
@@ -81,7 +82,8 @@ def read_folder(
     videos, others = tree.read(folder, class_names, flat=split == "test" and reference != folder)
     if not videos:
         tree.check_place(folder)
-        hint = "" if image_template else "; --image-template NAME reads folders of frames"
+        hint = "; image_template (--image-template NAME) reads folders of frames"
+        hint = "" if image_template else hint
         raise SmallBigError(
             f"{folder} must hold {tree.kind} in a folder for each class{hint}. "
             f"Received: {shorten([repr(path) for path in others]) or 'empty folders'}"
@@ -179,7 +181,8 @@ class _Tree:
             held = [repr(name) for name in self._names(self.classes / empty[0])]
             raise SmallBigError(
                 "Each class must have a training video: add one, take the folder away, or set "
-                f"--allow-empty-classes. Received: none of {shorten(list(map(repr, empty)))}; "
+                "allow_empty_classes=True (--allow-empty-classes). "
+                f"Received: none of {shorten(list(map(repr, empty)))}; "
                 f"{str(self.classes / empty[0])!r} holds {shorten(held) or 'nothing'}"
             )
 
@@ -188,7 +191,8 @@ class _Tree:
         names = self.listing.names(self.root)
         if "classifier.json" in names or {runs.CONFIG, runs.LOG} <= names:
             raise SmallBigError(
-                "--data-root is a folder of videos; a run or a saved classifier is for --weights. "
+                "A dataset (--data-root) is a folder of videos; a run or a saved classifier is a "
+                "source of weights (--weights). "
                 f"Received: {self.root}"
             )
         videos = [name for name in self._names(folder) if is_video(name)]

@@ -178,7 +178,7 @@ def _parse_frames(line):
     if is_video(fields[0]):
         raise SmallBigError(
             "a line must have the number of frames before the label; a list of video files is for "
-            f"--dataset csv. Received: {line!r:.200}"
+            f"the dataset 'csv' (--dataset csv). Received: {line!r:.200}"
         )
     count = parse_number(fields[0], "the number of frames", 1)
     parse_label(fields[1])
@@ -191,7 +191,8 @@ def _parse_video(line):
     if not (name and fields) or (frames and all(field.isdecimal() for field in frames)):
         raise SmallBigError(
             "a line must be a path and a label, with a space, a tab, ',' or ';' between; a list of "
-            f"folders, with numbers of frames, is for --dataset frames. Received: {line!r:.200}"
+            "folders, with numbers of frames, is for the dataset 'frames' (--dataset frames). "
+            f"Received: {line!r:.200}"
         )
     parse_label(fields[0])
     if len(name) > 2 and name[0] == name[-1] == '"':

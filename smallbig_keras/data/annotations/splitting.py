@@ -13,6 +13,7 @@ from smallbig_keras.data.annotations.text_files import read_lines
 from smallbig_keras.data.annotations.video import shorten
 from smallbig_keras.errors import NotFoundError, OptionError, SmallBigError, did_you_mean
 from smallbig_keras.files import replace_file
+from smallbig_keras.options import flag
 
 VAL_SHARE = 0.2
 
@@ -20,14 +21,18 @@ VAL_SHARE = 0.2
 def check_split_options(val_list, val_share, split_seed):
     """Checks the options of a split; `None` stands for one that is not given."""
     if val_share is not None and not 0 < val_share < 1:
-        raise SmallBigError(f"--val-share must be above 0 and below 1. Received: {val_share}")
+        raise SmallBigError(
+            f"`val_share` (--val-share) must be above 0 and below 1. Received: {val_share}"
+        )
     if split_seed is not None and split_seed < 0:
-        raise SmallBigError(f"--split-seed must be at least 0. Received: {split_seed}")
-    for name, value in (("--val-share", val_share), ("--split-seed", split_seed)):
+        raise SmallBigError(
+            f"`split_seed` (--split-seed) must be at least 0. Received: {split_seed}"
+        )
+    for name, value in (("val_share", val_share), ("split_seed", split_seed)):
         if val_list is not None and value is not None:
             raise OptionError(
-                f"{name} has no effect with --val-list, which names the validation videos: leave "
-                f"one of them out. Received: {value}"
+                f"`{name}` ({flag(name)}) has no effect with `val_list` (--val-list), which names "
+                f"the validation videos: leave one of them out. Received: {value}"
             )
 
 
@@ -55,7 +60,7 @@ def choose_validation(videos, class_names, val_share=None, split_seed=None):
     if single:
         raise SmallBigError(
             "A split by seed needs two videos of each class: add videos, or name the validation "
-            "videos with --val-list FILE, which may have none of a class. "
+            "videos with val_list (--val-list FILE), which may have none of a class. "
             f"Received: one video of {shorten([repr(name) for name in single])}"
         )
 
@@ -100,8 +105,8 @@ def read_val_list(path, root, videos):
     """Reads the ids of the validation videos, a set, from a file with one of `videos` a line."""
     if not path.is_file():
         raise NotFoundError(
-            "--val-list must be a file, its path absolute, from --data-root or from the working "
-            f"directory. Received: {path}"
+            "`val_list` (--val-list) must be a file, its path absolute, from the folder of the "
+            f"dataset or, of the command, from the working directory. Received: {path}"
         )
     names = {video.id for video in videos}
     by_form = {unicodedata.normalize("NFC", name): name for name in names}

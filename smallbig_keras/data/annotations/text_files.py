@@ -8,7 +8,7 @@ from pathlib import Path
 from smallbig_keras.data.annotations.video import shorten, warn
 from smallbig_keras.errors import ResourceError, SmallBigError
 
-_SKIP_HINT = "\nAdd --skip-bad-lines to leave damaged lines out."
+_SKIP_HINT = "\nAdd skip_bad_lines=True (--skip-bad-lines) to leave damaged lines out."
 
 
 def read_text(path, errors="surrogateescape"):

@@ -33,7 +33,7 @@ def read(request, tmp_path):
 @pytest.mark.parametrize("labels", ["3 1 2 1", "003 001 002 001", "03 1 002 01"])
 def test_labels_that_begin_at_1(read, labels):
     """As many classes as labels, once the list says so."""
-    rule = r"train\.\w+: labels must count from 0.* --first-label 1 .*Received: 1 to 3"
+    rule = r"train\.\w+: labels must count from 0.* first_label=1 \(--first-label 1\) .* 1 to 3"
     with pytest.raises(SmallBigError, match=rule):
         read(labels.split())
     assert read(labels.split(), first_label=1) == ([2, 0, 1, 0], ["1", "2", "3"])
@@ -53,7 +53,8 @@ def test_padded_labels(read):
 def test_classes_without_a_video(read):
     labels = ["005", "0", "2", "05"]
     rule = (
-        r"train\.\w+: labels must be 0 to 5, each of a video.* --allow-empty-classes .*"
+        r"train\.\w+: labels must be 0 to 5, each of a video.* allow_empty_classes=True "
+        r"\(--allow-empty-classes\) .*"
         f"Received: no video of 1, 3, 4; line {read.first_line} has 5"
     )
     with pytest.raises(SmallBigError, match=rule):
@@ -64,7 +65,7 @@ def test_classes_without_a_video(read):
     with pytest.raises(SmallBigError, match="labels must be 1 to 4.*no video of 2; line"):
         read(["1", "3", "4"], first_label=1)
     # From 1, and with a gap: both are said.
-    with pytest.raises(SmallBigError, match="--first-label 1 .*no video of 0, 2; "):
+    with pytest.raises(SmallBigError, match="--first-label 1. .*no video of 0, 2; "):
         read(["1", "3"])
 
 
@@ -85,7 +86,7 @@ def test_labels_of_a_class_list(read, tmp_path):
     assert read(["2", "0"]) == ([2, 0], ["x", "y", "z"])
     with pytest.raises(SmallBigError, match="0 to 2, as in classes.txt. Received: 3\n"):
         read(["0", "3"])
-    with pytest.raises(SmallBigError, match="0 to 2, as in .* --first-label 1 .*Received: 3"):
+    with pytest.raises(SmallBigError, match="0 to 2, as in .* first_label=1 .*Received: 3"):
         read(["1", "3"])
     assert read(["1", "3"], first_label=1) == ([0, 2], ["x", "y", "z"])
     with pytest.raises(SmallBigError, match="1 to 3, as in classes.txt. Received: 0"):

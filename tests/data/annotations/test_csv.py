@@ -143,7 +143,7 @@ def test_list_of_videos_with_quotes(tmp_path):
         ("a.mp4 1.0", "a label must be a whole number"),
         ("a.mp4 -1", "a label must be a whole number"),
         ("a.mp4 0 1", "a line must be a path and a label"),
-        ("a 300 1", "a line must be a path and a label.* --dataset frames"),
+        ("a 300 1", "a line must be a path and a label.* 'frames' .--dataset frames"),
         (" 1", "a line must be a path and a label"),
         (",1", "a line must be a path and a label"),
     ],

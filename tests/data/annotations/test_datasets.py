@@ -165,7 +165,7 @@ def test_bad_line(miniatures, tmp_path, dataset):
     (root / name).write_text(text + line, "utf-8")
     number = text.count("\n") + 1
     place = rf"{name}, .*line {number}\)?: .*Received: "
-    with pytest.raises(SmallBigError, match=f"{place}.*\nAdd --skip-bad-lines"):
+    with pytest.raises(SmallBigError, match=f"{place}.*\nAdd skip_bad_lines=True "):
         read_annotations(dataset, root, "train")
     with pytest.warns(AnnotationWarning) as warned:
         assert read_annotations(dataset, root, "train", skip_bad_lines=True) == expected

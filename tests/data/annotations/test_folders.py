@@ -79,7 +79,7 @@ def test_videos_without_a_folder_of_a_class(tmp_path, inside):
 )
 def test_run_in_place_of_videos(tmp_path, files):
     touch(tmp_path, *files)
-    with pytest.raises(SmallBigError, match="a run or a saved classifier is for --weights"):
+    with pytest.raises(SmallBigError, match="a saved classifier is a source of weights .--weights"):
         read(tmp_path)
 
 
@@ -109,7 +109,7 @@ def test_class_without_a_video(tmp_path, inside):
     if inside:
         touch(root, "val/b/x.mp4")
     (root / inside / "d").mkdir()
-    message = "--allow-empty-classes. Received: none of 'c', 'd'; '.*c' holds 'day 1', 'x.txt'"
+    message = "allow_empty_classes=True .*Received: none of 'c', 'd'; '.*c' holds 'day 1', 'x.txt'"
     with pytest.raises(SmallBigError, match=message):
         read(root)
     with pytest.warns(AnnotationWarning, match="2 in .* are no video files of a class"):

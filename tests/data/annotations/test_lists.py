@@ -73,7 +73,7 @@ DAMAGED = [
     ("a 1_0 3", "number of frames"),
     ("a,5;3", "a line must be"),
     ("5 3", "a line must be"),
-    ("a b/c.mp4 3", "number of frames .* --dataset csv"),
+    ("a b/c.mp4 3", "number of frames .* 'csv' .--dataset csv"),
 ]
 
 

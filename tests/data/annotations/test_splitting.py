@@ -144,17 +144,19 @@ def test_bad_lists(root, text, message):
 
 
 def test_bad_options(root):
-    with pytest.raises(NotFoundError, match="--val-list must be a file.* Received: .*nothing.txt"):
+    with pytest.raises(
+        NotFoundError, match="`val_list` .* must be a file.* Received: .*nothing.txt"
+    ):
         read(root, val_list="nothing.txt")
     for share in (0, 1, -0.5, 1.5, float("nan")):
-        with pytest.raises(SmallBigError, match="--val-share must be above 0 and below 1"):
+        with pytest.raises(SmallBigError, match="`val_share` .* must be above 0 and below 1"):
             read(root, val_share=share)
-    with pytest.raises(SmallBigError, match="--split-seed must be at least 0"):
+    with pytest.raises(SmallBigError, match="`split_seed`.* must be at least 0"):
         read(root, split_seed=-1)
     for name, value in (("val_share", 0.1), ("split_seed", 0)):
-        with pytest.raises(OptionError, match="has no effect with --val-list"):
+        with pytest.raises(OptionError, match="has no effect with `val_list`"):
             read(root, val_list="x", **{name: value})
-        with pytest.raises(OptionError, match="has no effect with --val-list"):
+        with pytest.raises(OptionError, match="has no effect with `val_list`"):
             options = DatasetOptions("folder", "x", val_list="x", **{name: value})
             check_dataset(options)
         with pytest.raises(OptionError, match="has no effect with --shards"):
@@ -167,7 +169,7 @@ def test_bad_options(root):
 
 def test_class_with_one_video(root):
     touch(root, "one/x.mp4", "only/x.mp4")
-    with pytest.raises(SmallBigError, match="--val-list FILE.* one video of 'one', 'only'"):
+    with pytest.raises(SmallBigError, match="val_list .* one video of 'one', 'only'"):
         read(root)
     with pytest.raises(SmallBigError, match="two videos of each class"):
         read(root, "validation", allow_empty_classes=True)
