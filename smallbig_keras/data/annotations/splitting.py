@@ -105,8 +105,8 @@ def read_val_list(path, root, videos):
     """Reads the ids of the validation videos, a set, from a file with one of `videos` a line."""
     if not path.is_file():
         raise NotFoundError(
-            "`val_list` (--val-list) must be a file, its path absolute, from the folder of the "
-            f"dataset or, of the command, from the working directory. Received: {path}"
+            "`val_list` (--val-list) must be a file: its path absolute, or from the folder of the "
+            f"dataset; a command also looks in the working directory. Received: {path}"
         )
     names = {video.id for video in videos}
     by_form = {unicodedata.normalize("NFC", name): name for name in names}
