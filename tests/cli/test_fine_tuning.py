@@ -1,5 +1,6 @@
 """Fine-tuning on one's own clips: three flags and no other, and the data of a first try."""
 
+import collections
 import re
 import shlex
 
@@ -9,7 +10,7 @@ import pytest
 import smallbig_keras
 from smallbig_keras import VideoClassifier, runs
 from smallbig_keras.cli import main
-from smallbig_keras.data import ClipConfig
+from smallbig_keras.data import ClipConfig, sources
 from tests.data.videos import write_video
 
 OPTIONS = {"blocks": (1, 1, 1, 1), "width": 4, "temporal_stages": (2, 3, 4, 5)}
@@ -84,6 +85,23 @@ def test_ten_clips_of_which_three_are_unreadable(source, tmp_path, capsys):
     assert runs.read_log(output)[0]["val_top1"] >= 0
     with pytest.raises(SystemExit, match="At most 0 unreadable videos are allowed"):
         main(words(root, source, "--output", f"{output}2", "--max-bad-clips", "0"))
+
+
+def test_validation_is_decoded_once(source, tmp_path, monkeypatch):
+    root = make_clips(tmp_path / "data", {"a": 3, "b": 3})
+    read, files = sources.read_with_times, []
+
+    def spy(path, *more):
+        files.append(path)
+        return read(path, *more)
+
+    monkeypatch.setattr(sources, "read_with_times", spy)
+    run = tmp_path / "run"
+    main(words(root, source, "--epochs", "3", "--output", str(run)))
+    validation = {str(root / line) for line in (run / "val_list.txt").read_text().splitlines()}
+    counts = collections.Counter(files)
+    assert {counts[name] for name in validation} == {1}
+    assert {counts[name] for name in set(counts) - validation} == {3}
 
 
 def test_classes_of_two_and_of_many_clips(source, tmp_path, capsys):
