@@ -39,7 +39,12 @@ def test_the_device_normalises(monkeypatch):
 
 def test_clips_leave_the_loader_as_uint8(monkeypatch):
     seen = []
-    monkeypatch.setattr(loop, "clip_dataset", lambda *_, **options: seen.append(options))
+
+    def spy(*_, **options):
+        seen.append(options)
+        return tf.data.Dataset.range(1)
+
+    monkeypatch.setattr(loop, "clip_dataset", spy)
     config = {**CONFIG, "batch_size": 2, "seed": 0, "workers": 1, "randaugment": None}
     config |= {"short_side": [36, 40], "augmentation": "short_side", "flip": "none"}
     loop._clips(config, [], [], 0, None, None)
