@@ -1,7 +1,5 @@
 """The lines that a training prints before its first step."""
 
-import os
-
 from smallbig_keras import runs
 from smallbig_keras.data.annotations.video import class_counts, shorten
 from smallbig_keras.data.mirroring import left_right_pairs
@@ -45,9 +43,7 @@ def choices(config, videos, validation):
     unseen = [repr(name) for name in names if not validated[name]]
     if unseen:
         lines.append(f"unseen   no video validates {shorten(unseen)}")
-    both = {_place(video) for video in _listed(videos)} & {
-        _place(video) for video in _listed(validation)
-    }
+    both = _paths(videos) & _paths(validation)
     if both:
         lines.append(
             f"in both  {len(both)} of the videos that validate are trained on, so that the "
@@ -69,13 +65,9 @@ def _chosen(config):
     return f" (chosen by seed, listed in the run's {runs.VAL_LIST})" if by_seed else ""
 
 
-def _listed(source):
-    """The videos of a list; clips in shards have no places of their own."""
-    return getattr(source, "videos", ())
-
-
-def _place(video):
-    return os.path.realpath(video.path)
+def _paths(source):
+    """The paths of the videos of a list; clips in shards have none of their own."""
+    return {video.path for video in getattr(source, "videos", ())}
 
 
 def size(config, model, num_videos):
