@@ -6,7 +6,9 @@ import shlex
 import pytest
 
 from smallbig_keras.cli import make_parser
+from smallbig_keras.data import VideoSource
 from smallbig_keras.options import command_line
+from smallbig_keras.training import reports
 from smallbig_keras.training.recipes import FINE_TUNED, find_recipe, fine_tuning
 from smallbig_keras.training.resolution import resolve
 
@@ -83,3 +85,13 @@ def test_a_command_is_quoted_for_the_shell():
         *("--data-root", "my 'own' clips", "--options", '{"width": 4}'),
         *("--freeze", "stem", "res2", "--sync-bn"),
     ]
+
+
+def test_videos_in_both_splits_are_named():
+    config = {"class_names": ["a", "b"], "recipe": "paper", "flip": "none", "val_list": None}
+    training = VideoSource([("a.mp4", 0), ("b.mp4", 1)])
+    lines = reports.choices(config, training, VideoSource([("b.mp4", 1), ("c.mp4", 0)]))
+    (line,) = [line for line in lines if line.startswith("in both")]
+    assert "1 of the videos" in line and line.endswith(": 'b.mp4'")
+    lines = reports.choices(config, training, VideoSource([("c.mp4", 0), ("d.mp4", 1)]))
+    assert [line.split()[0] for line in lines] == ["videos"]
