@@ -99,7 +99,8 @@ def test_validation_is_decoded_once(source, tmp_path, monkeypatch):
     run = tmp_path / "run"
     main(words(root, source, "--epochs", "3", "--output", str(run)))
     validation = {str(root / line) for line in (run / "val_list.txt").read_text().splitlines()}
-    counts = collections.Counter(files)
+    # A loader of the test before may still read its own.
+    counts = collections.Counter(file for file in map(str, files) if file.startswith(str(root)))
     assert {counts[name] for name in validation} == {1}
     assert {counts[name] for name in set(counts) - validation} == {3}
 
