@@ -38,6 +38,16 @@ class ResourceError(SmallBigError, OSError):
     exit_code = 1
 
 
+class NotFiniteError(SmallBigError, ArithmeticError):
+    """A training has met a loss that is infinite or no number."""
+
+    exit_code = 1
+
+
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end by SIGTERM, and has kept what it had done."""
+
+
 def did_you_mean(word, allowed):
     """Returns the sentence that offers the nearest of the allowed words, or an empty string."""
 

@@ -18,6 +18,10 @@ SCORE = "val_top1"
 BEST = "model.weights.h5"
 LAST = "last.weights.h5"
 PREVIOUS = "previous.weights.h5"
+# A loss that was no finite number, and the videos of its batch.
+NOT_FINITE = "not_finite.json"
+# Array in `BEST`: its row of the log, as JSON.
+_ROW = "training/row"
 # Their names in runs of version 0.1.0.
 _OLD = {BEST: "best.keras", LAST: "last.keras", PREVIOUS: "previous.keras"}
 # Bytes that HDF5 takes for an array, about.
@@ -103,8 +107,11 @@ def find_checkpoint(path, checkpoint=BEST):
     )
 
 
-def save_checkpoint(model, file, keep=None, include_optimizer=True):
-    """Writes a checkpoint, the old one kept as `keep`; a reader sees the old or the new one."""
+def save_checkpoint(model, file, keep=None, include_optimizer=True, numbers=None):
+    """Writes a checkpoint, the old one kept as `keep`; a reader sees the old or the new one.
+
+    `numbers` are arrays by name, which Keras reads past.
+    """
     variables = list(model.variables)
     if include_optimizer:
         variables += model.optimizer.variables
@@ -113,7 +120,37 @@ def save_checkpoint(model, file, keep=None, include_optimizer=True):
 
         model = keras.Model(model.input, model.output, name=model.name)
     size = sum(math.prod(variable.shape) * _bytes(variable) for variable in variables)
-    replace_file(file, model.save_weights, keep, size + _OVERHEAD * len(variables))
+
+    def write(path):
+        import h5py
+
+        model.save_weights(path)
+        with h5py.File(path, "r+") as written:
+            for name, array in (numbers or {}).items():
+                written[name] = array
+
+    replace_file(file, write, keep, size + _OVERHEAD * len(variables))
+
+
+def save_best(model, path, row):
+    """Writes the network of the best epoch so far, with its row of the log."""
+    import numpy as np
+
+    numbers = {_ROW: np.frombuffer(json.dumps(row).encode(), np.uint8)}
+    save_checkpoint(model, pathlib.Path(path) / BEST, include_optimizer=False, numbers=numbers)
+
+
+def read_best(path):
+    """Returns the row of the log of the weights in `BEST`, a dict, or `None` without any."""
+    import h5py
+
+    file = pathlib.Path(path) / BEST
+    if file.is_file():
+        # A damaged file says nothing, and is written anew after the next epoch that is better.
+        with contextlib.suppress(OSError), h5py.File(file, "r") as read:
+            if _ROW in read:
+                return json.loads(read[_ROW][()].tobytes())
+    return best_row(read_log(path))
 
 
 def _bytes(variable):

@@ -11,7 +11,13 @@ import re
 import sys
 import warnings
 
-from smallbig_keras.errors import OptionError, ResourceError, SmallBigError, did_you_mean
+from smallbig_keras.errors import (
+    OptionError,
+    ResourceError,
+    SmallBigError,
+    Terminated,
+    did_you_mean,
+)
 from smallbig_keras.files import disk_error
 from smallbig_keras.machine import quiet_tensorflow
 from smallbig_keras.options import Parser, add_flags
@@ -31,6 +37,8 @@ COMMANDS = {
 }
 # Shells report this code of a process that Ctrl-C ended.
 INTERRUPTED = 130
+# And this one of a process that SIGTERM ended.
+TERMINATED = 143
 # TensorFlow puts words of its own around an error of the loader.
 _IN_GRAPH = re.compile(r"(BadVideo|Resource)Error: (.*?)(?=\nTraceback|\n\n\t|\Z)", re.DOTALL)
 
@@ -56,7 +64,8 @@ def main(arguments=None):
 
     Raises:
         SystemExit: after a message, with code 2 for an error in what the user gave, 1 for
-            what failed, 130 for an interruption; or with 0 after `--help`.
+            what failed, 130 for an interruption, 143 for a training that SIGTERM ended; or with 0
+            after `--help`.
     """
     with _readable_errors():
         words = list(sys.argv[1:] if arguments is None else arguments)
@@ -67,7 +76,7 @@ def main(arguments=None):
         try:
             return command.run(args)
         except KeyboardInterrupt as error:
-            raise KeyboardInterrupt(*error.args or [getattr(command, "CONTINUE", "")]) from None
+            raise type(error)(*error.args or [getattr(command, "CONTINUE", "")]) from None
 
 
 def console(arguments=None):
@@ -183,7 +192,8 @@ def _readable_errors():
         print(end, file=sys.stderr if end.code else sys.stdout)
         raise
     except KeyboardInterrupt as error:
-        raise _end(f"\nInterrupted. {error}".rstrip(), INTERRUPTED) from None
+        code = TERMINATED if isinstance(error, Terminated) else INTERRUPTED
+        raise _end(f"\nInterrupted. {error}".rstrip(), code) from None
     except SmallBigError as error:
         raise _end(f"error: {error}", error.exit_code) from error
     except Exception as error:

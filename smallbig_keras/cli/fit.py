@@ -30,8 +30,11 @@ class Start:
     resume: str | None = option(
         None,
         "continue the run of this folder; takes no other option than --data-root, of videos that "
-        "have moved",
+        "have moved, and --allow-versions",
         metavar="RUN",
+    )
+    allow_versions: bool = option(
+        False, "continue a run with other versions of packages than it began with"
     )
     config: str | None = option(
         None,
@@ -54,14 +57,16 @@ def check(given):
     """Returns the resolved FitOptions, or a dict with the folder of a run to resume."""
     given = dict(given)
     if "resume" in given:
-        others = sorted(set(given) - {"resume", "data_root"})
+        others = sorted(set(given) - {"resume", "data_root", "allow_versions"})
         if others:
             raise OptionError(
                 "--resume takes the run's own options and none but --data-root, of videos that "
-                f"have moved. Received: {', '.join(map(flag, others))}"
+                f"have moved, and --allow-versions. Received: {', '.join(map(flag, others))}"
             )
         runs.read_config(given["resume"])
         return given
+    if given.pop("allow_versions", False):
+        raise OptionError("--allow-versions has no effect without --resume.")
     file = given.pop("config", None)
     if file is not None:
         read = read_file(file, FitOptions, FACTS, runs.updated)
@@ -85,7 +90,9 @@ def run(options):
     from smallbig_keras.training import loop
 
     if isinstance(options, dict):
-        return loop.resume(options["resume"], options.get("data_root"))
+        return loop.resume(
+            options["resume"], options.get("data_root"), options.get("allow_versions", False)
+        )
     if options.sample:
         options = _make_sample(options)
     return loop.start(options)

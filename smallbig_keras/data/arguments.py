@@ -50,18 +50,28 @@ def short_sides(clips, short_side, training):
     return clips, (low, high)
 
 
-def check_numbers(source, training, batch_size, drop_remainder, seed, epochs, initial_epoch):
+def check_begin(epochs, initial_epoch, initial_batch, per_epoch):
+    """Checks where a stream of epochs of so many batches begins."""
+    if not 0 <= initial_epoch <= (initial_epoch if epochs is None else epochs):
+        raise SmallBigError(
+            "`initial_epoch` must be from 0 to `epochs`. "
+            f"Received: initial_epoch={initial_epoch}, epochs={epochs}"
+        )
+    if initial_batch and (epochs in (None, initial_epoch) or not 0 < initial_batch <= per_epoch):
+        raise SmallBigError(
+            f"`initial_batch` must be from 0 to the {per_epoch} batches of an epoch, and above 0 "
+            f"be that of a stream of `epochs`. Received: initial_batch={initial_batch}, "
+            f"initial_epoch={initial_epoch}, epochs={epochs}"
+        )
+
+
+def check_numbers(source, training, batch_size, drop_remainder, seed):
     """Checks that the videos of a source make batches, with these numbers."""
     count = len(source)
     if not count or batch_size < 1 or seed < 0:
         raise SmallBigError(
             "A dataset needs at least one video, one clip a batch, and a seed of at least 0. "
             f"Received: {count} videos, batch_size={batch_size}, seed={seed}"
-        )
-    if not 0 <= initial_epoch <= (initial_epoch if epochs is None else epochs):
-        raise SmallBigError(
-            "`initial_epoch` must be from 0 to `epochs`. "
-            f"Received: initial_epoch={initial_epoch}, epochs={epochs}"
         )
     if drop_remainder and count < batch_size:
         raise SmallBigError(

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from smallbig_keras.data.arguments import (
+    check_begin,
     check_numbers,
     check_training_only,
     find_policy,
@@ -46,6 +47,7 @@ def clip_dataset(
     seed=0,
     epochs=None,
     initial_epoch=0,
+    initial_batch=0,
     drop_remainder=None,
     unreadable=None,
     num_parallel_calls=None,
@@ -100,6 +102,8 @@ def clip_dataset(
         epochs: int. Makes one stream of the epochs `initial_epoch` to `epochs - 1`, the same in
             every pass. Defaults to `None`: a pass is one epoch.
         initial_epoch: int. Epoch of the first pass, or first epoch of the stream. Defaults to `0`.
+        initial_batch: int. Batches of the first epoch of a stream that are left out without
+            being read, which takes `epochs`. Defaults to `0`.
         drop_remainder: bool. True to leave out an epoch's last batch when it is not full.
             Defaults to `None`, which is `training`.
         unreadable: str or `UnreadableVideos`. `"replace"` takes another video (training only),
@@ -137,7 +141,9 @@ def clip_dataset(
     clips = clips or ClipConfig()
     changes = {"frames": frames, "size": size, "sampling": sampling, "stride": stride}
     clips, sides = short_sides(clips.replace(**changes), short_side, training)
-    check_numbers(source, training, batch_size, drop_remainder, seed, epochs, initial_epoch)
+    check_numbers(source, training, batch_size, drop_remainder, seed)
+    per_epoch = len(source) // batch_size if drop_remainder else -(-len(source) // batch_size)
+    check_begin(epochs, initial_epoch, initial_batch, per_epoch)
     check_training_only(training, views, augmentation, flip, randaugment, mix, class_names)
     unreadable = find_policy(unreadable, training, source)
     sampler = clips.sampler(num_clips, training, seed)
@@ -166,11 +172,13 @@ def clip_dataset(
             mixed, labels = mixer(tf.cast(batch[0], tf.float32), batch[1], key(2, epoch, index))
             return mixed if normalize else to_uint8(mixed), labels
 
-        read = source.clips(epoch, sampler, unreadable, num_parallel_calls)
+        left_out = tf.where(epoch == initial_epoch, tf.constant(initial_batch, tf.int64), 0)
+        begin = {"first": left_out * batch_size} if initial_batch else {}
+        read = source.clips(epoch, sampler, unreadable, num_parallel_calls, **begin)
         batches = read.map(cut, num_parallel_calls, deterministic=True)
         batches = batches.batch(batch_size, drop_remainder)
         if mixer:
-            batches = batches.enumerate().map(blend, num_parallel_calls, deterministic=True)
+            batches = batches.enumerate(left_out).map(blend, num_parallel_calls, deterministic=True)
         return batches
 
     if epochs is None:
@@ -180,8 +188,7 @@ def clip_dataset(
         num_epochs = epochs - initial_epoch
     dataset = numbers.flat_map(one_epoch)
     if unreadable.policy != "skip":
-        steps = len(source) // batch_size if drop_remainder else -(-len(source) // batch_size)
-        cardinality = steps * num_epochs
+        cardinality = per_epoch * num_epochs - initial_batch
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(cardinality))
     options = tf.data.Options()
     # Parallelism is given, and the thread that would tune it holds up the end of an iterator:

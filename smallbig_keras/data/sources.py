@@ -54,7 +54,13 @@ class ClipSource:
     # error; None for a source without pictures.
     decode_pictures = None
 
-    def clips(self, epoch, sampler, unreadable, num_parallel_calls):
+    def order(self, epoch, seed):
+        """Returns the indices of the videos in the random order of an epoch, an int64 tensor."""
+        order = tf.range(len(self), dtype=tf.int64)
+        key = tf.random.fold_in((seed, 0), epoch)
+        return tf.random.experimental.stateless_shuffle(order, key)
+
+    def clips(self, epoch, sampler, unreadable, num_parallel_calls, first=0):
         """Makes the clips of one epoch: in training in random order, else in that of the list.
 
         Args:
@@ -62,6 +68,8 @@ class ClipSource:
             sampler: `Sampler`.
             unreadable: `UnreadableVideos`.
             num_parallel_calls: int. Videos decoded at once; the clips do not depend on it.
+            first: int64 tensor of shape `()`. Videos of the epoch that are left out. Defaults
+                to `0`.
 
         Returns:
             `tf.data.Dataset` of `(frames, frame_positions, label, index)`: the frames read, uint8
@@ -73,8 +81,7 @@ class ClipSource:
         count = len(self)
         order = tf.range(count, dtype=tf.int64)
         if sampler.training:
-            key = tf.random.fold_in((sampler.seed, 0), epoch)
-            order = tf.random.experimental.stateless_shuffle(order, key)
+            order = self.order(epoch, sampler.seed)
         reader = _Reader(self, sampler, unreadable)
         types = (tf.uint8, tf.int64, tf.int32, tf.bool)
 
@@ -103,6 +110,7 @@ class ClipSource:
 
         return (
             tf.data.Dataset.from_tensor_slices((tf.repeat(epoch, count), order))
+            .skip(first)
             .map(load, num_parallel_calls, deterministic=True)
             .filter(lambda *clip: clip[-1])
             .map(lambda *clip: clip[:-1])

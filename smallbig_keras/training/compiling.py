@@ -1,38 +1,21 @@
 """A network with its weights, optimiser, schedule and metrics, on the devices of the machine."""
 
+import collections
+import contextlib
+
 import keras
 import tensorflow as tf
 
-from smallbig_keras.data.transforms import normalize
 from smallbig_keras.errors import MissingPackageError
 from smallbig_keras.models.inspection import is_in_stage
 from smallbig_keras.models.registry import get_model_function
 from smallbig_keras.optimizers import SGDWithL2, Warmup
+from smallbig_keras.training.trainer import ClipTrainer
 from smallbig_keras.weights.description import training_clips
 from smallbig_keras.weights.loading import load_weights
 
 # Of the learning rate, as in the recipes that warm up (PySlowFast).
 _WARMUP_START = 0.1
-
-
-class ClipTrainer(keras.Model):
-    """A network that takes clips as they leave the loader, uint8, and normalises them itself.
-
-    A device is sent a quarter of the bytes so. It has the layers of a network, given by `inputs`
-    and `outputs`, and with them their weights and the form of their checkpoints.
-    """
-
-    clips = None
-
-    def train_step(self, data):
-        return super().train_step(self._normalized(data))
-
-    def test_step(self, data):
-        return super().test_step(self._normalized(data))
-
-    def _normalized(self, data):
-        clips, labels = data
-        return normalize(clips, self.clips), labels
 
 
 def make_strategy(name):
@@ -52,6 +35,29 @@ def make_strategy(name):
             )
         return tf.distribute.MirroredStrategy(devices)
     return tf.distribute.get_strategy()
+
+
+def is_deterministic(config):
+    """Tells whether a training repeats to the bit; `None` is yes but on a GPU."""
+    chosen = config.get("deterministic")
+    return not tf.config.list_logical_devices("GPU") if chosen is None else chosen
+
+
+@contextlib.contextmanager
+def deterministic_operations():
+    """Makes TensorFlow's operations repeat to the bit.
+
+    Its switch has no way back: the rest of the process keeps it.
+    """
+    tf.config.experimental.enable_op_determinism()
+    name = "arithmetic_optimization"
+    before = tf.config.optimizer.get_experimental_options().get(name, True)
+    # It would make one sum of many terms of a chain of sums, see `ClipTrainer`.
+    tf.config.optimizer.set_experimental_options({name: False})
+    try:
+        yield
+    finally:
+        tf.config.optimizer.set_experimental_options({name: before})
 
 
 def keras_version():
@@ -89,6 +95,8 @@ def make_model(config, steps, load=True):
         for layer in model._flatten_layers():
             if is_norm(layer):
                 layer.synchronized = True
+    compiled = loss_and_metrics(config)
+    model.accuracies = lambda: compiled["metrics"]
     jit = {"on": True, "off": False, "auto": bool(tf.config.list_logical_devices("GPU"))}
     model.compile(
         optimizer=SGDWithL2(
@@ -97,11 +105,30 @@ def make_model(config, steps, load=True):
             config["weight_decay"],
             # Runs of older versions have none.
             gradient_accumulation_steps=config.get("gradient_accumulation_steps"),
+            global_clipnorm=config.get("clip_norm"),
+            **_averaging(config.get("ema")),
         ),
-        **loss_and_metrics(mixes_labels(config)),
+        **compiled,
         jit_compile=jit[config["jit"]],
     )
     return model
+
+
+def _averaging(share):
+    """Returns the arguments of an optimiser that averages weights, none of one that does not."""
+    if share is None:
+        return {}
+    return {"use_ema": True, "ema_momentum": share, "ema_overwrite_frequency": None}
+
+
+def class_weights(config, labels):
+    """Returns the argument `class_weight` of `fit`: all classes together weigh the same."""
+    if config.get("class_weights", "none") == "none":
+        return None
+    counts = collections.Counter(labels)
+    # The mean weight of a video is 1. A class without videos is never met.
+    mean = len(labels) / len(counts)
+    return {c: mean / counts.get(c, mean) for c in range(len(config["class_names"]))}
 
 
 def _classifier(model):
@@ -115,21 +142,30 @@ def _renew(layer):
 
 
 def mixes_labels(config):
-    """Tells whether labels are shares of the classes."""
+    """Tells whether clips are mixed, and their labels with them."""
     return config["mixup_mode"] != "none"
 
 
-def loss_and_metrics(soft_labels):
+def shares_labels(config):
+    """Tells whether labels are shares of the classes."""
+    return mixes_labels(config) or smoothing(config) > 0
+
+
+def smoothing(config):
+    """Returns the label smoothing; runs of older versions have none."""
+    return config.get("label_smoothing") or 0.0
+
+
+def loss_and_metrics(config):
     """Returns the arguments of `compile` for class ids, or for shares of the classes."""
-    metrics = keras.metrics
-    if soft_labels:
+    metrics, losses = keras.metrics, keras.losses
+    if shares_labels(config):
+        loss = losses.CategoricalCrossentropy(label_smoothing=smoothing(config))
         top1, top5 = metrics.CategoricalAccuracy, metrics.TopKCategoricalAccuracy
     else:
+        loss = losses.SparseCategoricalCrossentropy()
         top1, top5 = metrics.SparseCategoricalAccuracy, metrics.SparseTopKCategoricalAccuracy
-    return {
-        "loss": "categorical_crossentropy" if soft_labels else "sparse_categorical_crossentropy",
-        "metrics": [top1(name="top1"), top5(5, name="top5")],
-    }
+    return {"loss": loss, "metrics": [top1(name="top1"), top5(5, name="top5")]}
 
 
 def learning_rate_schedule(config, steps):

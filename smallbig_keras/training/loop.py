@@ -20,14 +20,15 @@ from smallbig_keras.models.rebuilding import known_network
 from smallbig_keras.models.recognition import check_checkpoint
 from smallbig_keras.models.registry import model_spec
 from smallbig_keras.options import command_line
-from smallbig_keras.training import compiling, memory, reports
+from smallbig_keras.training import checkpoints, compiling, memory, reports
 from smallbig_keras.training.callbacks import (
     EpochTimes,
     Progress,
-    RunRecorder,
     UnreadableReport,
-    WaitMeter,
 )
+from smallbig_keras.training.checkpoints import Place
+from smallbig_keras.training.interruption import interruption
+from smallbig_keras.training.recorder import RunRecorder
 from smallbig_keras.training.run_folder import new_folder
 from smallbig_keras.training.videos import check_videos, write_lists
 from smallbig_keras.weights.description import (
@@ -36,8 +37,6 @@ from smallbig_keras.weights.description import (
     versions,
     write_description,
 )
-from smallbig_keras.weights.fetching import WeightsError
-from smallbig_keras.weights.keras_files import load_training_state
 
 # Of the clips of the validation that are kept in memory.
 _CACHED_BYTES = 2**28
@@ -53,17 +52,21 @@ def start(options):
         config = dataclasses.asdict(options)
         config["output"] = str(run)
         config["versions"] = versions()
+        config["deterministic"] = compiling.is_deterministic(config)
         return _train(run, config)
 
 
-def resume(run, data_root=None):
+def resume(run, data_root=None, allow_versions=False):
     """Continues a run from its last whole checkpoint; returns the best row of the log.
 
     Args:
         run: str or path. Its folder.
         data_root: str. Where its videos are now. Defaults to `None`, where they were.
+        allow_versions: bool. True to continue with other versions of packages. Defaults to
+            `False`.
     """
     config = runs.read_config(run)
+    _check_versions(config, run, allow_versions)
     moved = {} if data_root is None else {"data_root": str(pathlib.Path(data_root).resolve())}
     if moved and config.get("shards"):
         raise OptionError(f"--data-root has no effect on a run on shards. Received: {data_root}")
@@ -77,6 +80,21 @@ def resume(run, data_root=None):
     run = make_folder(run)
     with folder_lock(run):
         return _train(run, config | moved, resumed=True)
+
+
+def _check_versions(config, run, allowed):
+    """Checks that a run continues with the versions that it began with."""
+    before, now = config.get("versions", {}), versions()
+    # Python itself computes no weight.
+    names = [name for name in before if name != "python" and before[name] != now.get(name)]
+    changed = [f"{name} {before[name]} -> {now.get(name)}" for name in names]
+    if changed and not allowed:
+        command = command_line("smallbig fit", {"resume": str(run), "allow_versions": True})
+        raise SmallBigError(
+            "A run continues with the versions that it began with, as others may train to other "
+            f"weights: install those, or take {command}. Received: {', '.join(changed)}"
+        )
+    config["versions"] = now
 
 
 def _check_layers(options):
@@ -96,10 +114,13 @@ def _train(run, config, resumed=False):
         with warnings.catch_warnings():
             # The number of readable videos is known after the first validation.
             warnings.filterwarnings("ignore", "Your input ran out of data", UserWarning)
-            return _fit(run, config, resumed)
-    except KeyboardInterrupt:
+            if not compiling.is_deterministic(config):
+                return _fit(run, config, resumed)
+            with compiling.deterministic_operations():
+                return _fit(run, config, resumed)
+    except KeyboardInterrupt as error:
         if (run / runs.CONFIG).exists():
-            raise KeyboardInterrupt(f"Resume with: {command}") from None
+            raise type(error)(f"Resume with: {command}") from None
         raise
     except Exception as error:
         reason = disk_error(error)
@@ -136,49 +157,58 @@ def _fit(run, config, resumed):
     steps = len(videos) // config["batch_size"]
     if config["weights"] != "none" and not resumed:
         config |= _find_weights(config)
-    checkpoints = runs.last_checkpoints(run) if resumed else []
+    continues = resumed and bool(runs.last_checkpoints(run))
     # After the estimate of the memory, which makes a network of its own.
     keras.utils.set_random_seed(config["seed"])
     with strategy.scope():
-        model = compiling.make_model(config, steps, load=not checkpoints)
-        if checkpoints:
-            restore(model, checkpoints)
+        model = compiling.make_model(config, steps, load=not continues)
+        place, tallies = Place(), None
+        if continues:
+            place, tallies = checkpoints.restore(model, run, config, steps)
     if not resumed:
         for line in reports.choices(config, videos, validation):
             print(line)
         config |= write_lists(run, dataset, videos, validation)
         runs.write_config(run, config)
         write_description(of_training(config), run)
-    elif config["data_root"] != runs.read_config(run)["data_root"]:
-        # The videos have moved.
+    else:
+        # The videos may have moved, and the versions may have changed.
         runs.write_config(run, config)
-    epoch = int(model.optimizer.iterations.numpy()) // steps
     print(f"run: {run}")
     size = reports.size(config, model, len(videos))
-    print(f"{size}, {replicas} device(s), from epoch {epoch}")
+    print(f"{size}, {replicas} device(s), from epoch {place.epoch}{reports.step(place)}")
 
     train_clips, validation_clips = _clips(
-        config, videos, validation, epoch, unreadable, unreadable_validation
+        config, videos, validation, place, unreadable, unreadable_validation
     )
-    meter = WaitMeter()
-    times = EpochTimes(config["batch_size"], meter)
-    recorder = RunRecorder(run, epoch)
-    model.fit(
-        meter.watch(train_clips),
-        steps_per_epoch=steps,
-        epochs=config["epochs"],
-        initial_epoch=epoch,
-        validation_data=validation_clips,
-        callbacks=[
-            times,
-            Progress(times),
-            UnreadableReport({"training": unreadable, "validation": unreadable_validation}),
-            *_tensorboard(run),
-            recorder,
-        ],
-        shuffle=False,
-        verbose=0,
-    )
+    times = EpochTimes(config["batch_size"])
+
+    def batch_files(epoch, step):
+        order = videos.order(epoch, config["seed"]).numpy()
+        batch = config["batch_size"]
+        return [videos.name(index) for index in order[step * batch : (step + 1) * batch]]
+
+    with interruption() as interrupted:
+        recorder = RunRecorder(run, config, place, tallies, interrupted, batch_files)
+        model.fit(
+            train_clips,
+            steps_per_epoch=steps,
+            epochs=config["epochs"],
+            initial_epoch=place.epoch,
+            validation_data=validation_clips,
+            callbacks=[
+                times,
+                Progress(times),
+                UnreadableReport({"training": unreadable, "validation": unreadable_validation}),
+                *_tensorboard(run),
+                recorder,
+                # After it, which writes the averaged weights that this puts in for a validation.
+                *([keras.callbacks.SwapEMAWeights()] if config.get("ema") else []),
+            ],
+            class_weight=compiling.class_weights(config, videos.labels),
+            shuffle=False,
+            verbose=0,
+        )
     # The loader may have met the last one after the last step.
     unreadable.check_limit()
     best = recorder.best
@@ -189,18 +219,7 @@ def _fit(run, config, resumed):
     return best
 
 
-def restore(model, checkpoints):
-    """Sets weights and optimiser to those of the newest whole checkpoint."""
-    for number, file in enumerate(checkpoints, start=1):
-        try:
-            return load_training_state(model, file)
-        except WeightsError as error:
-            if number == len(checkpoints):
-                raise WeightsError(f"A run continues from a whole checkpoint. {error}") from None
-            print(f"{file} is not whole, the checkpoint before it is taken")
-
-
-def _clips(config, videos, validation, epoch, unreadable, unreadable_validation):
+def _clips(config, videos, validation, place, unreadable, unreadable_validation):
     """The clips of training and of validation."""
     common = {
         "clips": training_clips(config),
@@ -221,7 +240,8 @@ def _clips(config, videos, validation, epoch, unreadable, unreadable_validation)
         randaugment=randaugment and (int(randaugment[0]), randaugment[1]),
         mix=config["mixup_mode"] if compiling.mixes_labels(config) else None,
         epochs=config["epochs"],
-        initial_epoch=epoch,
+        initial_epoch=place.epoch,
+        initial_batch=place.step,
         unreadable=unreadable,
         **common,
     )
@@ -231,11 +251,15 @@ def _clips(config, videos, validation, epoch, unreadable, unreadable_validation)
         unreadable=unreadable_validation,
         **common,
     )
-    if compiling.mixes_labels(config):
+    if compiling.shares_labels(config):
         classes = len(config["class_names"])
-        validation_clips = validation_clips.map(
-            lambda clips, labels: (clips, tf.one_hot(labels, classes))
-        )
+
+        def share(clips, labels):
+            return clips, tf.one_hot(labels, classes)
+
+        validation_clips = validation_clips.map(share)
+        if not compiling.mixes_labels(config):
+            train_clips = train_clips.map(share)
     if len(validation) * math.prod(common["clips"].shape) <= _CACHED_BYTES:
         # Every epoch validates on the same clips: they are decoded once.
         validation_clips = validation_clips.cache()

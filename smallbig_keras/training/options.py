@@ -37,6 +37,16 @@ class RunOptions:
     )
     seed: int = option(0, "of weights, order and augmentation")
     workers: int | None = option(None, "videos decoded at once", shown="one a processor")
+    deterministic: bool | None = option(
+        None,
+        "same seed, same weights to the bit, whatever else the machine does",
+        shown="on, off on a GPU",
+    )
+    checkpoint_every: float = option(
+        10.0,
+        "minutes from one checkpoint to the next within an epoch; each epoch ends with one",
+        metavar="MINUTES",
+    )
     max_bad_clips: int | None = option(
         None, "stop when more videos are unreadable", metavar="N", shown="any number"
     )
@@ -123,6 +133,7 @@ class OptimizerOptions:
         None,
         "steps whose mean gradient makes one update",
         metavar="N",
+        aliases=("--accumulate",),
         shown="1; more where the recipe's batch does not fit into memory",
     )
     epochs: int = option(50, "passes over the training videos")
@@ -143,6 +154,20 @@ class OptimizerOptions:
     )
     momentum: float = option(0.9, "of the gradients")
     weight_decay: float = option(1e-4, "share of the weight in its gradient", aliases=("--l2",))
+    clip_norm: float | None = option(
+        None, "largest norm of the gradient of all weights together", metavar="NORM"
+    )
+    ema: float | None = option(
+        None,
+        "validate and keep moving averages of the weights; share of the old value, such as 0.999",
+        metavar="SHARE",
+    )
+    label_smoothing: float = option(
+        0.0, "share of a label that is spread over all classes", metavar="SHARE"
+    )
+    class_weights: typing.Literal["none", "balanced"] = option(
+        "none", "weights of the classes in the loss; balanced: all classes count the same"
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -60,7 +60,7 @@ def publish(run, name, folder, licence=None, overwrite=False):
         )
     make_folder(folder)
     size = complexity(model)
-    best = runs.best_row(log)
+    best = runs.read_best(run)
     dataset = config["dataset"]
     known = dataset in DATASETS and class_names(dataset) == description.class_names
     clips = description.clips

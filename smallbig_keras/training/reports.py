@@ -82,6 +82,11 @@ def size(config, model, num_videos):
     )
 
 
+def step(place):
+    """Returns the words for a place within an epoch, empty at its begin."""
+    return f", step {place.step}" if place.step else ""
+
+
 def accumulated(config):
     """Returns the steps of an update; runs of older versions do not tell."""
     return config.get("gradient_accumulation_steps") or 1

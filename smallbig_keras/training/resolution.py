@@ -167,6 +167,24 @@ def _check_values(options):
         value = getattr(options, name)
         if value is not None and value < 0:
             raise SmallBigError(f"{flag(name)} must be at least 0. Received: {value}")
+    if options.checkpoint_every <= 0:
+        raise SmallBigError(
+            "--checkpoint-every must be above 0, in minutes; each epoch ends with a checkpoint in "
+            f"any case. Received: {options.checkpoint_every:g}"
+        )
+    if options.clip_norm is not None and options.clip_norm <= 0:
+        raise SmallBigError(f"--clip-norm must be above 0. Received: {options.clip_norm:g}")
+    if options.ema is not None and not 0 < options.ema < 1:
+        raise SmallBigError(f"--ema must be above 0 and below 1. Received: {options.ema:g}")
+    if not 0 <= options.label_smoothing < 1:
+        raise SmallBigError(
+            f"--label-smoothing must be from 0 to below 1. Received: {options.label_smoothing:g}"
+        )
+    if options.class_weights != "none" and options.mixup_mode != "none":
+        raise SmallBigError(
+            "--class-weights balanced is for clips of one class: leave out --mixup-mode. "
+            f"Received: --mixup-mode {options.mixup_mode}"
+        )
     low, high = options.short_side
     size = options.size
     if not size <= low <= high or options.test_short_side < size:

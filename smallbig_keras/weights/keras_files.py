@@ -10,6 +10,8 @@ import json
 import pathlib
 import re
 
+import numpy as np
+
 from smallbig_keras.errors import NotFoundError, SmallBigError
 from smallbig_keras.weights.archives import DAMAGE, open_archive, open_member
 from smallbig_keras.weights.fetching import WeightsError
@@ -81,12 +83,16 @@ def _is_other_classifier(array, shape):
     )
 
 
-def load_training_state(model, path):
+def load_training_state(model, path, prefix=None):
     """Sets the weights and the optimizer's variables of a compiled model, all or none.
 
     Args:
         model: compiled `keras.Model`, the same as the one that was saved.
         path: str or pathlib.Path. What `model.save_weights` or `model.save` wrote.
+        prefix: str. Begin of the names of other arrays to return. Defaults to `None`, no other.
+
+    Returns:
+        dict of arrays by name.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -114,8 +120,10 @@ def load_training_state(model, path):
             f"This state of training is not that of {model.name} with its optimizer "
             f"{model.optimizer.name}. Received: {path}",
         )
+        others = {k: np.asarray(v) for k, v in numbers.items() if prefix and k.startswith(prefix)}
         for variable, array in pairs:
             variable.assign(array)
+    return others
 
 
 def count_keras_classes(path):

@@ -19,7 +19,7 @@ import tensorflow as tf
 from smallbig_keras import data, runs
 from smallbig_keras.cli import script
 from smallbig_keras.opening import load
-from smallbig_keras.training import compiling, loop
+from smallbig_keras.training import checkpoints, compiling
 
 fit = script("fit")
 evaluate = script("evaluate")
@@ -34,7 +34,7 @@ def open_last(run):
     config = runs.read_config(run)
     steps = config["num_videos"] // config["batch_size"]
     model = compiling.make_model(config, steps, load=False)
-    loop.restore(model, runs.last_checkpoints(run))
+    checkpoints.restore(model, pathlib.Path(run), config, steps)
     return model
 
 

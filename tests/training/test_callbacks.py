@@ -30,9 +30,10 @@ def train(terminal, monkeypatch, redraw=0):
     """Returns the lines of two epochs of three steps; the numbers are as long as they get."""
     monkeypatch.setattr(callbacks, "_REDRAW", redraw)
     stream = Stream(terminal)
-    progress = Progress(types.SimpleNamespace(speed=lambda: SPEED), stream)
+    progress = Progress(
+        types.SimpleNamespace(speed=lambda: SPEED, left=lambda steps: steps * 0.5), stream
+    )
     progress.set_params({"epochs": 110, "steps": 1882})
-    progress.on_train_begin()
     for epoch in (0, 109):
         progress.on_epoch_begin(epoch)
         for step in range(3):

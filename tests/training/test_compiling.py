@@ -6,7 +6,8 @@ import tensorflow as tf
 
 from smallbig_keras import preprocess_input
 from smallbig_keras.models import C2DR23
-from smallbig_keras.training import compiling, loop
+from smallbig_keras.training import compiling, loop, trainer
+from smallbig_keras.training.checkpoints import Place
 
 CONFIG = {
     **{"model": "C2DR23", "variant": "reference", "options": {"blocks": [1, 1, 1, 1], "width": 8}},
@@ -28,7 +29,7 @@ def test_the_device_normalises(monkeypatch):
         values = clips
         if dtype == "float32":
             values = preprocess_input(clips.astype(np.float32))
-            monkeypatch.setattr(model, "_normalized", lambda data: data)
+            monkeypatch.setattr(trainer, "normalize", lambda clips, _: clips)
         dataset = tf.data.Dataset.from_tensor_slices((values, labels)).batch(4)
         model.fit(dataset, validation_data=dataset, shuffle=False, verbose=0)
         results.append([*model.get_weights(), *model.evaluate(dataset, verbose=0)])
@@ -47,7 +48,7 @@ def test_clips_leave_the_loader_as_uint8(monkeypatch):
     monkeypatch.setattr(loop, "clip_dataset", spy)
     config = {**CONFIG, "batch_size": 2, "seed": 0, "workers": 1, "randaugment": None}
     config |= {"short_side": [36, 40], "augmentation": "short_side", "flip": "none"}
-    loop._clips(config, [], [], 0, None, None)
+    loop._clips(config, [], [], Place(), None, None)
     assert [options["normalize"] for options in seen] == [False, False]
 
 

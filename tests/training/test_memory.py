@@ -15,7 +15,7 @@ import tensorflow as tf
 from smallbig_keras import runs
 from smallbig_keras.errors import SmallBigError
 from smallbig_keras.models import C2DR23
-from smallbig_keras.training import compiling, loop, memory
+from smallbig_keras.training import checkpoints, compiling, loop, memory
 from smallbig_keras.training.options import FitOptions
 from smallbig_keras.training.resolution import resolve
 from tests.data.miniatures import MINIATURES
@@ -181,7 +181,7 @@ def weights(run):
     config = runs.read_config(run)
     steps = config["num_videos"] // config["batch_size"]
     model = compiling.make_model(config, steps, load=False)
-    loop.restore(model, runs.last_checkpoints(run))
+    checkpoints.restore(model, run, config, steps)
     return [v.numpy() for v in (*model.variables, *model.optimizer.variables)]
 
 

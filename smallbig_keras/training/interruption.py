@@ -1,0 +1,42 @@
+"""Signals that end a training after the step that it is in."""
+
+import contextlib
+import signal
+import threading
+
+from smallbig_keras.errors import Terminated
+
+_MEANINGS = {signal.SIGTERM: Terminated, signal.SIGINT: KeyboardInterrupt}
+
+
+class Interruption:
+    """The signal that a training has received.
+
+    Attributes:
+        error: type of the exception that ends the training, or `None` while it goes on.
+    """
+
+    error = None
+
+    def receive(self, number, _frame):
+        """Notes a signal; a second one, or one that comes while nothing waits, ends at once."""
+        error, self.error = self.error, _MEANINGS[number]
+        if error is not None:
+            raise self.error
+        print("\nstopping after this step, with a checkpoint; once more stops at once", flush=True)
+
+
+@contextlib.contextmanager
+def interruption():
+    """Yields an `Interruption` that SIGTERM and Ctrl-C are noted in, instead of ending at once."""
+    noted = Interruption()
+    if threading.current_thread() is not threading.main_thread():
+        # Python hands signals to its main thread only.
+        yield noted
+        return
+    before = {number: signal.signal(number, noted.receive) for number in _MEANINGS}
+    try:
+        yield noted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

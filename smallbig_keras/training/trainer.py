@@ -1,0 +1,97 @@
+"""The model that `fit` trains: a network that takes the clips of the loader."""
+
+import time
+
+import keras
+import tensorflow as tf
+
+from smallbig_keras.data.transforms import normalize
+
+
+class ClipTrainer(keras.Model):
+    """A network that takes clips as they leave the loader, uint8, and normalises them itself.
+
+    A device is sent a quarter of the bytes so. It has the layers of a network, given by `inputs`
+    and `outputs`, and with them their weights and the form of their checkpoints.
+
+    Gradients that meet in a tensor are added in the order of the graph. TensorFlow's own sum of
+    three or more begins with the one whose memory is free first, which depends on what else the
+    machine does.
+
+    Attributes:
+        clips: ClipConfig. The rule of the clips.
+        accuracies: function of the metrics beside the loss, which are known before the first step.
+        steps_left_out: int. First steps that `fit` counts and that are not done: a run that
+            continues has done them.
+        steps_done: int. Steps that were done.
+        seconds_waited: float. Time that they waited for their clips.
+    """
+
+    clips = None
+    accuracies = staticmethod(list)
+    steps_left_out = 0
+    steps_done = 0
+    seconds_waited = 0.0
+
+    def train_step(self, data):
+        clips, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
+        scores = self(normalize(clips, self.clips), training=True)
+        loss = self.compute_loss(y=labels, y_pred=scores, sample_weight=weights)
+        variables = self.trainable_variables
+        gradients = tf.gradients(
+            self.optimizer.scale_loss(loss),
+            [variable.value for variable in variables],
+            aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE,
+        )
+        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        # Keras divides a loss by the number of devices.
+        devices = self.distribute_strategy.num_replicas_in_sync
+        self._loss().update_state(loss * devices, sample_weight=tf.shape(clips)[0])
+        return self.compute_metrics(clips, labels, scores, weights)
+
+    def test_step(self, data):
+        clips, labels = data
+        return super().test_step((normalize(clips, self.clips), labels))
+
+    def make_train_function(self, force=False):
+        """Makes the function of a step: the clips are waited for here, not in the graph."""
+        if self.train_function is not None and not force:
+            return
+        step = tf.function(self._step, reduce_retracing=True, jit_compile=self.jit_compile)
+
+        def train_function(iterator):
+            if self.steps_left_out:
+                self.steps_left_out -= 1
+                return {metric.name: metric.result() for metric in self._counted()}
+            start = time.perf_counter()
+            data = next(iterator)
+            self.seconds_waited += time.perf_counter() - start
+            self.steps_done += 1
+            return step(data)
+
+        self.train_function = train_function
+
+    def _step(self, data):
+        logs = self.distribute_strategy.run(self.train_step, args=(data,))
+        return {
+            name: self.distribute_strategy.reduce(tf.distribute.ReduceOp.MEAN, value, axis=None)
+            for name, value in logs.items()
+        }
+
+    def _loss(self):
+        (loss,) = [metric for metric in self.metrics if metric.name == "loss"]
+        return loss
+
+    def _counted(self):
+        return [self._loss(), *self.accuracies()]
+
+    @property
+    def tallies(self):
+        """list of `keras.Variable`. The values that the metrics have counted in this epoch."""
+        return [variable for metric in self._counted() for variable in metric.variables]
+
+    @property
+    def seeds(self):
+        """list of `keras.Variable`. The states of the layers that draw, such as dropout."""
+        weights = {id(variable) for variable in self.weights}
+        return [v for v in self.non_trainable_variables if id(v) not in weights]
