@@ -28,6 +28,8 @@ from smallbig_keras.training.callbacks import (
     UnreadableReport,
     WaitMeter,
 )
+from smallbig_keras.training.logs import loggers
+from smallbig_keras.training.resolution import check_loggers
 from smallbig_keras.training.run_folder import new_folder
 from smallbig_keras.training.videos import check_videos, write_lists
 from smallbig_keras.weights.description import (
@@ -49,6 +51,7 @@ def start(options):
     Where options leave the accumulation open, batch and accumulation are those that memory allows.
     """
     _check_layers(options)
+    check_loggers(options.log_to)
     with new_folder(options) as run:
         config = dataclasses.asdict(options)
         config["output"] = str(run)
@@ -64,6 +67,7 @@ def resume(run, data_root=None):
         data_root: str. Where its videos are now. Defaults to `None`, where they were.
     """
     config = runs.read_config(run)
+    check_loggers(config.get("log_to"))
     moved = {} if data_root is None else {"data_root": str(pathlib.Path(data_root).resolve())}
     if moved and config.get("shards"):
         raise OptionError(f"--data-root has no effect on a run on shards. Received: {data_root}")
@@ -163,22 +167,23 @@ def _fit(run, config, resumed):
     meter = WaitMeter()
     times = EpochTimes(config["batch_size"], meter)
     recorder = RunRecorder(run, epoch)
-    model.fit(
-        meter.watch(train_clips),
-        steps_per_epoch=steps,
-        epochs=config["epochs"],
-        initial_epoch=epoch,
-        validation_data=validation_clips,
-        callbacks=[
-            times,
-            Progress(times),
-            UnreadableReport({"training": unreadable, "validation": unreadable_validation}),
-            *_tensorboard(run),
-            recorder,
-        ],
-        shuffle=False,
-        verbose=0,
-    )
+    with loggers(config, run) as logging:
+        model.fit(
+            meter.watch(train_clips),
+            steps_per_epoch=steps,
+            epochs=config["epochs"],
+            initial_epoch=epoch,
+            validation_data=validation_clips,
+            callbacks=[
+                times,
+                Progress(times),
+                UnreadableReport({"training": unreadable, "validation": unreadable_validation}),
+                recorder,
+                *logging,
+            ],
+            shuffle=False,
+            verbose=0,
+        )
     # The loader may have met the last one after the last step.
     unreadable.check_limit()
     best = recorder.best
@@ -251,13 +256,3 @@ def _find_weights(config):
     check_checkpoint(pathlib.Path(path), spec, config["model"])
     same = known is None or known.class_names in (None, config["class_names"])
     return {"weights_path": str(pathlib.Path(path).resolve()), "keep_classifier": same}
-
-
-def _tensorboard(run):
-    """Returns the TensorBoard callback in a list, empty where the package is missing."""
-    try:
-        import tensorboard  # noqa: F401
-    except ImportError:
-        print('no TensorBoard log: pip install "smallbig-keras[sample]" has the package')
-        return []
-    return [keras.callbacks.TensorBoard(run / "tensorboard", write_graph=False)]

@@ -65,7 +65,7 @@ def run(sample, tmp_path_factory):
 
 
 def test_folder_of_a_run(run, sample):
-    files = {"config.json", "classifier.json", "log.csv", "tensorboard"}
+    files = {"config.json", "classifier.json", "log.csv", "curves.png", "tensorboard"}
     files |= {f"{name}.weights.h5" for name in ("model", "last", "previous")} | {"train_list.txt"}
     assert {file.name for file in run.iterdir()} == files
     config = json.loads((run / "config.json").read_text())
