@@ -160,7 +160,9 @@ def _refused(name, run, fix, error):
 def _options(config):
     """Returns the options of a run, without the facts that it holds beside them."""
     names = [field.name for field in dataclasses.fields(FitOptions) if field.metadata]
-    return {name: config[name] for name in names if config.get(name) is not None}
+    given = {name: config[name] for name in names if config.get(name) is not None}
+    # As a resume reads them: tuples are lists.
+    return json.loads(json.dumps(given))
 
 
 def _read_ids(run):

@@ -1,10 +1,8 @@
 """Loggers of a training, on doubles of Weights & Biases and MLflow."""
 
-import importlib.machinery
 import json
 import subprocess
 import sys
-import types
 
 import keras
 import numpy as np
@@ -15,80 +13,13 @@ from smallbig_keras.training.callbacks import RunRecorder
 from smallbig_keras.training.curves import CURVES
 from smallbig_keras.training.logs import IDS, loggers
 from smallbig_keras.training.resolution import resolve
-
-VARIABLES = ("WANDB_PROJECT", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID")
-
-
-class Refused(Exception):
-    """Stands for `wandb.Error` and `mlflow.MlflowException`."""
-
-
-class Epochs(keras.callbacks.Callback):
-    """Records the epochs that a logger sees."""
-
-    def __init__(self, calls):
-        super().__init__()
-        self.calls = calls
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.calls.append(("epoch", epoch, sorted(logs)))
-
-
-def install(monkeypatch, name, **names):
-    module = types.ModuleType(name)
-    module.__spec__ = importlib.machinery.ModuleSpec(name, None)
-    vars(module).update(names)
-    monkeypatch.setitem(sys.modules, name, module)
-    return module
+from tests.training.logger_doubles import VARIABLES, Refused, install_doubles
 
 
 @pytest.fixture
 def calls(monkeypatch):
     """The calls that doubles of both packages got."""
-    calls = []
-    for name in VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-
-    def init(entity=None, project=None, dir=None, id=None, name=None, *, config=None, resume=None):
-        calls.append(("init", project, dir, id, name, config, resume))
-        wandb.run = types.SimpleNamespace(id=id)
-        return wandb.run
-
-    def finish(exit_code=None):
-        calls.append(("finish", exit_code))
-        wandb.run = None
-
-    def start_run(run_id=None, experiment_id=None, run_name=None, nested=False):
-        calls.append(("start_run", run_id, run_name))
-        mlflow.active = types.SimpleNamespace(info=types.SimpleNamespace(run_id=run_id or "abc"))
-        return mlflow.active
-
-    def end_run(status="FINISHED"):
-        calls.append(("end_run", status))
-        mlflow.active = None
-
-    def logger():
-        return Epochs(calls)
-
-    wandb = install(monkeypatch, "wandb", run=None, init=init, finish=finish, Error=Refused)
-    install(monkeypatch, "wandb.integration")
-    install(monkeypatch, "wandb.integration.keras", WandbMetricsLogger=logger)
-    mlflow = install(
-        monkeypatch,
-        "mlflow",
-        active=None,
-        active_run=lambda: mlflow.active,
-        start_run=start_run,
-        end_run=end_run,
-        set_experiment=lambda name: calls.append(("set_experiment", name)),
-        set_tracking_uri=lambda uri: calls.append(("set_tracking_uri", uri)),
-        get_tracking_uri=lambda: "sqlite:////place/mlflow.db",
-        is_tracking_uri_set=lambda: False,
-        log_params=lambda params: calls.append(("log_params", params)),
-        MlflowException=Refused,
-    )
-    install(monkeypatch, "mlflow.keras", MlflowCallback=logger)
-    return calls
+    return install_doubles(monkeypatch)
 
 
 def train(run, log_to, epochs=1, epoch=0, error=None):
@@ -128,7 +59,7 @@ def test_wandb_run_is_continued_by_a_resume(calls, tmp_path):
     project, folder, number, name, config, resume = init
     assert (project, folder, name, resume) == ("smallbig-keras", run, "run", "allow")
     # The options that are set, without the facts.
-    assert config == {"log_to": ("wandb",), "lr": 0.1}
+    assert config == {"log_to": ["wandb"], "lr": 0.1}
     assert len(number) == 16 and json.loads((run / IDS).read_text()) == {"wandb": {"id": number}}
     assert rest == [("epoch", 0, COLUMNS), ("epoch", 1, COLUMNS), ("finish", 0)]
     calls.clear()
@@ -146,7 +77,7 @@ def test_mlflow_run_is_continued_by_a_resume(calls, tmp_path):
     assert calls == [
         ("set_experiment", "smallbig-keras"),
         ("start_run", None, tmp_path.name),
-        ("log_params", {"log_to": ("mlflow", "mlflow"), "lr": 0.1}),
+        ("log_params", {"log_to": ["mlflow", "mlflow"], "lr": 0.1}),
         ("epoch", 0, COLUMNS),
         ("end_run", "FINISHED"),
     ]
@@ -193,7 +124,8 @@ def test_mlflow_run_is_closed_when_its_parameters_are_refused(calls, tmp_path, m
 
 
 @pytest.mark.parametrize(
-    "name, start, fix", [("wandb", "init", "wandb login"), ("mlflow", "start_run", "the MLFLOW_TRACK")]
+    "name, start, fix",
+    [("wandb", "init", "wandb login"), ("mlflow", "start_run", "the MLFLOW_TRACK")],
 )
 def test_refused_run(calls, tmp_path, monkeypatch, name, start, fix):
     def refuse(**_):
