@@ -186,7 +186,9 @@ def write_log(path, rows):
 
     def write(temporary):
         with temporary.open("w", newline="") as lines:
-            writer = csv.DictWriter(lines, rows[0])
+            # Rows of an older version may have fewer columns.
+            names = dict.fromkeys(name for row in rows for name in row)
+            writer = csv.DictWriter(lines, names, restval=math.nan)
             writer.writeheader()
             writer.writerows(rows)
 

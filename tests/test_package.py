@@ -83,7 +83,7 @@ def test_wheel_in_a_clean_environment(tmp_path):
 
 OPTIONAL = (
     *("ai_edge_litert", "cv2", "matplotlib", "onnx", "onnxruntime", "skvideo", "tensorboard"),
-    *("safetensors", "tensorflow_io", "tensorflow_serving", "tf2onnx"),
+    *("mlflow", "safetensors", "tensorflow_io", "tensorflow_serving", "tf2onnx", "wandb"),
 )
 
 

@@ -6,7 +6,8 @@
     smallbig fit --resume runs/RUN                           # after an interruption
 
 A run is a folder: a classifier (`classifier.json`, `model.weights.h5`), its options
-(`config.json`), `log.csv`, `tensorboard/`, and `last.weights.h5`, from which it continues.
+(`config.json`), `log.csv`, `curves.png`, `tensorboard/`, and `last.weights.h5`, from which it
+continues.
 """
 
 import dataclasses

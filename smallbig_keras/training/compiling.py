@@ -95,8 +95,6 @@ def make_model(config, steps, load=True):
         for layer in model._flatten_layers():
             if is_norm(layer):
                 layer.synchronized = True
-    compiled = loss_and_metrics(config)
-    model.accuracies = lambda: compiled["metrics"]
     jit = {"on": True, "off": False, "auto": bool(tf.config.list_logical_devices("GPU"))}
     model.compile(
         optimizer=SGDWithL2(
@@ -108,9 +106,12 @@ def make_model(config, steps, load=True):
             global_clipnorm=config.get("clip_norm"),
             **_averaging(config.get("ema")),
         ),
-        **compiled,
+        **loss_and_metrics(config),
         jit_compile=jit[config["jit"]],
     )
+    label = tf.zeros(1, tf.int32)
+    shares = tf.one_hot(label, len(config["class_names"]))
+    model.build_metrics(shares if shares_labels(config) else label)
     return model
 
 

@@ -28,7 +28,9 @@ from smallbig_keras.training.callbacks import (
 )
 from smallbig_keras.training.checkpoints import Place
 from smallbig_keras.training.interruption import interruption
+from smallbig_keras.training.logs import loggers
 from smallbig_keras.training.recorder import RunRecorder
+from smallbig_keras.training.resolution import check_loggers
 from smallbig_keras.training.run_folder import new_folder
 from smallbig_keras.training.videos import check_videos, write_lists
 from smallbig_keras.weights.description import (
@@ -48,6 +50,7 @@ def start(options):
     Where options leave the accumulation open, batch and accumulation are those that memory allows.
     """
     _check_layers(options)
+    check_loggers(options.log_to)
     with new_folder(options) as run:
         config = dataclasses.asdict(options)
         config["output"] = str(run)
@@ -67,6 +70,7 @@ def resume(run, data_root=None, allow_versions=False):
     """
     config = runs.read_config(run)
     _check_versions(config, run, allow_versions)
+    check_loggers(config.get("log_to"))
     moved = {} if data_root is None else {"data_root": str(pathlib.Path(data_root).resolve())}
     if moved and config.get("shards"):
         raise OptionError(f"--data-root has no effect on a run on shards. Received: {data_root}")
@@ -188,10 +192,12 @@ def _fit(run, config, resumed):
         batch = config["batch_size"]
         return [videos.name(index) for index in order[step * batch : (step + 1) * batch]]
 
-    with interruption() as interrupted:
+    with interruption() as interrupted, loggers(config, run) as logging:
         recorder = RunRecorder(run, config, place, tallies, interrupted, batch_files)
         model.fit(
-            train_clips,
+            # Keras would begin a stream of known length anew after so many steps, and counts those
+            # that a run which continues leaves out.
+            train_clips.repeat(),
             steps_per_epoch=steps,
             epochs=config["epochs"],
             initial_epoch=place.epoch,
@@ -200,8 +206,8 @@ def _fit(run, config, resumed):
                 times,
                 Progress(times),
                 UnreadableReport({"training": unreadable, "validation": unreadable_validation}),
-                *_tensorboard(run),
                 recorder,
+                *logging,
                 # After it, which writes the averaged weights that this puts in for a validation.
                 *([keras.callbacks.SwapEMAWeights()] if config.get("ema") else []),
             ],
@@ -275,13 +281,3 @@ def _find_weights(config):
     check_checkpoint(pathlib.Path(path), spec, config["model"])
     same = known is None or known.class_names in (None, config["class_names"])
     return {"weights_path": str(pathlib.Path(path).resolve()), "keep_classifier": same}
-
-
-def _tensorboard(run):
-    """Returns the TensorBoard callback in a list, empty where the package is missing."""
-    try:
-        import tensorboard  # noqa: F401
-    except ImportError:
-        print('no TensorBoard log: pip install "smallbig-keras[sample]" has the package')
-        return []
-    return [keras.callbacks.TensorBoard(run / "tensorboard", write_graph=False)]

@@ -15,6 +15,8 @@ FACTS = (
     *("class_names", "num_videos", "videos", "frozen", "weights_path", "keep_classifier"),
     *("given", "versions"),
 )
+# Packages that log a training, and the extras that install them.
+LOGGERS = {"tensorboard": "sample", "wandb": "wandb", "mlflow": "mlflow"}
 # The defaults of a clip.
 _CLIPS = clip_options(ClipConfig())
 
@@ -49,6 +51,12 @@ class RunOptions:
     )
     max_bad_clips: int | None = option(
         None, "stop when more videos are unreadable", metavar="N", shown="any number"
+    )
+    log_to: tuple[str, ...] | None = option(
+        None,
+        "where the training is logged beside log.csv, see docs/training.md",
+        choices=tuple(LOGGERS),
+        shown="tensorboard, where it is installed",
     )
 
 

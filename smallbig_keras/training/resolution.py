@@ -5,12 +5,12 @@ import functools
 
 from smallbig_keras.data.options import check_dataset, count_videos, dataset_options
 from smallbig_keras.data.sampling import uses_stride
-from smallbig_keras.errors import OptionError, SmallBigError, did_you_mean
+from smallbig_keras.errors import OptionError, SmallBigError, did_you_mean, optional_import
 from smallbig_keras.models.rebuilding import check_given, known_network, update_network
 from smallbig_keras.models.recognition import check_weights_name
 from smallbig_keras.models.registry import list_variants, model_spec
-from smallbig_keras.options import flag, value_text
-from smallbig_keras.training.options import FitOptions
+from smallbig_keras.options import choice_error, flag, value_text
+from smallbig_keras.training.options import LOGGERS, FitOptions
 from smallbig_keras.training.recipes import SAMPLE, clip_options, default_recipe, find_recipe
 from smallbig_keras.weights.catalogue import IMAGENET, networks_of
 from smallbig_keras.weights.description import training_clips
@@ -157,7 +157,24 @@ def _without_effect(options):
     return idle
 
 
+def check_loggers(names):
+    """Checks the values of --log-to, and that the packages are installed.
+
+    Args:
+        names: list or tuple of str, or `None`.
+
+    Raises:
+        SmallBigError: a name is unknown.
+        MissingPackageError: a package is not installed.
+    """
+    for name in names or ():
+        if name not in LOGGERS:
+            raise SmallBigError(f"--log-to {choice_error(name, LOGGERS)}")
+        optional_import(name, LOGGERS[name])
+
+
 def _check_values(options):
+    check_loggers(options.log_to)
     counts = ("frames", "size", "batch_size", "gradient_accumulation_steps", "epochs")
     for name in (*counts, "test_short_side", "stride", "workers"):
         value = getattr(options, name)

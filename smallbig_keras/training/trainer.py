@@ -20,7 +20,6 @@ class ClipTrainer(keras.Model):
 
     Attributes:
         clips: ClipConfig. The rule of the clips.
-        accuracies: function of the metrics beside the loss, which are known before the first step.
         steps_left_out: int. First steps that `fit` counts and that are not done: a run that
             continues has done them.
         steps_done: int. Steps that were done.
@@ -28,7 +27,6 @@ class ClipTrainer(keras.Model):
     """
 
     clips = None
-    accuracies = staticmethod(list)
     steps_left_out = 0
     steps_done = 0
     seconds_waited = 0.0
@@ -53,6 +51,12 @@ class ClipTrainer(keras.Model):
         clips, labels = data
         return super().test_step((normalize(clips, self.clips), labels))
 
+    def build_metrics(self, labels):
+        """Lets the metrics know the form of labels, which Keras does at the first step only."""
+        scores = tf.zeros((len(labels), self.output_shape[-1]))
+        self.distribute_strategy.run(self.compute_metrics, args=(None, labels, scores))
+        self.reset_metrics()
+
     def make_train_function(self, force=False):
         """Makes the function of a step: the clips are waited for here, not in the graph."""
         if self.train_function is not None and not force:
@@ -62,7 +66,7 @@ class ClipTrainer(keras.Model):
         def train_function(iterator):
             if self.steps_left_out:
                 self.steps_left_out -= 1
-                return {metric.name: metric.result() for metric in self._counted()}
+                return self.get_metrics_result()
             start = time.perf_counter()
             data = next(iterator)
             self.seconds_waited += time.perf_counter() - start
@@ -82,13 +86,10 @@ class ClipTrainer(keras.Model):
         (loss,) = [metric for metric in self.metrics if metric.name == "loss"]
         return loss
 
-    def _counted(self):
-        return [self._loss(), *self.accuracies()]
-
     @property
     def tallies(self):
         """list of `keras.Variable`. The values that the metrics have counted in this epoch."""
-        return [variable for metric in self._counted() for variable in metric.variables]
+        return [variable for metric in self.metrics for variable in metric.variables]
 
     @property
     def seeds(self):

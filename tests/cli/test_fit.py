@@ -1,5 +1,6 @@
 """The scripts on real clips: training, evaluation, prediction, and their errors."""
 
+import errno
 import json
 import pathlib
 import re
@@ -20,6 +21,7 @@ from smallbig_keras import data, runs
 from smallbig_keras.cli import script
 from smallbig_keras.opening import load
 from smallbig_keras.training import checkpoints, compiling
+from tests.training.logger_doubles import install_doubles
 
 fit = script("fit")
 evaluate = script("evaluate")
@@ -65,7 +67,7 @@ def run(sample, tmp_path_factory):
 
 
 def test_folder_of_a_run(run, sample):
-    files = {"config.json", "classifier.json", "log.csv", "tensorboard"}
+    files = {"config.json", "classifier.json", "log.csv", "curves.png", "tensorboard"}
     files |= {f"{name}.weights.h5" for name in ("model", "last", "previous")} | {"train_list.txt"}
     assert {file.name for file in run.iterdir()} == files
     config = json.loads((run / "config.json").read_text())
@@ -129,6 +131,41 @@ def test_killed_run_continues_to_the_same_weights(run, sample, tmp_path):
     assert [row["epoch"] for row in runs.read_log(output)] == [1, 2, 3]
     losses = [[row["loss"] for row in runs.read_log(path)] for path in (run, output)]
     assert losses[0] == losses[1]
+
+
+def test_loggers_of_a_resumed_run_continue_theirs(sample, tmp_path, monkeypatch):
+    calls, output, write_log = install_doubles(monkeypatch), tmp_path / "logged", runs.write_log
+
+    def stop(path, rows):
+        if len(rows) == 2:
+            raise KeyboardInterrupt
+        write_log(path, rows)
+
+    monkeypatch.setattr(runs, "write_log", stop)
+    with pytest.raises(SystemExit, match="Resume with"):
+        fit(arguments(sample, output, "--epochs", "2", "--log-to", "wandb", "mlflow"))
+    assert calls[-2:] == [("end_run", "FAILED"), ("finish", 1)]
+    (begun,) = [call for call in calls if call[0] == "init"]
+    assert begun[5]["batch_size"] == 8 and "class_names" not in begun[5]
+    monkeypatch.setattr(runs, "write_log", write_log)
+    fit(["--resume", str(output)])
+    assert [call for call in calls if call[0] == "init"] == [begun, begun]
+    started = [call[1] for call in calls if call[0] == "start_run"]
+    assert started == [None, "abc"]
+    assert [call[1] for call in calls if call[0] == "epoch"] == [0, 0, 1, 1]
+    assert calls[-2:] == [("end_run", "FINISHED"), ("finish", 0)]
+    assert not (output / "tensorboard").exists() and (output / "curves.png").is_file()
+
+
+def test_disk_that_is_full_for_the_curves(sample, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", full)
+    rule = "curves.png could not be written: No space left .*\nFree the disk, then resume with: "
+    with pytest.raises(SystemExit, match=rule):
+        fit(arguments(sample, tmp_path / "full", "--epochs", "1"))
+    assert (tmp_path / "full" / runs.LAST).is_file()
 
 
 def test_half_written_checkpoint_is_never_loaded(run, sample, tmp_path, capsys):

@@ -250,7 +250,7 @@ def test_waiting_is_measured_outside_of_the_graph():
     model = compiling.make_model(config, steps=4)
 
     def slow(index):
-        time.sleep(0.2)
+        time.sleep(0.5)
         return index
 
     clips = tf.data.Dataset.range(4).map(
@@ -258,15 +258,15 @@ def test_waiting_is_measured_outside_of_the_graph():
     )
     clips = clips.map(lambda _: (tf.zeros((2, 2, 32, 32, 3), tf.uint8), tf.zeros(2, tf.int32)))
     with compiling.deterministic_operations():
-        model.fit(clips, steps_per_epoch=4, verbose=0)
+        model.fit(clips, steps_per_epoch=4, shuffle=False, verbose=0)
     assert model.steps_done == 4
-    assert 0.5 < model.seconds_waited < 5
+    assert 0.4 < model.seconds_waited < 5
 
 
 def test_sums_of_gradients_have_one_order():
     """No sum of three and more: TensorFlow begins it with the term whose memory is free first."""
     config = {
-        **{"model": "S3DG", "variant": "paper", "options": {"width": 16}, "weights": "none"},
+        **{"model": "S3DG", "variant": "slim", "options": {"width": 16}, "weights": "none"},
         **{"freeze": [], "sync_bn": False, "jit": "off", "epochs": 1, "schedule": "cosine"},
         **{"lr": 0.01, "momentum": 0.9, "weight_decay": 0, "mixup_mode": "none", "size": 64},
         **{"class_names": ["a", "b"], "frames": 8, "sampling": "segment", "stride": 8},
