@@ -4,10 +4,11 @@ import keras
 import tensorflow as tf
 
 from smallbig_keras.data.transforms import normalize
-from smallbig_keras.errors import MissingPackageError
+from smallbig_keras.errors import MissingPackageError, SmallBigError
 from smallbig_keras.models.inspection import is_in_stage
 from smallbig_keras.models.registry import get_model_function
-from smallbig_keras.optimizers import SGDWithL2, Warmup
+from smallbig_keras.optimizers import LossScaleOptimizer, SGDWithL2, Warmup
+from smallbig_keras.replicas import count_replicas, replica_context
 from smallbig_keras.weights.description import training_clips
 from smallbig_keras.weights.loading import load_weights
 
@@ -25,10 +26,27 @@ class ClipTrainer(keras.Model):
     clips = None
 
     def train_step(self, data):
-        return super().train_step(self._normalized(data))
+        results = super().train_step(self._normalized(data))
+        average_statistics(self._flatten_layers())
+        return results
 
     def test_step(self, data):
         return super().test_step(self._normalized(data))
+
+    def _maybe_symbolic_build(self, iterator=None, **more):
+        """Builds the metrics from the first share of a batch.
+
+        Keras takes the mean of the shares, which must be of one size then; those of a first batch
+        that does not divide by the devices are not.
+        """
+        if iterator is None or self.distribute_strategy.num_replicas_in_sync == 1:
+            return super()._maybe_symbolic_build(iterator=iterator, **more)
+        _, _, batches = next(iter(iterator))
+        shares = keras.tree.map_structure(
+            lambda values: self.distribute_strategy.experimental_local_results(values)[0],
+            next(batches),
+        )
+        return super()._maybe_symbolic_build(data_batch=shares)
 
     def _normalized(self, data):
         clips, labels = data
@@ -70,7 +88,17 @@ def make_network(config):
 
 
 def make_model(config, steps, load=True):
-    """Builds, freezes and compiles the model of a run, from its initial weights if `load`."""
+    """Builds, freezes and compiles the model of a run, from its initial weights if `load`.
+
+    Raises:
+        SmallBigError: if XLA is asked for on several devices.
+    """
+    replicas = count_replicas()
+    if config["jit"] == "on" and replicas > 1:
+        raise SmallBigError(
+            "XLA compiles the step of one device: take --strategy one, or --jit off. "
+            f"Received: --jit on with {replicas} devices"
+        )
     model = make_network(config)
     loaded = set()
     if load and config["weights"] != "none":
@@ -89,17 +117,21 @@ def make_model(config, steps, load=True):
         for layer in model._flatten_layers():
             if is_norm(layer):
                 layer.synchronized = True
-    jit = {"on": True, "off": False, "auto": bool(tf.config.list_logical_devices("GPU"))}
+    on_gpu = replicas == 1 and bool(tf.config.list_logical_devices("GPU"))
+    optimizer = SGDWithL2(
+        learning_rate_schedule(config, steps),
+        config["momentum"],
+        config["weight_decay"],
+        # Runs of older versions have none.
+        gradient_accumulation_steps=config.get("gradient_accumulation_steps"),
+    )
+    if model.dtype_policy.name == "mixed_float16":
+        # Under the name that Keras gives its own.
+        optimizer = LossScaleOptimizer(optimizer, name="loss_scale_optimizer")
     model.compile(
-        optimizer=SGDWithL2(
-            learning_rate_schedule(config, steps),
-            config["momentum"],
-            config["weight_decay"],
-            # Runs of older versions have none.
-            gradient_accumulation_steps=config.get("gradient_accumulation_steps"),
-        ),
+        optimizer=optimizer,
         **loss_and_metrics(mixes_labels(config)),
-        jit_compile=jit[config["jit"]],
+        jit_compile={"on": True, "off": False, "auto": on_gpu}[config["jit"]],
     )
     return model
 
@@ -173,6 +205,32 @@ def freeze(model, paths):
     for layer in model._flatten_layers():
         if layer.path in paths:
             layer.trainable = False
+
+
+def average_statistics(layers):
+    """Gives the moving statistics of normalisations their mean over the replicas.
+
+    Each replica moves its own from its part of the batch. With their mean everywhere, validation
+    has the statistics of the checkpoint. One operation between the devices serves all layers.
+
+    Args:
+        layers: iterable of layers. Those without moving statistics of their own are left out:
+            frozen ones, and those that are synchronised already.
+    """
+    context = replica_context()
+    if context is None:
+        return
+    moving = [
+        statistic
+        for layer in layers
+        if is_norm(layer) and layer.trainable and not layer.synchronized
+        for statistic in (layer.moving_mean, layer.moving_variance)
+    ]
+    if moving:
+        values = [tf.convert_to_tensor(statistic) for statistic in moving]
+        means = context.all_reduce(tf.distribute.ReduceOp.MEAN, values)
+        for statistic, mean in zip(moving, means, strict=True):
+            statistic.assign(mean)
 
 
 def is_norm(layer):
