@@ -4,9 +4,9 @@ import keras
 from keras import ops
 
 from smallbig_keras.errors import SmallBigError
+from smallbig_keras.replicas import count_replicas, sum_over_replicas
 
-# Arguments of Keras that would be applied to each gradient of a sum.
-_PER_STEP = ("clipnorm", "clipvalue", "global_clipnorm", "use_ema")
+_CLIPPING = ("clipnorm", "clipvalue", "global_clipnorm")
 
 
 @keras.saving.register_keras_serializable(package="smallbig_keras")
@@ -22,6 +22,15 @@ class SGDWithL2(keras.optimizers.SGD):
     the n gradients in the place of `g`. `iterations` and a schedule count steps, so an update has
     the rate of its last step. Keras' own accumulation fails on several devices.
 
+    `clipnorm`, `clipvalue` and `global_clipnorm` limit `g`: the gradients of all devices are
+    summed and accumulated first, and `l2` is added after. Keras clips the share of each device,
+    which gives other weights than one device.
+
+    With `use_ema=True` the optimiser keeps a moving average of every trainable weight, for
+    `keras.callbacks.SwapEMAWeights`. Each update of the weights moves it by one step:
+    `average = ema_momentum * average + (1 - ema_momentum) * w`. Until the first update it is
+    the weight itself. The moving statistics of normalisations are not averaged.
+
     Args:
         learning_rate: float or schedule. Defaults to `0.01`.
         momentum: float. Defaults to `0.9`.
@@ -31,11 +40,12 @@ class SGDWithL2(keras.optimizers.SGD):
             to `None`, which is 1.
         name: str. Name of the optimiser. Defaults to `"sgd_with_l2"`.
         **kwargs: the other arguments of `keras.optimizers.SGD`, of which `weight_decay` must
-            not be set.
+            not be set, and `ema_overwrite_frequency` only on one device without accumulation.
 
     Raises:
         ValueError: if `l2` is negative, `weight_decay` is set, `gradient_accumulation_steps` is
-            below 1, or an argument that clips or averages goes with more than 1.
+            below 1, a limit of the gradient is not above 0, or `ema_overwrite_frequency` goes
+            with accumulation or several devices.
 
     Example:
 
@@ -59,13 +69,16 @@ class SGDWithL2(keras.optimizers.SGD):
                 f"Received: l2={l2}, weight_decay={kwargs.get('weight_decay')}"
             )
         accumulated = 1 if gradient_accumulation_steps is None else gradient_accumulation_steps
-        others = [name for name in _PER_STEP if kwargs.get(name)] if accumulated != 1 else []
-        if accumulated < 1 or others:
+        if accumulated < 1:
             raise SmallBigError(
-                "`gradient_accumulation_steps` must be at least 1, and above 1 goes without "
-                f"{', '.join(_PER_STEP)}. Received: "
-                f"gradient_accumulation_steps={accumulated} {' '.join(others)}".rstrip()
+                "`gradient_accumulation_steps` must be at least 1. "
+                f"Received: gradient_accumulation_steps={accumulated}"
             )
+        for limit in _CLIPPING:
+            if kwargs.get(limit) is not None and not kwargs[limit] > 0:
+                raise SmallBigError(f"`{limit}` must be above 0. Received: {kwargs[limit]}")
+        if accumulated > 1 and kwargs.get("ema_overwrite_frequency"):
+            raise _overwriting_error(f"gradient_accumulation_steps={accumulated}")
         super().__init__(
             learning_rate=learning_rate, momentum=momentum, nesterov=nesterov, name=name, **kwargs
         )
@@ -75,6 +88,10 @@ class SGDWithL2(keras.optimizers.SGD):
     def build(self, variables):
         if self.built:
             return
+        if self.use_ema and self.ema_overwrite_frequency:
+            replicas = count_replicas()
+            if replicas > 1:
+                raise _overwriting_error(f"{replicas} devices")
         super().build(variables)
         if self.accumulated_steps > 1:
             self.gradient_sums = [
@@ -85,17 +102,10 @@ class SGDWithL2(keras.optimizers.SGD):
     def update_step(self, gradient, variable, learning_rate):
         learning_rate = ops.cast(learning_rate, variable.dtype)
         gradient = ops.cast(gradient, variable.dtype)
-        index = self._get_variable_index(variable)
-        last = None
-        if self.accumulated_steps > 1:
-            # Chosen by value: devices cannot wait for each other inside a branch of a graph.
-            last = ops.equal((self.iterations + 1) % self.accumulated_steps, 0)
-            total = self.gradient_sums[index] + gradient
-            self.assign(self.gradient_sums[index], ops.where(last, 0.0, total))
-            gradient = total / self.accumulated_steps
+        last = self._is_update()
         step = gradient + self.l2 * variable
         if self.momentum:
-            velocity = self.momentums[index]
+            velocity = self.momentums[self._get_variable_index(variable)]
             self.assign(velocity, _where(last, self.momentum * velocity + step, velocity))
             step = step + self.momentum * velocity if self.nesterov else velocity
         self.assign_sub(variable, _where(last, learning_rate * step, 0.0))
@@ -103,6 +113,74 @@ class SGDWithL2(keras.optimizers.SGD):
     def get_config(self):
         config = {"l2": self.l2, "gradient_accumulation_steps": self.accumulated_steps}
         return {**super().get_config(), **config}
+
+    def _is_update(self):
+        """Tells, as a tensor, whether this step updates the weights; `None` if every step does.
+
+        Weights are chosen by value: devices cannot wait for each other inside a branch of a graph.
+        """
+        if self.accumulated_steps == 1:
+            return None
+        return ops.equal((self.iterations + 1) % self.accumulated_steps, 0)
+
+    # === Steps of Keras' `apply`, of which the order is changed ===
+
+    def _clip_gradients(self, grads):
+        """Passes gradients on: a replica has its share of the sum here, and limits are for all."""
+        return grads
+
+    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        """Updates from the gradient of all replicas and accumulated steps, within the limits."""
+        grads = sum_over_replicas(list(grads))
+        if self.accumulated_steps > 1:
+            grads = [
+                self._accumulate(gradient, variable)
+                for gradient, variable in zip(grads, trainable_variables, strict=True)
+            ]
+        grads = super()._clip_gradients(grads)
+        super()._backend_update_step(grads, trainable_variables, learning_rate)
+
+    def _all_reduce_sum_gradients(self, grads_and_vars):
+        """Passes gradients on, which are sums over the replicas already."""
+        return grads_and_vars
+
+    def _accumulate(self, gradient, variable):
+        """Adds a gradient to its sum, which an update empties; returns the mean of the steps."""
+        sums = self.gradient_sums[self._get_variable_index(variable)]
+        total = sums + ops.cast(gradient, variable.dtype)
+        self.assign(sums, ops.where(self._is_update(), 0.0, total))
+        return total / self.accumulated_steps
+
+    def _update_model_variables_moving_average(self, trainable_variables):
+        """Moves the averages at updates; before the first one they are the weights."""
+        first = self.iterations < self.accumulated_steps
+        last = self._is_update()
+        averages = self._model_variables_moving_average
+        for variable, average in zip(trainable_variables, averages, strict=True):
+            weight = ops.convert_to_tensor(variable)
+            moved = self.ema_momentum * average + (1 - self.ema_momentum) * weight
+            self.assign(average, ops.where(first, weight, _where(last, moved, average)))
+
+
+def _overwriting_error(received):
+    return SmallBigError(
+        "`ema_overwrite_frequency` goes with one device and without accumulation; "
+        f"`keras.callbacks.SwapEMAWeights` has no such limits. Received: {received}"
+    )
+
+
+@keras.saving.register_keras_serializable(package="smallbig_keras")
+class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
+    """`keras.optimizers.LossScaleOptimizer` that leaves a step out where any replica overflows.
+
+    Keras looks at the gradients of the first replica, before the sum, so that an infinity of
+    another replica enters the weights. Arguments, state and saving are those of Keras.
+    """
+
+    def check_finite(self, grads):
+        finite = super().check_finite(grads)
+        overflows = sum_over_replicas([ops.cast(ops.logical_not(finite), "float32")])[0]
+        return ops.equal(overflows, 0.0)
 
 
 def _where(condition, value, other):

@@ -4,6 +4,9 @@ import keras
 from keras import ops
 
 from smallbig_keras.errors import SmallBigError
+from smallbig_keras.replicas import replica_context, sum_over_replicas
+
+_FUSED_DTYPES = ("float16", "bfloat16", "float32")
 
 
 @keras.saving.register_keras_serializable(package="smallbig_keras")
@@ -13,11 +16,15 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     Keras 3 composes the normalisation of elementary operations, which TensorFlow's fused
     operation does in one; `benchmarks/normalization.py` measures both. Weights, saving,
     freezing and configuration are those of the Keras layer, and so are all other cases: other
-    backends, masks, statistics synchronised over replicas, float64.
+    backends, masks, float64.
 
     In training the fused operation updates the moving variance with the unbiased estimate,
     `n / (n - 1)` times the batch variance, as PyTorch does; the Keras layer takes the batch
     variance itself.
+
+    With `synchronized=True` and several replicas the statistics are those of the whole batch, as
+    one device has them: the variance is the mean square about the mean, and unbiased in the
+    moving variance. Keras takes `E[x^2] - E[x]^2`, which loses digits, and the biased one.
 
     Args:
         momentum: float. Share of the old value in a moving statistic. Defaults to `0.9`.
@@ -44,7 +51,9 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
     def call(self, inputs, training=None, mask=None):
         use_batch = bool(training) and self.trainable
-        if not self._can_fuse(inputs, use_batch, mask):
+        if mask is None and use_batch and self.synchronized and replica_context():
+            return self._normalize_over_replicas(inputs)
+        if not self._can_fuse(inputs, mask):
             return super().call(inputs, training=training, mask=mask)
 
         import tensorflow as tf
@@ -70,16 +79,42 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             **{name: tf.cast(ops.convert_to_tensor(v), tf.float32) for name, v in float32.items()},
         )
         if use_batch:
-            for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
-                batch = ops.cast(batch, moving.dtype)
-                moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
+            self._move_statistics(mean, variance)
         return outputs if images is inputs else tf.reshape(outputs, shape)
 
-    def _can_fuse(self, inputs, use_batch, mask):
+    def _can_fuse(self, inputs, mask):
         return (
             keras.backend.backend() == "tensorflow"
             and mask is None
-            and not (use_batch and self.synchronized)
             and not getattr(self, "renorm", False)
-            and keras.backend.standardize_dtype(inputs.dtype) in ("float16", "bfloat16", "float32")
+            and keras.backend.standardize_dtype(inputs.dtype) in _FUSED_DTYPES
         )
+
+    def _normalize_over_replicas(self, inputs):
+        """Normalises with the mean and the variance of the batch of all replicas."""
+        fused = keras.backend.standardize_dtype(inputs.dtype) in _FUSED_DTYPES
+        x = ops.cast(inputs, "float32" if fused else inputs.dtype)
+        axes = list(range(len(x.shape) - 1))
+        number = ops.cast(ops.prod(ops.shape(x)[:-1]), x.dtype)
+        # One operation between the devices for both.
+        (sums,) = sum_over_replicas(
+            [ops.concatenate([ops.sum(x, axes), ops.reshape(number, (1,))], axis=0)]
+        )
+        number = sums[-1]
+        mean = sums[:-1] / number
+        # The derivative by the mean is zero.
+        squares = ops.sum(ops.square(x - ops.stop_gradient(mean)), axes)
+        variance = sum_over_replicas([squares])[0] / number
+        # As on one device: the fused operation is unbiased, Keras' own is not.
+        self._move_statistics(mean, variance * (number / (number - 1)) if fused else variance)
+        gamma = ops.cast(self.gamma, x.dtype) if self.scale else None
+        beta = ops.cast(self.beta, x.dtype) if self.center else None
+        outputs = ops.batch_normalization(
+            x, mean, variance, axis=-1, offset=beta, scale=gamma, epsilon=self.epsilon
+        )
+        return ops.cast(outputs, inputs.dtype)
+
+    def _move_statistics(self, mean, variance):
+        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            batch = ops.cast(batch, moving.dtype)
+            moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))

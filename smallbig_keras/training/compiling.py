@@ -6,11 +6,12 @@ import contextlib
 import keras
 import tensorflow as tf
 
-from smallbig_keras.errors import MissingPackageError
+from smallbig_keras.errors import MissingPackageError, SmallBigError
 from smallbig_keras.models.inspection import is_in_stage
 from smallbig_keras.models.registry import get_model_function
-from smallbig_keras.optimizers import SGDWithL2, Warmup
-from smallbig_keras.training.trainer import ClipTrainer
+from smallbig_keras.optimizers import LossScaleOptimizer, SGDWithL2, Warmup
+from smallbig_keras.replicas import count_replicas
+from smallbig_keras.training.trainer import ClipTrainer, is_norm
 from smallbig_keras.weights.description import training_clips
 from smallbig_keras.weights.loading import load_weights
 
@@ -76,7 +77,17 @@ def make_network(config):
 
 
 def make_model(config, steps, load=True):
-    """Builds, freezes and compiles the model of a run, from its initial weights if `load`."""
+    """Builds, freezes and compiles the model of a run, from its initial weights if `load`.
+
+    Raises:
+        SmallBigError: if XLA is asked for on several devices.
+    """
+    replicas = count_replicas()
+    if config["jit"] == "on" and replicas > 1:
+        raise SmallBigError(
+            "XLA compiles the step of one device: take --strategy one, or --jit off. "
+            f"Received: --jit on with {replicas} devices"
+        )
     model = make_network(config)
     loaded = set()
     if load and config["weights"] != "none":
@@ -95,20 +106,25 @@ def make_model(config, steps, load=True):
         for layer in model._flatten_layers():
             if is_norm(layer):
                 layer.synchronized = True
-    jit = {"on": True, "off": False, "auto": bool(tf.config.list_logical_devices("GPU"))}
-    model.compile(
-        optimizer=SGDWithL2(
-            learning_rate_schedule(config, steps),
-            config["momentum"],
-            config["weight_decay"],
-            # Runs of older versions have none.
-            gradient_accumulation_steps=config.get("gradient_accumulation_steps"),
-            global_clipnorm=config.get("clip_norm"),
-            **_averaging(config.get("ema")),
-        ),
-        **loss_and_metrics(config),
-        jit_compile=jit[config["jit"]],
+    on_gpu = replicas == 1 and bool(tf.config.list_logical_devices("GPU"))
+    optimizer = SGDWithL2(
+        learning_rate_schedule(config, steps),
+        config["momentum"],
+        config["weight_decay"],
+        # Runs of older versions have none.
+        gradient_accumulation_steps=config.get("gradient_accumulation_steps"),
+        global_clipnorm=config.get("clip_norm"),
+        **_averaging(config.get("ema")),
     )
+    if model.dtype_policy.name == "mixed_float16":
+        # Under the name that Keras gives its own.
+        optimizer = LossScaleOptimizer(optimizer, name="loss_scale_optimizer")
+    model.compile(
+        optimizer=optimizer,
+        **loss_and_metrics(config),
+        jit_compile={"on": True, "off": False, "auto": on_gpu}[config["jit"]],
+    )
+    model.optimizer.build(model.trainable_variables)
     label = tf.zeros(1, tf.int32)
     shares = tf.one_hot(label, len(config["class_names"]))
     model.build_metrics(shares if shares_labels(config) else label)
@@ -210,8 +226,3 @@ def freeze(model, paths):
     for layer in model._flatten_layers():
         if layer.path in paths:
             layer.trainable = False
-
-
-def is_norm(layer):
-    """Tells whether a layer is a batch normalisation."""
-    return isinstance(layer, keras.layers.BatchNormalization)

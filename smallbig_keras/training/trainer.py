@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from smallbig_keras.data.transforms import normalize
+from smallbig_keras.replicas import replica_context
 
 
 class ClipTrainer(keras.Model):
@@ -42,6 +43,7 @@ class ClipTrainer(keras.Model):
             aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE,
         )
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        average_statistics(self._flatten_layers())
         # Keras divides a loss by the number of devices.
         devices = self.distribute_strategy.num_replicas_in_sync
         self._loss().update_state(loss * devices, sample_weight=tf.shape(clips)[0])
@@ -56,6 +58,12 @@ class ClipTrainer(keras.Model):
         scores = tf.zeros((len(labels), self.output_shape[-1]))
         self.distribute_strategy.run(self.compute_metrics, args=(None, labels, scores))
         self.reset_metrics()
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Does nothing: metrics and optimiser are built.
+
+        Keras would read a batch for it, and on several devices one that divides.
+        """
 
     def make_train_function(self, force=False):
         """Makes the function of a step: the clips are waited for here, not in the graph."""
@@ -96,3 +104,34 @@ class ClipTrainer(keras.Model):
         """list of `keras.Variable`. The states of the layers that draw, such as dropout."""
         weights = {id(variable) for variable in self.weights}
         return [v for v in self.non_trainable_variables if id(v) not in weights]
+
+
+def average_statistics(layers):
+    """Gives the moving statistics of normalisations their mean over the replicas.
+
+    Each replica moves its own from its part of the batch. With their mean everywhere, validation
+    has the statistics of the checkpoint. One operation between the devices serves all layers.
+
+    Args:
+        layers: iterable of layers. Those without moving statistics of their own are left out:
+            frozen ones, and those that are synchronised already.
+    """
+    context = replica_context()
+    if context is None:
+        return
+    moving = [
+        statistic
+        for layer in layers
+        if is_norm(layer) and layer.trainable and not layer.synchronized
+        for statistic in (layer.moving_mean, layer.moving_variance)
+    ]
+    if moving:
+        values = [tf.convert_to_tensor(statistic) for statistic in moving]
+        means = context.all_reduce(tf.distribute.ReduceOp.MEAN, values)
+        for statistic, mean in zip(moving, means, strict=True):
+            statistic.assign(mean)
+
+
+def is_norm(layer):
+    """Tells whether a layer is a batch normalisation."""
+    return isinstance(layer, keras.layers.BatchNormalization)
