@@ -7,6 +7,7 @@ import time
 import keras
 
 from smallbig_keras import runs
+from smallbig_keras.data.video_file import BadVideoError
 from smallbig_keras.errors import NotFiniteError
 from smallbig_keras.files import replace_file
 from smallbig_keras.training import checkpoints
@@ -70,7 +71,7 @@ class RunRecorder(keras.callbacks.Callback):
 
     def on_test_end(self, logs=None):
         # Averaged weights, if there are any, are in the network until this returns.
-        if self.interruption.error:
+        if self.interruption.error or not logs:
             return
         self._check_finite("val_loss", logs["loss"])
         scores = {f"val_{name}": float(value) for name, value in logs.items()}
@@ -83,6 +84,12 @@ class RunRecorder(keras.callbacks.Callback):
         if self.interruption.error:
             self._save()
             self._stop_if_asked()
+        if runs.SCORE not in logs:
+            self._save()
+            raise BadVideoError(
+                "A training needs one video for validation that can be read: put it into the "
+                f"place of one of those listed, and resume. Received: none in epoch {epoch + 1}"
+            )
         numbers = {name: float(value) for name, value in logs.items()}
         self.rows.append({"epoch": epoch + 1, "learning_rate": self._rate(), **numbers})
         runs.write_log(self.run, self.rows)

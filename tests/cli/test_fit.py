@@ -108,11 +108,13 @@ def test_prediction(run, sample, capsys):
         assert name == opened.class_names[index]
 
 
-def test_killed_run_continues_to_the_same_weights(run, sample, tmp_path):
+@pytest.mark.parametrize("number, code", [(signal.SIGKILL, -9), (signal.SIGTERM, 143)])
+def test_killed_run_continues_to_the_same_weights(number, code, run, sample, tmp_path):
     output = tmp_path / "killed"
     command = [sys.executable, str(TRAINING / "fit.py")]
     process = subprocess.Popen(
-        [*command, *arguments(sample, output, "--epochs", "3", "--flip", "swap")],
+        [*command, *arguments(sample, output, "--epochs", "3", "--flip", "swap")]
+        + ["--checkpoint-every", "1e-9"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -120,8 +122,8 @@ def test_killed_run_continues_to_the_same_weights(run, sample, tmp_path):
     while not (output / runs.LAST).exists() and time.monotonic() < deadline:
         assert process.poll() is None
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.send_signal(number)
+    assert process.wait() == code
     assert len(runs.read_log(output)) < 3
 
     fit(["--resume", str(output)])

@@ -224,6 +224,16 @@ def test_augmentations_depend_only_on_seed_epoch_and_position(videos, options):
     assert not np.array_equal(whole[0][0], stream(videos, epochs=1, seed=2)[0][0])
 
 
+@pytest.mark.parametrize("mix", [None, "mixup"])
+def test_a_stream_that_begins_within_an_epoch(videos, mix):
+    """Batches that are left out are not read, and the others are those of the whole stream."""
+    options = {"epochs": 2, "seed": 5, "mix": mix, "class_names": list("abcdefghij")}
+    whole = stream(videos, **options)
+    for epoch, batch in ((0, 1), (1, 2), (0, 3)):
+        part = stream(videos, initial_epoch=epoch, initial_batch=batch, **options)
+        assert_same(whole[3 * epoch + batch :], part)
+
+
 def test_unlabelled_videos(videos):
     (_, labels), *_ = stream([Video(videos[0].path, None, "0")], training=False)
     assert labels.tolist() == [-1]
@@ -268,6 +278,8 @@ def test_fit_takes_the_dataset(videos, mix):
         (dict(seed=-1), "at least 0"),
         (dict(epochs=1, initial_epoch=2), "initial_epoch=2, epochs=1"),
         (dict(initial_epoch=-1), "initial_epoch=-1, epochs=None"),
+        (dict(initial_batch=1), "initial_batch=1, initial_epoch=0, epochs=None"),
+        (dict(epochs=1, initial_batch=9), "initial_batch=9, initial_epoch=0, epochs=1"),
         (dict(short_side=23), "short_side=23, size=24"),
         (dict(short_side=(30, 25)), r"short_side=\(30, 25\)"),
         (dict(short_side=(25, 30), training=False), "training=False"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import time
 
@@ -11,7 +12,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smallbig_keras import runs
+import smallbig_keras
+from smallbig_keras import data, runs
 from smallbig_keras.cli import main
 from smallbig_keras.training import checkpoints, compiling, interruption, recorder
 from tests.data.miniatures import MINIATURES
@@ -236,6 +238,48 @@ def test_best_weights_say_which_epoch_they_are_of(whole):
     row = runs.read_best(run)
     assert row["epoch"] == best["epoch"]
     assert row["val_top1"] == best["val_top1"] and row["val_loss"] == best["val_loss"]
+
+
+def test_averaged_weights_are_those_that_are_logged_and_saved(root, tmp_path):
+    run = tmp_path / "run"
+    fit(root, run, *PLAIN, "--ema", "0.9")
+    row = runs.read_best(run)
+    classifier = smallbig_keras.load(run)
+    videos = sorted((root / "val").rglob("*.*"))
+    names = classifier.class_names
+    clips = data.clip_dataset(
+        [(video, video.parent.name) for video in videos],
+        clips=classifier.clips,
+        class_names=names,
+        batch_size=len(videos),
+        training=False,
+    )
+    (batch, labels) = next(iter(clips))
+    scores = classifier.model.predict(batch, verbose=0)
+    loss = -np.log(scores[range(len(videos)), labels]).mean()
+    assert loss == pytest.approx(row["val_loss"], rel=1e-5)
+    if row["epoch"] == 2:
+        # The training goes on with weights of its own.
+        saved, last = arrays(run / runs.BEST), arrays(run / runs.LAST)
+        assert np.abs(saved["layers/dense/vars/0"] - last["layers/dense/vars/0"]).max() > 1e-5
+
+
+def test_all_validation_videos_unreadable(root, whole, tmp_path, capsys):
+    copy = tmp_path / "data"
+    shutil.copytree(root, copy)
+    for video in (copy / "val").rglob("*.*"):
+        video.write_bytes(b"no video")
+    run = tmp_path / "run"
+    with pytest.raises(SystemExit, match="one video for validation that can be read") as end:
+        fit(copy, run, *PLAIN)
+    assert end.value.code == 2
+    assert capsys.readouterr().out.count("\n'" + str(copy / "val")) == 3
+    assert not (run / runs.BEST).exists()
+    # The epoch is kept.
+    shutil.rmtree(copy / "val")
+    shutil.copytree(root / "val", copy / "val")
+    main(["fit", "--resume", str(run)])
+    assert_equal(whole(PLAIN), run)
 
 
 def test_waiting_is_measured_outside_of_the_graph():

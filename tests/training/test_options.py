@@ -43,6 +43,11 @@ from smallbig_keras.training.resolution import resolve
         ({"freeze": ("stem", "neck")}, "takes stem, res2, .* and norm. Received: neck"),
         ({"freeze": ("ress2",)}, "Did you mean 'res2'"),
         ({"warmup_epochs": 50}, "fewer than the 50 epochs. Received: 50"),
+        ({"checkpoint_every": 0.0}, "--checkpoint-every must be above 0, in minutes.*Received: 0"),
+        ({"clip_norm": 0.0}, "--clip-norm must be above 0"),
+        ({"ema": 1.0}, "--ema must be above 0 and below 1. Received: 1"),
+        ({"label_smoothing": 1.0}, "--label-smoothing must be from 0 to below 1. Received: 1"),
+        ({"class_weights": "balanced", "mixup_mode": "mixup"}, "leave out --mixup-mode"),
     ],
 )
 def test_bad_values(given, rule):
