@@ -70,7 +70,7 @@ def choose_batch(config, replicas=1):
         return {"batch_size": batch, "gradient_accumulation_steps": steps or 1}
     model = compiling.make_network(config)
     compiling.freeze(model, compiling.find_frozen(model, config["freeze"], set()))
-    memory = step_memory(model, steps != 1, replicas)
+    memory = step_memory(model, steps != 1, replicas, config.get("ema") is not None)
     if memory.of(batch) <= available:
         return {"batch_size": batch, "gradient_accumulation_steps": steps or 1}
     sizes = [n for n in range(replicas, batch, replicas) if batch % n == 0]
@@ -94,20 +94,23 @@ def choose_batch(config, replicas=1):
     )
 
 
-def step_memory(model, accumulates=False, replicas=1):
+def step_memory(model, accumulates=False, replicas=1, averages=False):
     """Estimates the memory of training a model on a processor, before the training.
 
     Args:
         model: functional `keras.Model` on clips of a known size, with its frozen layers.
         accumulates: bool. Whether several steps make one update. Defaults to `False`.
         replicas: int. Devices of the processor, each with the weights. Defaults to `1`.
+        averages: bool. Whether averages of the weights are kept, a copy of them. Defaults to
+            `False`.
 
     Returns:
         `StepMemory`.
     """
     function = _trace(model)
     weights, activations = _kept_bytes(function, model)
-    weights += _bytes(model.trainable_variables) * (_UPDATE + _ACCUMULATION * accumulates)
+    copies = _UPDATE + _ACCUMULATION * accumulates + averages
+    weights += _bytes(model.trainable_variables) * copies
     values = math.prod(model.input_shape[1:])
     operations = len(function.graph.get_operations()) * _OPERATION
     fixed = replicas * (weights + operations) + num_processors() * values * _DECODING + _REST
