@@ -1,6 +1,7 @@
 """Signals that end a training after the step that it is in."""
 
 import contextlib
+import os
 import signal
 import threading
 
@@ -23,7 +24,9 @@ class Interruption:
         error, self.error = self.error, _MEANINGS[number]
         if error is not None:
             raise self.error
-        print("\nstopping after this step, with a checkpoint; once more stops at once", flush=True)
+        # The signal may have come within a `print`, which cannot begin another one.
+        with contextlib.suppress(OSError):
+            os.write(2, b"\nstopping after this step, with a checkpoint; once more stops at once\n")
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from smallbig_keras.errors import NotFiniteError
 from smallbig_keras.files import replace_file
 from smallbig_keras.training import checkpoints
 from smallbig_keras.training.checkpoints import Place
+from smallbig_keras.training.options import FitOptions
 
 
 class RunRecorder(keras.callbacks.Callback):
@@ -41,6 +42,8 @@ class RunRecorder(keras.callbacks.Callback):
         self.batch_files = batch_files
         self.rows = [row for row in runs.read_log(run) if row["epoch"] <= place.epoch]
         self.best = runs.read_best(run)
+        # Runs of older versions have no such option.
+        self.every = config.get("checkpoint_every", FitOptions.checkpoint_every)
         self.saved = time.monotonic()
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -57,7 +60,7 @@ class RunRecorder(keras.callbacks.Callback):
         self._check_finite("loss", float(logs["loss"]))
         self.place = self.place._replace(step=batch + 1)
         minutes = (time.monotonic() - self.saved) / 60
-        if self.interruption.error or minutes >= self.config["checkpoint_every"]:
+        if self.interruption.error or minutes >= self.every:
             self._save()
         self._stop_if_asked()
 

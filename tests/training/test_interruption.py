@@ -232,6 +232,25 @@ def test_resume_of_another_training(change, message, root, whole, tmp_path):
         assert runs.read_config(run)["versions"]["keras"] == keras.__version__
 
 
+def test_run_of_an_older_version_goes_on(whole, tmp_path, capsys):
+    """It knows none of the new options, and its checkpoints have no place in an epoch."""
+    run = tmp_path / "run"
+    run.mkdir()
+    for file in whole(PLAIN).iterdir():
+        if file.is_file():
+            (run / file.name).write_bytes(file.read_bytes())
+    new = ("checkpoint_every", "deterministic", "clip_norm", "ema", "label_smoothing", "log_to")
+    config = runs.read_config(run)
+    kept = {name: config[name] for name in config if name not in (*new, "class_weights")}
+    runs.write_config(run, {**kept, "epochs": 3})
+    for name in (runs.BEST, runs.LAST, runs.PREVIOUS):
+        with h5py.File(run / name, "r+") as file:
+            del file["training"]
+    main(["fit", "--resume", str(run)])
+    assert "from epoch 2" in capsys.readouterr().out
+    assert [row["epoch"] for row in runs.read_log(run)] == [1, 2, 3]
+
+
 def test_best_weights_say_which_epoch_they_are_of(whole):
     run = whole(PLAIN)
     best = runs.best_row(runs.read_log(run))
