@@ -42,9 +42,11 @@ class ClipTrainer(keras.Model):
         if iterator is None or self.distribute_strategy.num_replicas_in_sync == 1:
             return super()._maybe_symbolic_build(iterator=iterator, **more)
         _, _, batches = next(iter(iterator))
+        batch = next(batches, None)
+        if batch is None:
+            return None
         shares = keras.tree.map_structure(
-            lambda values: self.distribute_strategy.experimental_local_results(values)[0],
-            next(batches),
+            lambda values: self.distribute_strategy.experimental_local_results(values)[0], batch
         )
         return super()._maybe_symbolic_build(data_batch=shares)
 
