@@ -106,7 +106,8 @@ class SGDWithL2(keras.optimizers.SGD):
         step = gradient + self.l2 * variable
         if self.momentum:
             velocity = self.momentums[self._get_variable_index(variable)]
-            self.assign(velocity, _where(last, self.momentum * velocity + step, velocity))
+            old = ops.convert_to_tensor(velocity)
+            self.assign(velocity, _where(last, self.momentum * old + step, old))
             step = step + self.momentum * velocity if self.nesterov else velocity
         self.assign_sub(variable, _where(last, learning_rate * step, 0.0))
 
@@ -157,9 +158,9 @@ class SGDWithL2(keras.optimizers.SGD):
         last = self._is_update()
         averages = self._model_variables_moving_average
         for variable, average in zip(trainable_variables, averages, strict=True):
-            weight = ops.convert_to_tensor(variable)
-            moved = self.ema_momentum * average + (1 - self.ema_momentum) * weight
-            self.assign(average, ops.where(first, weight, _where(last, moved, average)))
+            weight, old = ops.convert_to_tensor(variable), ops.convert_to_tensor(average)
+            moved = self.ema_momentum * old + (1 - self.ema_momentum) * weight
+            self.assign(average, ops.where(first, weight, _where(last, moved, old)))
 
 
 def _overwriting_error(received):

@@ -1,6 +1,8 @@
 """The optimiser against the formula of its documentation."""
 
+import importlib.util
 import json
+import pathlib
 import subprocess
 import sys
 import textwrap
@@ -11,6 +13,9 @@ import pytest
 
 from smallbig_keras.optimizers import LossScaleOptimizer, SGDWithL2
 from smallbig_keras.training.compiling import keras_version
+from tests.fresh_process import run_python
+
+ROOT = pathlib.Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize("nesterov", [False, True])
@@ -179,6 +184,44 @@ def test_configuration(more):
 def test_bad_arguments(arguments, rule):
     with pytest.raises(ValueError, match=rule):
         SGDWithL2(**arguments)
+
+
+def fit_small(scaled):
+    """Trains with everything; returns losses of the averages, and the weights, as a list."""
+    x = np.random.default_rng(0).standard_normal((24, 4)).astype("float32")
+    y = 5 * x[:, :1] ** 2
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    model.set_weights([np.ones((4, 1)), np.zeros(1)])
+    ema = {"use_ema": True, "ema_momentum": 0.8}
+    optimizer = SGDWithL2(0.1, global_clipnorm=0.5, gradient_accumulation_steps=2, **ema)
+    if scaled:
+        optimizer = LossScaleOptimizer(optimizer, initial_scale=4.0)
+    model.compile(optimizer, "mse")
+    losses = model.fit(
+        *(x, y),
+        validation_data=(x, y),
+        batch_size=4,
+        epochs=2,
+        shuffle=False,
+        verbose=0,
+        callbacks=[keras.callbacks.SwapEMAWeights()],
+    ).history["val_loss"]
+    return losses + [float(v) for w in model.get_weights() for v in w.ravel()]
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_the_backends_train_alike(backend, scaled):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    script = f"""
+        import json
+        from tests.test_optimizers import fit_small
+
+        print(json.dumps(fit_small({scaled})))
+    """
+    found = json.loads(run_python(script, ROOT, backend=backend).splitlines()[-1])
+    np.testing.assert_allclose(found, fit_small(scaled), rtol=1e-4)
 
 
 @pytest.fixture(scope="module")
