@@ -175,7 +175,20 @@ class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
     """`keras.optimizers.LossScaleOptimizer` that leaves a step out where any replica overflows.
 
     Keras looks at the gradients of the first replica, before the sum, so that an infinity of
-    another replica enters the weights. Arguments, state and saving are those of Keras.
+    another replica enters the weights. State and saving are those of Keras.
+
+    Args:
+        inner_optimizer: `keras.optimizers.Optimizer`. Optimiser of the unscaled gradients.
+        initial_scale: float. First factor of the loss. Defaults to `32768.0`.
+        dynamic_growth_steps: int. Steps without overflow that double the factor. Defaults to
+            `2000`.
+        name: str. Name of the optimiser. Defaults to `None`, one that Keras makes.
+        **kwargs: none; Keras refuses others.
+
+    Example:
+
+    >>> LossScaleOptimizer(SGDWithL2(0.1)).initial_scale
+    32768.0
     """
 
     def check_finite(self, grads):
