@@ -26,7 +26,7 @@ PACKAGE = "smallbig_keras"
 # From the ground up. A part imports parts of lower floors alone.
 FLOORS = (
     ("version", "errors"),
-    ("files", "machine", "options"),
+    ("files", "machine", "options", "replicas"),
     ("labels", "layers", "optimizers", "runs"),
     ("data",),
     ("weights",),

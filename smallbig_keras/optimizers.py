@@ -106,7 +106,8 @@ class SGDWithL2(keras.optimizers.SGD):
         step = gradient + self.l2 * variable
         if self.momentum:
             velocity = self.momentums[self._get_variable_index(variable)]
-            self.assign(velocity, _where(last, self.momentum * velocity + step, velocity))
+            old = ops.convert_to_tensor(velocity)
+            self.assign(velocity, _where(last, self.momentum * old + step, old))
             step = step + self.momentum * velocity if self.nesterov else velocity
         self.assign_sub(variable, _where(last, learning_rate * step, 0.0))
 
@@ -157,9 +158,9 @@ class SGDWithL2(keras.optimizers.SGD):
         last = self._is_update()
         averages = self._model_variables_moving_average
         for variable, average in zip(trainable_variables, averages, strict=True):
-            weight = ops.convert_to_tensor(variable)
-            moved = self.ema_momentum * average + (1 - self.ema_momentum) * weight
-            self.assign(average, ops.where(first, weight, _where(last, moved, average)))
+            weight, old = ops.convert_to_tensor(variable), ops.convert_to_tensor(average)
+            moved = self.ema_momentum * old + (1 - self.ema_momentum) * weight
+            self.assign(average, ops.where(first, weight, _where(last, moved, old)))
 
 
 def _overwriting_error(received):
@@ -174,7 +175,20 @@ class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
     """`keras.optimizers.LossScaleOptimizer` that leaves a step out where any replica overflows.
 
     Keras looks at the gradients of the first replica, before the sum, so that an infinity of
-    another replica enters the weights. Arguments, state and saving are those of Keras.
+    another replica enters the weights. State and saving are those of Keras.
+
+    Args:
+        inner_optimizer: `keras.optimizers.Optimizer`. Optimiser of the unscaled gradients.
+        initial_scale: float. First factor of the loss. Defaults to `32768.0`.
+        dynamic_growth_steps: int. Steps without overflow that double the factor. Defaults to
+            `2000`.
+        name: str. Name of the optimiser. Defaults to `None`, one that Keras makes.
+        **kwargs: none; Keras refuses others.
+
+    Example:
+
+    >>> LossScaleOptimizer(SGDWithL2(0.1)).initial_scale
+    32768.0
     """
 
     def check_finite(self, grads):
