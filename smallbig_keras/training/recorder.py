@@ -54,10 +54,13 @@ class RunRecorder(keras.callbacks.Callback):
         self.tallies = None
         self.model.steps_left_out = self.place.step
 
+    def on_train_batch_begin(self, batch, logs=None):
+        self.rate = self._rate()
+
     def on_train_batch_end(self, batch, logs=None):
         if self.model.steps_left_out or batch < self.place.step:
             return
-        self._check_finite("loss", float(logs["loss"]))
+        self._check_finite(logs, f"epoch {self.place.epoch + 1}, step {batch + 1}")
         self.place = self.place._replace(step=batch + 1)
         minutes = (time.monotonic() - self.saved) / 60
         if self.interruption.error or minutes >= self.every:
@@ -76,7 +79,7 @@ class RunRecorder(keras.callbacks.Callback):
         # Averaged weights, if there are any, are in the network until this returns.
         if self.interruption.error or not logs:
             return
-        self._check_finite("val_loss", logs["loss"])
+        self._check_finite(logs, f"the validation of epoch {self.place.epoch + 1}")
         scores = {f"val_{name}": float(value) for name, value in logs.items()}
         row = {"epoch": self.place.epoch + 1, **scores}
         if runs.best_row([self.best, row] if self.best else [row]) is row:
@@ -110,23 +113,29 @@ class RunRecorder(keras.callbacks.Callback):
         if self.interruption.error:
             raise self.interruption.error
 
-    def _check_finite(self, name, value):
-        if math.isfinite(value):
+    def _check_finite(self, logs, where):
+        """Stops at a loss that is no number, and writes down what the network saw last."""
+        loss = float(logs["loss"])
+        if math.isfinite(loss):
             return
-        epoch, step = self.place
-        before = max(0, step - 1)
+        steps = self.params["steps"]
+        # The batch, unless that is of the validation, and the one before: its update is a cause.
+        done = self.place.epoch * steps + self.place.step
+        wanted = [done, done - 1] if where.startswith("epoch") else [done - 1]
+        batches = [divmod(number, steps) for number in wanted if number >= 0]
         found = {
-            "value": f"{name}={value}",
-            "epoch": epoch + 1,
-            "step": step + 1,
-            "learning_rate": self._rate(),
-            "files": self.batch_files(epoch, step) if name == "loss" else [],
-            "files_of_the_step_before": self.batch_files(epoch, before) if step else [],
+            "loss": str(loss),
+            "where": where,
+            "learning_rate": self.rate,
+            "batches": [
+                {"epoch": epoch + 1, "step": step + 1, "files": self.batch_files(epoch, step)}
+                for epoch, step in batches
+            ],
         }
         file = self.run / runs.NOT_FINITE
         replace_file(file, lambda path: path.write_text(json.dumps(found, indent=2) + "\n"))
         raise NotFiniteError(
             f"A loss must be a finite number: lower --lr, or add --clip-norm; {file} names the "
-            f"videos. The last checkpoint is kept. Received: {name}={value} in epoch {epoch + 1}, "
-            f"step {step + 1}, at a learning rate of {found['learning_rate']:.4g}"
+            f"videos. The last checkpoint is kept. Received: {loss} in {where}, at a learning "
+            f"rate of {self.rate:.4g}"
         )

@@ -166,12 +166,16 @@ def test_loss_that_is_not_finite(root, tmp_path, capsys):
     printed = capsys.readouterr()
     assert "best" not in printed.out and "A loss must be a finite number: lower --lr" in printed.err
     found = json.loads((run / runs.NOT_FINITE).read_text())
-    assert found["epoch"] == 1 and 1 < found["step"] <= 3
-    assert found["learning_rate"] == pytest.approx(1e30, rel=0.8)
+    (epoch, step), before = ((b["epoch"], b["step"]) for b in found["batches"])
+    assert epoch == 1 and 1 < step <= 3 and before == (1, step - 1)
+    assert found["where"] == f"epoch 1, step {step}"
+    # The rate of that step, in a cosine of six.
+    rate = 1e30 * (1 + np.cos(np.pi * (step - 1) / 6)) / 2
+    assert found["learning_rate"] == pytest.approx(rate, rel=1e-5)
     names = (run / runs.TRAIN_LIST).read_text()
-    for key in ("files", "files_of_the_step_before"):
-        assert len(found[key]) == 2
-        assert all(str(os.path.relpath(name, root / "train")) in names for name in found[key])
+    for batch in found["batches"]:
+        assert len(batch["files"]) == 2
+        assert all(os.path.relpath(name, root / "train") in names for name in batch["files"])
     assert not (run / runs.BEST).exists() and not (run / runs.LAST).exists()
 
 
@@ -186,7 +190,9 @@ def test_validation_that_is_not_finite(root, tmp_path, monkeypatch, capsys):
     run = tmp_path / "run"
     with pytest.raises(SystemExit) as end:
         fit(root, run, *PLAIN)
-    assert end.value.code == 1 and "val_loss=nan" in capsys.readouterr().err
+    assert end.value.code == 1 and "nan in the validation of epoch 1" in capsys.readouterr().err
+    (batch,) = json.loads((run / runs.NOT_FINITE).read_text())["batches"]
+    assert (batch["epoch"], batch["step"]) == (1, 3)
     assert not (run / runs.BEST).exists()
 
 
