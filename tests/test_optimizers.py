@@ -226,7 +226,7 @@ def test_the_backends_train_alike(backend, scaled):
 
 @pytest.fixture(scope="module")
 def two_devices():
-    """What trainings of one and of two devices print, of a process of their own."""
+    """The results of trainings on one and on two devices, in a process of its own."""
     if keras_version() < (3, 10):
         pytest.skip("needs Keras 3.10, older ones are refused")
     code = """

@@ -4,13 +4,11 @@ import json
 import os
 import shutil
 import signal
-import time
 
 import h5py
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import smallbig_keras
 from smallbig_keras import data, runs
@@ -305,48 +303,3 @@ def test_all_validation_videos_unreadable(root, whole, tmp_path, capsys):
     shutil.copytree(root / "val", copy / "val")
     main(["fit", "--resume", str(run)])
     assert_equal(whole(PLAIN), run)
-
-
-def test_waiting_is_measured_outside_of_the_graph():
-    """A slow loader is waited for, and TensorFlow's switch for repeatable operations is on."""
-    config = {
-        **{"model": "C2DR23", "variant": "reference", "options": NETWORK, "weights": "none"},
-        **{"freeze": [], "sync_bn": False, "jit": "off", "epochs": 1, "schedule": "cosine"},
-        **{"lr": 0.01, "momentum": 0.9, "weight_decay": 0, "mixup_mode": "none", "size": 32},
-        **{"class_names": ["a", "b"], "frames": 2, "sampling": "segment", "stride": 8},
-        "test_short_side": 36,
-    }
-    model = compiling.make_model(config, steps=4)
-
-    def slow(index):
-        time.sleep(0.5)
-        return index
-
-    clips = tf.data.Dataset.range(4).map(
-        lambda index: tf.numpy_function(slow, [index], tf.int64, stateful=False)
-    )
-    clips = clips.map(lambda _: (tf.zeros((2, 2, 32, 32, 3), tf.uint8), tf.zeros(2, tf.int32)))
-    with compiling.deterministic_operations():
-        model.fit(clips, steps_per_epoch=4, shuffle=False, verbose=0)
-    assert model.steps_done == 4
-    assert 0.4 < model.seconds_waited < 5
-
-
-def test_sums_of_gradients_have_one_order():
-    """No sum of three and more: TensorFlow begins it with the term whose memory is free first."""
-    config = {
-        **{"model": "S3DG", "variant": "slim", "options": {"width": 16}, "weights": "none"},
-        **{"freeze": [], "sync_bn": False, "jit": "off", "epochs": 1, "schedule": "cosine"},
-        **{"lr": 0.01, "momentum": 0.9, "weight_decay": 0, "mixup_mode": "none", "size": 64},
-        **{"class_names": ["a", "b"], "frames": 8, "sampling": "segment", "stride": 8},
-        "test_short_side": 64,
-    }
-    model = compiling.make_model(config, steps=4)
-    clips, labels = tf.zeros((2, 8, 64, 64, 3), tf.uint8), tf.zeros(2, tf.int32)
-    model.optimizer.build(model.trainable_variables)
-    step = tf.function(lambda: model.train_step((clips, labels)))
-    graph = step.get_concrete_function().graph
-    sums = [
-        len(operation.inputs) for operation in graph.get_operations() if operation.type == "AddN"
-    ]
-    assert len(sums) > 20 and max(sums) == 2
