@@ -20,7 +20,7 @@ LAST = "last.weights.h5"
 PREVIOUS = "previous.weights.h5"
 # A loss that was no finite number, and the videos of its batch.
 NOT_FINITE = "not_finite.json"
-# Array in `BEST`: its row of the log, as JSON.
+# Array in `BEST` beside those of Keras: its row of the log, as JSON.
 _ROW = "training/row"
 # Their names in runs of version 0.1.0.
 _OLD = {BEST: "best.keras", LAST: "last.keras", PREVIOUS: "previous.keras"}
@@ -107,10 +107,10 @@ def find_checkpoint(path, checkpoint=BEST):
     )
 
 
-def save_checkpoint(model, file, keep=None, include_optimizer=True, numbers=None):
+def save_checkpoint(model, file, keep=None, include_optimizer=True, extend=None):
     """Writes a checkpoint, the old one kept as `keep`; a reader sees the old or the new one.
 
-    `numbers` are arrays by name, which Keras reads past.
+    `extend(file)` adds to the open `h5py.File` what Keras reads past.
     """
     variables = list(model.variables)
     if include_optimizer:
@@ -125,9 +125,9 @@ def save_checkpoint(model, file, keep=None, include_optimizer=True, numbers=None
         import h5py
 
         model.save_weights(path)
-        with h5py.File(path, "r+") as written:
-            for name, array in (numbers or {}).items():
-                written[name] = array
+        if extend is not None:
+            with h5py.File(path, "r+") as written:
+                extend(written)
 
     replace_file(file, write, keep, size + _OVERHEAD * len(variables))
 
@@ -136,8 +136,10 @@ def save_best(model, path, row):
     """Writes the network of the best epoch so far, with its row of the log."""
     import numpy as np
 
-    numbers = {_ROW: np.frombuffer(json.dumps(row).encode(), np.uint8)}
-    save_checkpoint(model, pathlib.Path(path) / BEST, include_optimizer=False, numbers=numbers)
+    def extend(file):
+        file[_ROW] = np.frombuffer(json.dumps(row).encode(), np.uint8)
+
+    save_checkpoint(model, pathlib.Path(path) / BEST, include_optimizer=False, extend=extend)
 
 
 def read_best(path):

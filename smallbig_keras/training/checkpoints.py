@@ -1,6 +1,7 @@
 """Checkpoints of a training: weights, optimiser, place in the epoch, and whose they are."""
 
 import json
+import math
 from typing import NamedTuple
 
 import keras
@@ -10,6 +11,7 @@ from smallbig_keras import runs
 from smallbig_keras.errors import SmallBigError
 from smallbig_keras.options import command_line
 from smallbig_keras.weights.fetching import WeightsError
+from smallbig_keras.weights.hdf5 import CHECKSUM, checksum, read_numbers
 from smallbig_keras.weights.keras_files import load_training_state
 
 # Group of a file beside those of Keras, which reads past it.
@@ -45,12 +47,13 @@ def save(model, run, place, config, tallies=None):
         # Text would be no number, and files of numbers alone are read.
         _FACTS: np.frombuffer(facts.encode(), np.uint8),
     }
-    runs.save_checkpoint(
-        model,
-        run / runs.LAST,
-        keep=run / runs.PREVIOUS,
-        numbers={f"{_GROUP}/{name}": array for name, array in added.items()},
-    )
+
+    def extend(file):
+        for name, array in added.items():
+            file[f"{_GROUP}/{name}"] = array
+        file[CHECKSUM] = checksum(read_numbers(file, math.inf))
+
+    runs.save_checkpoint(model, run / runs.LAST, keep=run / runs.PREVIOUS, extend=extend)
 
 
 def values(variables):

@@ -6,12 +6,15 @@ number is read.
 """
 
 import math
+import zlib
 
 import ml_dtypes
 import numpy as np
 
 # Identifiers of the filters that are read: deflate, shuffle, checksum.
 _DEFLATE, _SHUFFLE, _FLETCHER32 = 1, 2, 3
+# Array of the checksum of all others in our checkpoints of a training: HDF5 itself has none.
+CHECKSUM = "training/checksum"
 # Deflate cannot compress further.
 _EXPANSION = 1032
 
@@ -67,6 +70,14 @@ def read_numbers(file, size):
     if stored > size:
         raise ValueError(f"its arrays claim {stored:,} bytes of a file of {size:,} bytes")
     return found
+
+
+def checksum(numbers):
+    """Returns the CRC-32 of the arrays of a file and their names, an int."""
+    total = 0
+    for name in sorted(numbers):
+        total = zlib.crc32(np.ascontiguousarray(numbers[name]), zlib.crc32(name.encode(), total))
+    return total
 
 
 def _check(name, dataset):

@@ -15,7 +15,7 @@ import numpy as np
 from smallbig_keras.errors import NotFoundError, SmallBigError
 from smallbig_keras.weights.archives import DAMAGE, open_archive, open_member
 from smallbig_keras.weights.fetching import WeightsError
-from smallbig_keras.weights.hdf5 import read_numbers
+from smallbig_keras.weights.hdf5 import CHECKSUM, checksum, read_numbers
 from smallbig_keras.weights.report import assign, read_fitting
 
 KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
@@ -108,6 +108,9 @@ def load_training_state(model, path, prefix=None):
     if not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
     with _open(path) as numbers:
+        written = numbers.pop(CHECKSUM, None)
+        if written is not None and int(np.asarray(written)) != checksum(numbers):
+            raise _damaged(path, "its numbers have changed since they were written")
         found = _weights(numbers)
         found.update((k, v) for k, v in numbers.items() if k.startswith(_OPTIMIZER))
         expected = _expected(model, numbers)

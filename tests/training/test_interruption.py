@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import shutil
 import signal
 
@@ -67,6 +68,11 @@ def assert_equal(one, other):
             [{k: r[k] for k in ("epoch", "loss", "top1", "val_loss", "val_top1")} for r in log]
         )
     assert rows[0] == rows[1]
+
+
+def copy_run(run, folder):
+    """Copies the files of a run into a folder of their own."""
+    return pathlib.Path(shutil.copytree(run, folder / "run"))
 
 
 def stop_at(monkeypatch, hook, epoch, index, number):
@@ -148,6 +154,18 @@ def test_checkpoints_within_an_epoch(root, whole, tmp_path, monkeypatch):
     assert_equal(whole(PLAIN), run)
 
 
+def test_a_bit_that_flipped_in_a_checkpoint(whole, tmp_path, capsys):
+    """HDF5 has no checksum of its numbers: a checkpoint brings one."""
+    run = copy_run(whole(PLAIN), tmp_path)
+    content = bytearray((run / runs.LAST).read_bytes())
+    weights = arrays(run / runs.LAST)["layers/dense/vars/0"].tobytes()
+    content[content.index(weights) + 40] ^= 1
+    (run / runs.LAST).write_bytes(content)
+    main(["fit", "--resume", str(run)])
+    assert "last.weights.h5 is not whole, the checkpoint before it" in capsys.readouterr().out
+    assert_equal(whole(PLAIN), run)
+
+
 def test_second_signal_stops_at_once():
     noted = interruption.Interruption()
     noted.receive(signal.SIGINT, None)
@@ -221,12 +239,8 @@ def test_float16_run_that_skipped_steps_is_finished(root, whole, tmp_path, capsy
         ({"versions": {"keras": "3.0.0"}}, "the versions that it began with.*keras 3.0.0 -> "),
     ],
 )
-def test_resume_of_another_training(change, message, root, whole, tmp_path):
-    run = tmp_path / "run"
-    run.mkdir()
-    for file in whole(PLAIN).iterdir():
-        if file.is_file():
-            (run / file.name).write_bytes(file.read_bytes())
+def test_resume_of_another_training(change, message, whole, tmp_path):
+    run = copy_run(whole(PLAIN), tmp_path)
     runs.write_config(run, runs.read_config(run) | change)
     with pytest.raises(SystemExit, match=message) as end:
         main(["fit", "--resume", str(run)])
@@ -238,11 +252,7 @@ def test_resume_of_another_training(change, message, root, whole, tmp_path):
 
 def test_run_of_an_older_version_goes_on(whole, tmp_path, capsys):
     """It knows none of the new options, and its checkpoints have no place in an epoch."""
-    run = tmp_path / "run"
-    run.mkdir()
-    for file in whole(PLAIN).iterdir():
-        if file.is_file():
-            (run / file.name).write_bytes(file.read_bytes())
+    run = copy_run(whole(PLAIN), tmp_path)
     new = ("checkpoint_every", "deterministic", "clip_norm", "ema", "label_smoothing", "log_to")
     config = runs.read_config(run)
     kept = {name: config[name] for name in config if name not in (*new, "class_weights")}
