@@ -14,15 +14,17 @@ class Interruption:
     """The signal that a training has received.
 
     Attributes:
+        in_steps: bool. True while the training has a step to end before it stops.
         error: type of the exception that ends the training, or `None` while it goes on.
     """
 
+    in_steps = False
     error = None
 
     def receive(self, number, _frame):
-        """Notes a signal; a second one, or one that comes while nothing waits, ends at once."""
+        """Notes a signal; a second one, and one outside of the steps, ends at once."""
         error, self.error = self.error, _MEANINGS[number]
-        if error is not None:
+        if error is not None or not self.in_steps:
             raise self.error
         # The signal may have come within a `print`, which cannot begin another one.
         with contextlib.suppress(OSError):
@@ -31,7 +33,7 @@ class Interruption:
 
 @contextlib.contextmanager
 def interruption():
-    """Yields an `Interruption` that SIGTERM and Ctrl-C are noted in, instead of ending at once."""
+    """Yields an `Interruption`, which receives SIGTERM and Ctrl-C."""
     noted = Interruption()
     if threading.current_thread() is not threading.main_thread():
         # Python hands signals to its main thread only.

@@ -1,5 +1,6 @@
 """A training from its options to the best row of its log."""
 
+import contextlib
 import dataclasses
 import math
 import pathlib
@@ -118,10 +119,12 @@ def _train(run, config, resumed=False):
         with warnings.catch_warnings():
             # The number of readable videos is known after the first validation.
             warnings.filterwarnings("ignore", "Your input ran out of data", UserWarning)
-            if not compiling.is_deterministic(config):
-                return _fit(run, config, resumed)
-            with compiling.deterministic_operations():
-                return _fit(run, config, resumed)
+            repeats = compiling.is_deterministic(config)
+            with (
+                compiling.deterministic_operations() if repeats else contextlib.nullcontext(),
+                interruption() as interrupted,
+            ):
+                return _fit(run, config, resumed, interrupted)
     except KeyboardInterrupt as error:
         if (run / runs.CONFIG).exists():
             raise type(error)(f"Resume with: {command}") from None
@@ -137,7 +140,7 @@ def _train(run, config, resumed=False):
         keras.config.set_dtype_policy(policy)
 
 
-def _fit(run, config, resumed):
+def _fit(run, config, resumed, interrupted):
     keras.config.set_dtype_policy(config["dtype"])
     strategy = compiling.make_strategy(config["strategy"])
     replicas = strategy.num_replicas_in_sync
@@ -192,7 +195,8 @@ def _fit(run, config, resumed):
         batch = config["batch_size"]
         return [videos.name(index) for index in order[step * batch : (step + 1) * batch]]
 
-    with interruption() as interrupted, loggers(config, run) as logging:
+    with loggers(config, run) as logging:
+        interrupted.in_steps = True
         recorder = RunRecorder(run, config, place, tallies, interrupted, batch_files)
         model.fit(
             # Keras would begin a stream of known length anew after so many steps, and counts those
@@ -215,6 +219,7 @@ def _fit(run, config, resumed):
             shuffle=False,
             verbose=0,
         )
+    interrupted.in_steps = False
     # The loader may have met the last one after the last step.
     unreadable.check_limit()
     best = recorder.best

@@ -96,7 +96,7 @@ def test_a_batch_that_does_not_divide(monkeypatch, tmp_path):
     monkeypatch.setattr(compiling, "make_strategy", lambda name: strategy)
     config = {**CONFIG, "dtype": "float32", "strategy": "auto", "batch_size": 3}
     with pytest.raises(SmallBigError, match="a multiple of the 2 devices.*Received: 3"):
-        loop._fit(tmp_path, config, resumed=False)
+        loop._fit(tmp_path, config, resumed=False, interrupted=None)
     assert not list(tmp_path.iterdir())
 
 

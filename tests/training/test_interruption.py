@@ -14,7 +14,7 @@ import pytest
 import smallbig_keras
 from smallbig_keras import data, runs
 from smallbig_keras.cli import main
-from smallbig_keras.training import checkpoints, compiling, interruption, recorder
+from smallbig_keras.training import checkpoints, compiling, interruption, loop, recorder
 from tests.data.miniatures import MINIATURES
 
 SMALL = [
@@ -166,8 +166,21 @@ def test_a_bit_that_flipped_in_a_checkpoint(whole, tmp_path, capsys):
     assert_equal(whole(PLAIN), run)
 
 
+def test_signal_before_the_first_step(root, tmp_path, monkeypatch, capsys):
+    def stop(*_):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(loop, "_clips", stop)
+    run = tmp_path / "run"
+    with pytest.raises(SystemExit) as end:
+        fit(root, run, *PLAIN)
+    assert end.value.code == 143
+    assert capsys.readouterr().err.splitlines()[-1].endswith(f"smallbig fit --resume {run}")
+
+
 def test_second_signal_stops_at_once():
     noted = interruption.Interruption()
+    noted.in_steps = True
     noted.receive(signal.SIGINT, None)
     with pytest.raises(KeyboardInterrupt):
         noted.receive(signal.SIGINT, None)
