@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from smallbig_keras.data.annotations.video import as_videos, warn
 from smallbig_keras.data.decoding import read_with_times
+from smallbig_keras.data.exit import reads
 from smallbig_keras.data.frame_folders import (
     find_frames,
     read_frame_folder,
@@ -251,6 +252,10 @@ class _Reader:
 
     def pictures(self, epoch, index):
         """Returns `(pictures, frame_positions, label)`; no pictures if they cannot be read."""
+        with reads:
+            return self._pictures(epoch, index)
+
+    def _pictures(self, epoch, index):
         chosen = _Chosen(self, epoch, index)
         try:
             pictures = self.source.read_pictures(index, chosen)
@@ -260,6 +265,10 @@ class _Reader:
 
     def read(self, epoch, index):
         """Returns `(frames, frame_positions, label, good)`, by the policy for unreadable videos."""
+        with reads:
+            return self._read(epoch, index)
+
+    def _read(self, epoch, index):
         choice = np.random.default_rng((self.sampler.seed, int(epoch), int(index), 1))
         chosen, video = _Chosen(self, epoch, index), index
         for _ in range(_MAX_REPLACEMENTS):
