@@ -48,9 +48,12 @@ def is_deterministic(config):
 def deterministic_operations():
     """Makes TensorFlow's operations repeat to the bit.
 
-    Its switch has no way back: the rest of the process keeps it.
+    On a GPU this takes its switch, which has no way back: the rest of the process keeps it. On a
+    processor the operations of our networks repeat without it, and it would decode the pictures
+    of folders and shards one after the other.
     """
-    tf.config.experimental.enable_op_determinism()
+    if tf.config.list_logical_devices("GPU"):
+        tf.config.experimental.enable_op_determinism()
     name = "arithmetic_optimization"
     before = tf.config.optimizer.get_experimental_options().get(name, True)
     # It would make one sum of many terms of a chain of sums, see `ClipTrainer`.

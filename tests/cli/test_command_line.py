@@ -46,7 +46,7 @@ def smallbig(*words, **options):
         (["fit"], "needs --dataset, --sample or --resume"),
         (
             ["fit", "--resume", "x", "--epochs", "3"],
-            "none but --data-root, of videos that have moved. Received: --epochs",
+            "that have moved, and --allow-versions. Received: --epochs",
         ),
         (["fit", "--sample", "--data-root", "x"], "leave out --data-root"),
         (["fit", "--sample", "--dataset", "k400"], "laid out as sthv2"),
