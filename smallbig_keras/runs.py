@@ -149,7 +149,8 @@ def read_best(path):
     file = pathlib.Path(path) / BEST
     if file.is_file():
         # A damaged file says nothing, and is written anew after the next epoch that is better.
-        with contextlib.suppress(OSError), h5py.File(file, "r") as read:
+        damage = (OSError, RuntimeError, KeyError, ValueError)
+        with contextlib.suppress(*damage), h5py.File(file, "r") as read:
             if _ROW in read:
                 return json.loads(read[_ROW][()].tobytes())
     return best_row(read_log(path))

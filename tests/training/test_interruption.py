@@ -278,12 +278,17 @@ def test_run_of_an_older_version_goes_on(whole, tmp_path, capsys):
     assert [row["epoch"] for row in runs.read_log(run)] == [1, 2, 3]
 
 
-def test_best_weights_say_which_epoch_they_are_of(whole):
+def test_best_weights_say_which_epoch_they_are_of(whole, tmp_path):
     run = whole(PLAIN)
     best = runs.best_row(runs.read_log(run))
     row = runs.read_best(run)
     assert row["epoch"] == best["epoch"]
     assert row["val_top1"] == best["val_top1"] and row["val_loss"] == best["val_loss"]
+    # A damaged row is not believed.
+    copy = copy_run(run, tmp_path)
+    with h5py.File(copy / runs.BEST, "r+") as file:
+        file["training/row"][:5] = 255
+    assert runs.read_best(copy) == best
 
 
 def test_averaged_weights_are_those_that_are_logged_and_saved(root, tmp_path):
