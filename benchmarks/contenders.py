@@ -57,6 +57,11 @@ CONTENDERS = {
     "torch": _twin("PyTorch"),
     "torch-channels-last": _twin("PyTorch channels-last", layout="channels-last"),
     "torch-compiled": _twin("PyTorch compiled", layout="channels-last", compile=True),
+    # Weights become constants: PyTorch's advice for inference on processors.
+    "torch-frozen": dataclasses.replace(
+        _twin("PyTorch compiled, frozen", layout="channels-last", compile=True, freeze=True),
+        tasks=_INFERENCE,
+    ),
     "torch-onnxruntime": _artifact("PyTorch's ONNX, ONNX Runtime", PEER_FILE, kind="twin"),
     "torch-openvino": _artifact("PyTorch's ONNX, OpenVINO", PEER_FILE, _ANY, kind="twin"),
     "r3d_18": _other("r3d_18", _BOTH),

@@ -126,7 +126,7 @@ def _jax_step(config):
 
     model = _make_network(config)
     model.compile(
-        optimizer=SGDWithL2(0.01, momentum=0.9, weight_decay=1e-4),
+        optimizer=SGDWithL2(0.01, 0.9, 1e-4),
         loss=keras.losses.SparseCategoricalCrossentropy(),
     )
     clips, labels = ClipConfig().normalize(_random_clips(config)), _random_labels(config)

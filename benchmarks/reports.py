@@ -57,7 +57,7 @@ def speed_rows(results, settings, macs):
         macs: int. Multiply-adds of our network on one clip.
     """
     rate, best = matrix_rate(results, settings["matrix"]), best_peer(results)
-    heading = ["contender", "median, s", "min to max", "clips/s", "loaded, GB", "peak, GB"]
+    heading = ["contender", "median, s", "quartiles, s", "clips/s", "loaded, GB", "peak, GB"]
     heading += ["times PyTorch's best", "times PyTorch's export", "of the matrix rate"]
     rows = [heading]
     for name, result in results.items():
@@ -77,7 +77,7 @@ def speed_rows(results, settings, macs):
             [
                 title,
                 f"{own:.3f}",
-                f"{min(result.seconds):.3f} to {max(result.seconds):.3f}",
+                spread(result),
                 "" if is_matrix else f"{settings['batch'] / own:.2f}",
                 f"{result.loaded / 1e9:.2f}",
                 f"{result.peak / 1e9:.2f}",
@@ -104,6 +104,11 @@ def family_rows(found):
         cells += [f"{n / 1e9:.2f}" for n in memory] + [f"{memory[0] / memory[1]:.2f}"]
         rows.append([name, clip, *cells])
     return rows
+
+
+def spread(result):
+    """Returns the quartiles of a result as text."""
+    return " to ".join(f"{seconds:.3f}" for seconds in result.quartiles)
 
 
 def failures(results):
@@ -155,14 +160,14 @@ def draw_speed(results, title):
 
     def draw(axes):
         medians = [r.median for _, r in shown]
-        low = [r.median - min(r.seconds) for _, r in shown]
-        high = [max(r.seconds) - r.median for _, r in shown]
+        low = [r.median - r.quartiles[0] for _, r in shown]
+        high = [r.quartiles[1] - r.median for _, r in shown]
         colours = [_COLOURS[_kind(n)] for n, _ in shown]
         places = range(len(shown))
         axes.barh(places, medians, xerr=(low, high), color=colours, ecolor="black", capsize=2)
         axes.set_yticks(places, [CONTENDERS[n].title for n, _ in shown])
         axes.invert_yaxis()
-        axes.set_xlabel("seconds: median, smallest and largest")
+        axes.set_xlabel("seconds: median and quartiles")
         axes.set_title(title, fontsize=10)
 
     return draw

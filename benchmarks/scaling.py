@@ -76,12 +76,13 @@ def growth(found):
 
 def table_rows(measured):
     """Returns the table, a list of lists of str with the heading first."""
-    rows = [["axis", "value", "median, s", "min to max", "peak, GB", "growth: s", "growth: memory"]]
+    rows = [
+        ["axis", "value", "median, s", "quartiles, s", "peak, GB", "growth: s", "growth: memory"]
+    ]
     for axis, found in measured.items():
         exponents = ["" if e is None else f"{e:.2f}" for e in growth(found)]
         for point, result in found.items():
-            spread = f"{min(result.seconds):.3f} to {max(result.seconds):.3f}"
-            cells = [f"{result.median:.3f}", spread, f"{result.peak / 1e9:.2f}"]
+            cells = [f"{result.median:.3f}", reports.spread(result), f"{result.peak / 1e9:.2f}"]
             rows.append([axis, str(point), *cells, *exponents])
             axis, exponents = "", ["", ""]
     return rows

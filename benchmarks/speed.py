@@ -54,7 +54,11 @@ def parse(arguments=None):
     network.add_argument("--batch", type=int, help="default: 1, in training 4")
     network.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
     network.add_argument(
-        "--families", action="store_true", help="our other networks against their twins"
+        "--families",
+        nargs="*",
+        choices=FAMILIES,
+        metavar="NAME",
+        help="our other networks against their twins, all or those named",
     )
     run = parser.add_argument_group("run")
     run.add_argument("--contenders", nargs="+", choices=CONTENDERS, metavar="NAME")
@@ -74,7 +78,7 @@ def parse(arguments=None):
         parser.error(
             f"{', '.join(unfit)} has no {args.task} in {args.dtype}: take of {', '.join(allowed)}"
         )
-    if args.families and not args.peer_python:
+    if args.families is not None and not args.peer_python:
         parser.error("--families compares with PyTorch: give --peer-python")
     args.contenders = args.contenders or allowed
     without = [name for name in args.contenders if needs_peers(name) and not args.peer_python]
@@ -170,7 +174,8 @@ def run_speed(args, config):
 def run_families(args, config):
     """Compares each family with its twin; returns the parts of a report."""
     found = []
-    for name, frames in FAMILIES.items():
+    for name in args.families or FAMILIES:
+        frames = FAMILIES[name]
         own = {**config, "model": name, "frames": frames, "options": {}, "twin": {}}
         pair = ("tensorflow", "torch-channels-last")
         entries = {side: entry(side, own, args.peer_python) for side in pair}
@@ -188,7 +193,7 @@ def run_families(args, config):
 def main(arguments=None):
     args = parse(arguments)
     config = shared_config(args)
-    run = run_families if args.families else run_speed
+    run = run_speed if args.families is None else run_families
     title, note, rows, data, groups, draw = run(args, config)
     command = shlex.join(sys.argv[1:] if arguments is None else arguments)
     if args.peer_python:

@@ -167,6 +167,14 @@ class Result:
     def median(self):
         return statistics.median(self.seconds)
 
+    @property
+    def quartiles(self):
+        """The first and the third: what else a machine does makes long tails."""
+        if len(self.seconds) < 2:
+            return self.median, self.median
+        first, _, third = statistics.quantiles(self.seconds, n=4, method="inclusive")
+        return first, third
+
 
 def race(entries, rounds, say=print):
     """Measures contenders by turns, `rounds` times each; the failure of one ends no other.

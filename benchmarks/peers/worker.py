@@ -53,10 +53,9 @@ def run(config):
         facts["macs"] = counter.get_total_flops() // 2
     function = network
     if config.get("compile"):
-        if config["task"] == "inference":
+        if config.get("freeze"):
             import torch._inductor.config as inductor
 
-            # PyTorch's advice for processors: weights become constants.
             inductor.freezing = True
         function = torch.compile(network)
     make = _training_step if config["task"] == "training" else _inference
@@ -67,7 +66,7 @@ def _inference(config, network, function, clips):
     network.eval()
 
     def infer():
-        # Frozen weights need `no_grad`: tensors of inference mode are none of a compiled graph.
+        # Not `inference_mode`, in which weights are not frozen.
         with torch.no_grad(), _autocast(config):
             return torch.softmax(function(clips).float(), -1)
 
