@@ -5,6 +5,7 @@ python -m benchmarks.engines '{"contender": "tensorflow", "task": "inference", .
 
 import dataclasses
 import importlib.metadata
+import math
 import os
 import pathlib
 
@@ -34,6 +35,7 @@ def _make_network(config):
     from smallbig_keras import models
 
     return models.get_model_function(config["model"])(
+        variant="reference",
         input_shape=(config["frames"], config["size"], config["size"], 3),
         classes=CLASSES,
         **config["options"],
@@ -78,18 +80,20 @@ def graph(config, backend="tensorflow"):
     """The Keras model as `VideoClassifier.predict` calls it, or a step of its training."""
     _load_keras(config, backend)
     if config["task"] == "training":
-        step = _jax_step(config) if backend == "jax" else _tensorflow_step(config)
+        model, step = _jax_step(config) if backend == "jax" else _tensorflow_step(config)
     else:
         from smallbig_keras.data.clips import ClipConfig
         from smallbig_keras.models.inference import output_function
 
-        forward, _ = output_function(_make_network(config), ("probabilities",))
+        model = _make_network(config)
+        forward, _ = output_function(model, ("probabilities",))
         clips = ClipConfig().normalize(_random_clips(config))
 
         def step():
             return forward(clips)
 
-    return step, _versions("keras", backend)
+    parameters = sum(math.prod(variable.shape) for variable in model.trainable_variables)
+    return step, {"parameters": parameters, **_versions("keras", backend)}
 
 
 def _tensorflow_step(config):
@@ -104,6 +108,8 @@ def _tensorflow_step(config):
         {
             "dataset": "k400",
             "weights": "none",
+            # That of the twins, and of the other engines.
+            "variant": "reference",
             "batch_size": config["batch"],
             "dtype": POLICIES[config["dtype"]],
             **given,
@@ -115,7 +121,7 @@ def _tensorflow_step(config):
     model.make_train_function()
     batch = (tf.constant(_random_clips(config)), tf.constant(_random_labels(config)))
     batches = iter(tf.data.Dataset.from_tensors(batch).repeat())
-    return lambda: float(model.train_function(batches)["loss"])
+    return model, lambda: float(model.train_function(batches)["loss"])
 
 
 def _jax_step(config):
@@ -130,7 +136,7 @@ def _jax_step(config):
         loss=keras.losses.SparseCategoricalCrossentropy(),
     )
     clips, labels = ClipConfig().normalize(_random_clips(config)), _random_labels(config)
-    return lambda: model.train_on_batch(clips, labels)
+    return model, lambda: model.train_on_batch(clips, labels)
 
 
 def jax(config):

@@ -5,10 +5,14 @@ import os
 import pathlib
 import platform
 import re
+import shlex
+import sys
 
 from benchmarks.contenders import CONTENDERS
 
 _COLOURS = {"ours": "tab:blue", "twin": "tab:orange", "other": "tab:gray"}
+# Stand-ins for files in a command.
+_PLACES = {"--peer-python": "PEERS/bin/python", "--output": "PATH", "--exports": "FOLDER"}
 # A step goes forward once and, for the gradients of inputs and of weights, twice as far back.
 PASSES = {"inference": 1, "training": 3}
 
@@ -27,8 +31,22 @@ def describe_machine():
         "cores": num_processors(),
         "instructions": [flag for flag in known if flags and flag in flags[1].split()],
         "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        "system": platform.platform(),
+        "system": platform.system(),
     }
+
+
+def describe_command(module, arguments=None):
+    """Returns the command that repeats a run, without the places of files on this machine.
+
+    Args:
+        module: str. The benchmark.
+        arguments: list of str. Defaults to `None` for those of this process.
+    """
+    shown = []
+    for word in sys.argv[1:] if arguments is None else arguments:
+        before = shown[-1] if shown else ""
+        shown.append(_PLACES.get(before, word))
+    return shlex.join(["python", "-m", f"benchmarks.{module}", *shown])
 
 
 def matrix_rate(results, side):
@@ -104,6 +122,17 @@ def family_rows(found):
         cells += [f"{n / 1e9:.2f}" for n in memory] + [f"{memory[0] / memory[1]:.2f}"]
         rows.append([name, clip, *cells])
     return rows
+
+
+def check_twins(results):
+    """Ends the program if contenders of one network differ in their parameters."""
+    found = {
+        CONTENDERS[name].title: result.facts["parameters"]
+        for name, result in results.items()
+        if _kind(name) in ("ours", "twin") and "parameters" in result.facts
+    }
+    if len(set(found.values())) > 1:
+        raise SystemExit(f"these are not one network, by their parameters: {found}")
 
 
 def spread(result):

@@ -11,8 +11,6 @@ the machine is not enough, as told from the smaller ones, are left out.
 import argparse
 import datetime
 import json
-import shlex
-import sys
 
 from benchmarks import reports, speed
 from benchmarks.turns import race
@@ -134,11 +132,10 @@ def main(arguments=None):
     print(f"{title}\n\n{table}")
     if not args.output:
         return
-    command = shlex.join(sys.argv[1:] if arguments is None else arguments)
     data = {
         "title": title,
         "note": f"{batch} x 8 x {size} x {size} but for the axis; {args.rounds} calls of each.",
-        "command": f"python -m benchmarks.scaling {command}".rstrip(),
+        "command": reports.describe_command("scaling", arguments),
         "date": datetime.date.today().isoformat(),
         "machine": reports.describe_machine(),
         "versions": reports.versions(measured.values()),

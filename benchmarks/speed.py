@@ -15,7 +15,6 @@ import dataclasses
 import datetime
 import json
 import pathlib
-import shlex
 import sys
 import tempfile
 
@@ -145,6 +144,7 @@ def compare(args, names, config):
     counts = made["counts"]
     if counts.error:
         raise SystemExit(f"the network cannot be built: {counts.error}")
+    reports.check_twins(found)
     return {name: found[name] for name in names}, counts.facts["macs"]
 
 
@@ -160,10 +160,8 @@ def run_speed(args, config):
     clips = f"{args.batch} x {args.frames} x {args.size} x {args.size}"
     extra = " without extra units" if args.no_extra else ""
     title = f"{args.task.capitalize()} of {args.model}{extra}, {clips}, {args.dtype}"
-    note = (
-        f"{args.rounds} calls by turns on random clips; {2 * macs / 1e9:.1f} GFLOP a clip, three "
-        "times that in training."
-    )
+    note = f"{args.rounds} calls by turns on random clips; {2 * macs / 1e9:.1f} GFLOP a clip"
+    note += ", a step counted as three times that." if args.task == "training" else "."
     if rate:
         note += f" Best matrix product: {rate / 1e9:.0f} GFLOP/s."
     rows = reports.speed_rows(results, config, macs)
@@ -181,7 +179,9 @@ def run_families(args, config):
         entries = {side: entry(side, own, args.peer_python) for side in pair}
         clip = f"{args.batch} x {frames} x {args.size} x {args.size}"
         say(name)
-        found.append((name, clip, race(entries, args.rounds, say)))
+        results = race(entries, args.rounds, say)
+        reports.check_twins(results)
+        found.append((name, clip, results))
     title = f"{args.task.capitalize()} of the other networks, {args.dtype}"
     note = f"{args.rounds} calls by turns on random clips, TensorFlow graph and channels-last."
     data = {"results": {name: as_data(results) for name, _, results in found}}
@@ -195,13 +195,10 @@ def main(arguments=None):
     config = shared_config(args)
     run = run_speed if args.families is None else run_families
     title, note, rows, data, groups, draw = run(args, config)
-    command = shlex.join(sys.argv[1:] if arguments is None else arguments)
-    if args.peer_python:
-        command = command.replace(shlex.quote(args.peer_python), "PEERS/bin/python")
     about = {
         "title": title,
         "note": note,
-        "command": f"python -m benchmarks.speed {command}",
+        "command": reports.describe_command("speed", arguments),
         "date": datetime.date.today().isoformat(),
         "machine": reports.describe_machine(),
         "versions": reports.versions(groups),

@@ -67,6 +67,13 @@ def test_the_table_compares_with_the_fastest_peer():
     assert reports.failures(results) == ["PyTorch compiled: RuntimeError: no compiler"]
 
 
+def test_networks_that_differ_are_not_compared():
+    ours = Result([1.0], facts={"parameters": 10})
+    reports.check_twins({"tensorflow": ours, "torch": ours, "s3d": Result([1.0])})
+    with pytest.raises(SystemExit, match="not one network"):
+        reports.check_twins({"tensorflow": ours, "torch": Result(facts={"parameters": 11})})
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -96,6 +103,14 @@ def test_a_peer_runs_in_its_own_environment():
     command, given = speed.entry("litert-int8", config, args.peer_python)
     assert command == [sys.executable, "-m", "benchmarks.engines"]
     assert given["options"] == {"extra": None} and given["file"] == "int8.tflite"
+
+
+def test_a_command_names_no_file_of_the_machine():
+    arguments = ["training", "--peer-python", "/a/b", "--options", '{"width": 8}', "--output", "/c"]
+    assert reports.describe_command("speed", arguments) == (
+        "python -m benchmarks.speed training --peer-python PEERS/bin/python "
+        "--options '{\"width\": 8}' --output PATH"
+    )
 
 
 def test_growth_is_the_slope_of_the_logarithms():
