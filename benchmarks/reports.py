@@ -216,6 +216,6 @@ def draw_families(found, title):
         axes.invert_yaxis()
         axes.set_xlabel("seconds, median")
         axes.set_title(title, fontsize=10)
-        axes.legend()
+        axes.figure.legend(loc="outside lower center", ncols=2)
 
     return draw
