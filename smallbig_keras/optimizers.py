@@ -103,12 +103,19 @@ class SGDWithL2(keras.optimizers.SGD):
         learning_rate = ops.cast(learning_rate, variable.dtype)
         gradient = ops.cast(gradient, variable.dtype)
         last = self._is_update()
-        step = gradient + self.l2 * variable
-        if self.momentum:
+        if not self.momentum:
+            step = gradient + self.l2 * variable
+        else:
+            # The terms without the gradient are ready when the step begins: TensorFlow computes
+            # them then, so they go into the velocity at once, or each would wait in a copy of the
+            # weights until its gradient is there.
             velocity = self.momentums[self._get_variable_index(variable)]
             old = ops.convert_to_tensor(velocity)
-            self.assign(velocity, _where(last, self.momentum * old + step, old))
-            step = step + self.momentum * velocity if self.nesterov else velocity
+            self.assign(velocity, _where(last, self.momentum * old + self.l2 * variable, old))
+            self.assign_add(velocity, _where(last, gradient, 0.0))
+            step = velocity
+            if self.nesterov:
+                step = gradient + self.l2 * variable + self.momentum * velocity
         self.assign_sub(variable, _where(last, learning_rate * step, 0.0))
 
     def get_config(self):

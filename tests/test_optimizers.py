@@ -10,6 +10,7 @@ import textwrap
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from smallbig_keras.optimizers import LossScaleOptimizer, SGDWithL2
 from smallbig_keras.training.compiling import keras_version
@@ -35,6 +36,25 @@ def test_steps(rng, momentum, nesterov):
         step = step + momentum * velocity if nesterov else velocity
         weight = weight - rate * step
         np.testing.assert_allclose(variable.numpy(), weight, rtol=1e-5, atol=1e-6)
+
+
+def test_nothing_waits_for_the_gradient_in_a_copy_of_the_weights():
+    """TensorFlow computes what needs no gradient first, so that must go into the velocity."""
+    optimizer = SGDWithL2(0.1)
+    variable = keras.Variable([1.0, 2.0])
+    optimizer.build([variable])
+    step = tf.function(lambda gradient: optimizer.apply([gradient], [variable]))
+    graph = step.get_concrete_function(tf.TensorSpec((2,), tf.float32)).graph
+    (gradient,) = graph.inputs[:1]
+    needs_gradient = {gradient.name}
+    waiting = []
+    for operation in graph.get_operations():
+        inputs = {tensor.name for tensor in operation.inputs}
+        early = [t for t in operation.inputs if t.shape == (2,) and t.name not in needs_gradient]
+        if inputs & needs_gradient:
+            needs_gradient.update(tensor.name for tensor in operation.outputs)
+            waiting += early
+    assert waiting == []
 
 
 @pytest.mark.parametrize("nesterov", [False, True])
