@@ -11,6 +11,7 @@ from smallbig_keras.models.inspection import is_in_stage
 from smallbig_keras.models.registry import get_model_function
 from smallbig_keras.optimizers import LossScaleOptimizer, SGDWithL2, Warmup
 from smallbig_keras.replicas import count_replicas
+from smallbig_keras.training.rematerialization import rematerialized
 from smallbig_keras.training.trainer import ClipTrainer, is_norm
 from smallbig_keras.weights.description import training_clips
 from smallbig_keras.weights.loading import load_weights
@@ -109,6 +110,8 @@ def make_model(config, steps, load=True):
         for layer in model._flatten_layers():
             if is_norm(layer):
                 layer.synchronized = True
+    if config.get("remat"):
+        model.forward = rematerialized(model)
     on_gpu = replicas == 1 and bool(tf.config.list_logical_devices("GPU"))
     optimizer = SGDWithL2(
         learning_rate_schedule(config, steps),

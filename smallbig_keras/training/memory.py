@@ -12,6 +12,7 @@ import tensorflow as tf
 from smallbig_keras.errors import SmallBigError
 from smallbig_keras.machine import available_memory, num_processors
 from smallbig_keras.training import compiling
+from smallbig_keras.training.rematerialization import rematerialized, split
 
 # Operations by the tensors that their gradients read. Of any other operation all are counted.
 _KEEPS_INPUTS = {
@@ -70,7 +71,8 @@ def choose_batch(config, replicas=1):
         return {"batch_size": batch, "gradient_accumulation_steps": steps or 1}
     model = compiling.make_network(config)
     compiling.freeze(model, compiling.find_frozen(model, config["freeze"], set()))
-    memory = step_memory(model, steps != 1, replicas, config.get("ema") is not None)
+    averages = config.get("ema") is not None
+    memory = step_memory(model, steps != 1, replicas, averages, bool(config.get("remat")))
     if memory.of(batch) <= available:
         return {"batch_size": batch, "gradient_accumulation_steps": steps or 1}
     sizes = [n for n in range(replicas, batch, replicas) if batch % n == 0]
@@ -94,7 +96,7 @@ def choose_batch(config, replicas=1):
     )
 
 
-def step_memory(model, accumulates=False, replicas=1, averages=False):
+def step_memory(model, accumulates=False, replicas=1, averages=False, remat=False):
     """Estimates the memory of training a model on a processor, before the training.
 
     Args:
@@ -103,12 +105,16 @@ def step_memory(model, accumulates=False, replicas=1, averages=False):
         replicas: int. Devices of the processor, each with the weights. Defaults to `1`.
         averages: bool. Whether averages of the weights are kept, a copy of them. Defaults to
             `False`.
+        remat: bool. Whether the backward pass computes parts again. Defaults to `False`.
 
     Returns:
         `StepMemory`.
     """
-    function = _trace(model)
+    function = _trace(model, rematerialized(model) if remat else None)
     weights, activations = _kept_bytes(function, model)
+    if remat:
+        # The part that is computed again has all its tensors, besides those between the parts.
+        activations += max(_kept_bytes(_trace(part), part)[1] for part in split(model))
     copies = _UPDATE + _ACCUMULATION * accumulates + averages
     weights += _bytes(model.trainable_variables) * copies
     values = math.prod(model.input_shape[1:])
@@ -117,10 +123,10 @@ def step_memory(model, accumulates=False, replicas=1, averages=False):
     return StepMemory(round(fixed), round(activations * _ACTIVATIONS + values * _WAITING))
 
 
-def _trace(model):
+def _trace(model, forward=None):
     """Traces the forward pass of one clip, which takes a fraction of the time of a whole step."""
-    shape = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32)
-    forward = tf.function(lambda clips: model(clips, training=True), autograph=False)
+    shape = tf.TensorSpec((1, *model.input_shape[1:]), model.inputs[0].dtype)
+    forward = tf.function(forward or (lambda clips: model(clips, training=True)), autograph=False)
     return forward.get_concrete_function(shape)
 
 
@@ -147,8 +153,9 @@ def _kept_bytes(function, model):
             continue
         inputs = list(operation.inputs)
         if operation.type == "IdentityN":
-            # The results of the function come first, then its arguments.
-            inputs = inputs[len(inputs) // 2 :]
+            # The results of the function come first, then its arguments, which nothing takes.
+            results = [bool(tensor.consumers()) for tensor in operation.outputs]
+            inputs = [x for x, result in zip(inputs, results, strict=True) if not result]
         reached.update(tensor.name for tensor in inputs)
         for tensor in _read_by_gradient(operation, inputs):
             buffer = buffers.get(tensor.name, tensor)

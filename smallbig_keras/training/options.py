@@ -191,6 +191,9 @@ class DeviceOptions:
     dtype: typing.Literal["float32", "mixed_bfloat16", "mixed_float16"] = option(
         "float32", "precision"
     )
+    remat: bool = option(
+        False, "compute tensors again in the backward pass: half the memory, a third more time"
+    )
     jit: typing.Literal["auto", "on", "off"] = option("auto", "compile with XLA; auto: on one GPU")
     check_memory: typing.Literal["on", "off"] = option(
         "on", "refuse a batch that will not fit into memory"

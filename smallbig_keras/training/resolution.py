@@ -152,6 +152,11 @@ def _without_effect(options):
             raise OptionError(
                 "--freeze norm has no effect with --weights none: add --weights NAME."
             )
+    if options.remat and options.sync_bn:
+        raise OptionError(
+            "--remat would synchronise the devices a second time in the backward pass: leave out "
+            "--remat or --sync-bn."
+        )
     if options.strategy == "one":
         idle["sync_bn"] = "with --strategy one: add --strategy mirrored."
     return idle

@@ -21,6 +21,7 @@ class ClipTrainer(keras.Model):
 
     Attributes:
         clips: ClipConfig. The rule of the clips.
+        forward: function of clips. Forward pass of a training step, `None` for the network's own.
         steps_left_out: int. First steps that `fit` counts and that are not done: a run that
             continues has done them.
         steps_done: int. Steps that were done.
@@ -28,13 +29,15 @@ class ClipTrainer(keras.Model):
     """
 
     clips = None
+    forward = None
     steps_left_out = 0
     steps_done = 0
     seconds_waited = 0.0
 
     def train_step(self, data):
         clips, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
-        scores = self(normalize(clips, self.clips), training=True)
+        images = normalize(clips, self.clips)
+        scores = self.forward(images) if self.forward else self(images, training=True)
         loss = self.compute_loss(y=labels, y_pred=scores, sample_weight=weights)
         variables = self.trainable_variables
         gradients = tf.gradients(
