@@ -60,10 +60,19 @@ def _maximum_of_neighbours(layer, clips, size, step):
 
 
 def _maximum(clips, windows):
-    """Makes frames, each the maximum of those at the places in a window."""
+    """Makes frames, each the maximum of those at neighbouring places in a window."""
     if windows == [[place] for place in range(clips.frames)]:
         return clips
-    return Clips.join([functools.reduce(tf.maximum, map(clips.at, window)) for window in windows])
+
+    @functools.cache
+    def largest(first, end):
+        # Of two halves that may overlap: neighbouring windows share them.
+        half = (end - first + 1) // 2
+        if end - first == 1:
+            return clips.at(first)
+        return tf.maximum(largest(first, first + half), largest(end - half, end))
+
+    return Clips.join([largest(window[0], window[-1] + 1) for window in windows])
 
 
 def time_pooling(layer, clips):

@@ -23,7 +23,7 @@ NETWORKS = {
     "NonLocalR50": ({**SMALL, "blocks": (1, 2, 1, 1)}, 134),
     "TSMR50": (SMALL, 105),
     "CoSTR50": (SMALL, 182),
-    "S3DG": ({"width": 8}, 703),
+    "S3DG": ({"width": 8}, 704),
     "VoV3DM": ({"width": 8, "blocks": (1, 1, 1, 1)}, 644),
 }
 # The input has one. Each product of a non-local block that ONNX has no option for has one, and
