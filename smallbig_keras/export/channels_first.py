@@ -2,7 +2,7 @@
 
 A network of this package has its channels last, and a converter puts transpositions around
 every fold of frames. Here each layer is computed anew with TensorFlow operations on
-`(batch * frames, channels, height, width)`, from the same weights.
+`(frames * batch, channels, height, width)`, from the same weights.
 """
 
 import functools
@@ -18,7 +18,7 @@ from keras import activations
 from smallbig_keras import layers
 from smallbig_keras.errors import SmallBigError
 from smallbig_keras.export import artifacts
-from smallbig_keras.export.folded_clips import FORMAT, Clips, fold, global_view
+from smallbig_keras.export.folded_clips import FORMAT, Clips, global_view, over_time
 from smallbig_keras.export.folded_convolutions import (
     activate,
     cost_conv,
@@ -48,7 +48,7 @@ def compute_scores(model, clips, config=None):
     Clips are normalised by mean and std of the ClipConfig `config`, if it is given.
     """
     check_layers(model)
-    clips = fold(tf.transpose(clips, (0, 1, 4, 2, 3)))
+    clips = _fold(clips)
     if config is not None:
         values = (config.mean, config.std)
         mean, std = (255 * np.reshape(value, (1, 3, 1, 1)) for value in values)
@@ -73,6 +73,14 @@ def compute_scores(model, clips, config=None):
     logits = values[id(model.get_layer("classifier").output)]
     scores = {"probabilities": probabilities, "logits": logits}
     return {name: tf.identity(artifacts.mean_of_positions(x)) for name, x in scores.items()}
+
+
+def _fold(clips):
+    """Makes `Clips` of a tensor in the order of Keras, by one transposition of four axes."""
+    frames, height, width, channels = clips.shape[1:]
+    pixels = tf.reshape(clips, (-1, frames, height * width, channels))
+    images = tf.transpose(pixels, (1, 0, 3, 2))
+    return Clips(tf.reshape(images, (-1, channels, height, width)), frames)
 
 
 def check_layers(model):
@@ -102,14 +110,16 @@ handles(layers.WindowedMean)(windowed_mean)
 
 @handles(layers.SpaceToDepth)
 def _space_to_depth(layer, clips):
-    places, clips = itertools.product(range(2), repeat=3), clips.unfold()
-    return fold(tf.concat([clips[:, t::2, :, y::2, x::2] for t, y, x in places], axis=2))
+    halves = [clips.take(range(first, clips.frames, 2)) for first in range(2)]
+    places = itertools.product(halves, range(2), range(2))
+    parts = [half.images[:, :, y::2, x::2] for half, y, x in places]
+    return Clips(tf.concat(parts, axis=1), halves[0].frames)
 
 
 @handles(layers.WindowPooling)
 def _window_pooling(layer, clips):
     # Of few numbers, which may go back to the order of Keras for the scores of each position.
-    images = tf.reduce_mean(clips.unfold(), axis=1)
+    images = over_time(tf.reduce_mean, clips).images
     window = [min(layer.window, n) for n in images.shape[2:]]
     pooled = tf.nn.avg_pool2d(images, window, 1, "VALID", FORMAT)
     return tf.expand_dims(tf.transpose(pooled, (0, 2, 3, 1)), 1)
@@ -117,12 +127,12 @@ def _window_pooling(layer, clips):
 
 @handles(layers.TemporalShift)
 def _temporal_shift(layer, clips):
-    frames = clips.unfold()
-    part = frames.shape[2] // layer.divisor
-    zeros = tf.zeros_like(frames[:, :1, :part])
-    after = tf.concat([frames[:, 1:, :part], zeros], axis=1)
-    before = tf.concat([zeros, frames[:, :-1, part : 2 * part]], axis=1)
-    return fold(tf.concat([after, before, frames[:, :, 2 * part :]], axis=2))
+    channels, frames = clips.images.shape[1], clips.frames
+    part = channels // layer.divisor
+    parts = tf.split(clips.images, (part, part, channels - 2 * part), axis=1)
+    after, before, rest = (Clips(images, frames) for images in parts)
+    shifted = after.take(range(1, frames + 1)), before.take(range(-1, frames - 1)), rest
+    return _concatenation(layer, *shifted)
 
 
 @handles(layers.FusedBatchNormalization)
@@ -159,14 +169,8 @@ def _smallbig_unit(layer, clips):
 
 def _weigh(clips, context):
     """Multiplies by the sigmoid of one vector a clip."""
-    return fold(clips.unfold() * tf.sigmoid(context.unfold()))
-
-
-@handles(layers.ChannelGate)
-def _channel_gate(layer, clips):
-    context = global_view(clips, "avg")
-    context = context if layer.reduce is None else frame_conv(layer.reduce, context)
-    return _weigh(clips, frame_conv(layer.expand, context))
+    weights = context.map(tf.sigmoid).repeat(clips.frames).images
+    return clips.map(lambda images: images * weights)
 
 
 @handles(layers.SmallBigExtraUnit)
@@ -207,25 +211,24 @@ def _halve(clips):
 
 def _attend(layer, theta, phi, g):
     """Sums g over all positions, by the products of phi there and theta here."""
-    queries, keys, values = _flatten(theta), _in_a_row(phi), _in_a_row(g)
+    keys, values = _in_a_row(phi), _in_a_row(g)
+    channels, height, width = theta.images.shape[1:]
+    queries = tf.reshape(theta.images, (theta.frames, -1, channels, height * width))
     if layer.mode == "dot_product":
-        weights = tf.linalg.matmul(queries / keys.shape[3], keys, transpose_a=True)
+        weights = tf.linalg.matmul(queries / keys.shape[2], keys, transpose_a=True)
     else:
         queries = queries * layer.inner**-0.5 if layer.scale else queries
         weights = tf.nn.softmax(tf.linalg.matmul(queries, keys, transpose_a=True))
     attended = tf.linalg.matmul(values, weights, transpose_b=True)
-    return Clips(tf.reshape(attended, (-1, *theta.images.shape[1:])), theta.frames)
-
-
-def _flatten(clips):
-    """From clips to `(batch, frames, channels, pixels)`."""
-    channels, height, width = clips.images.shape[1:]
-    return tf.reshape(clips.images, (-1, clips.frames, channels, height * width))
+    return Clips(tf.reshape(attended, (-1, channels, height, width)), theta.frames)
 
 
 def _in_a_row(clips):
-    """From clips to `(batch, 1, channels, frames * pixels)`, without a transposition."""
-    return tf.concat(tf.split(_flatten(clips), clips.frames, axis=1), axis=3)
+    """From clips to `(batch, channels, frames * pixels)`, without a transposition."""
+    channels, height, width = clips.images.shape[1:]
+    return tf.concat(
+        [tf.reshape(frame, (-1, channels, height * width)) for frame in clips.each], axis=2
+    )
 
 
 @handles(keras.layers.Add)
