@@ -33,7 +33,7 @@ _VIEWS = {"ExpandDims", "Identity", "IdentityN", "ReadVariableOp", "Reshape", "S
 _ACTIVATIONS = 1.4
 # Copies of the trained weights: momentum, gradients, and the parts of an update. Accumulation adds
 # the sum of the gradients and its successor.
-_UPDATE, _ACCUMULATION = 4.5, 2
+_UPDATE, _ACCUMULATION = 1.5, 2
 # Bytes of an operation in the graph of a step, in each of its forms, and of the rest.
 _OPERATION, _REST = 60_000, 150_000_000
 # Bytes of a value of the loader: in batches that wait, and of a video that is decoded and cut.
