@@ -51,11 +51,9 @@ class TemporalShift(keras.layers.Layer):
 
     def call(self, clips):
         part = clips.shape[-1] // self.divisor
-        after, before, rest = (
-            clips[:, 1:, ..., :part],
-            clips[:, :-1, ..., part : 2 * part],
-            clips[..., 2 * part :],
-        )
+        # One split: the gradient of a slice is a tensor of the whole clip, for each of three.
+        after, before, rest = ops.split(clips, (part, 2 * part), axis=-1)
+        after, before = after[:, 1:], before[:, :-1]
         return ops.concatenate((_pad(after, 0, 1), _pad(before, 1, 0), rest), axis=-1)
 
     def compute_output_shape(self, input_shape):
