@@ -28,6 +28,7 @@ CASES = {
     },
     "SmallBigR50-112x1": {"size": 112, "batch_size": 1},
     "SmallBigR50-112x4": {"size": 112, "batch_size": 4},
+    "SmallBigR50-112x4-remat": {"size": 112, "batch_size": 4, "remat": True},
     "SmallBigR50-112x8": {"size": 112, "batch_size": 8},
     "SmallBigR50-224x2": {"batch_size": 2},
     "SmallBigR50-224x4": {"batch_size": 4},
@@ -63,7 +64,8 @@ def measure(case, steps=3):
     model = compiling.make_model(config, steps)
     before = peak_memory()
     accumulates = config["gradient_accumulation_steps"] > 1
-    estimated = before + memory.step_memory(model, accumulates).of(config["batch_size"])
+    step = memory.step_memory(model, accumulates, remat=config["remat"])
+    estimated = before + step.of(config["batch_size"])
     rng = np.random.default_rng(0)
     clips = rng.integers(256, size=(config["batch_size"], *model.input_shape[1:]), dtype=np.uint8)
     labels = rng.integers(400, size=config["batch_size"])

@@ -192,7 +192,7 @@ class DeviceOptions:
         "float32", "precision"
     )
     remat: bool = option(
-        False, "compute tensors again in the backward pass: half the memory, a third more time"
+        False, "compute tensors again in the backward pass: less memory, more time"
     )
     jit: typing.Literal["auto", "on", "off"] = option("auto", "compile with XLA; auto: on one GPU")
     check_memory: typing.Literal["on", "off"] = option(
