@@ -116,7 +116,8 @@ class SmallBigUnit(keras.layers.Layer):
         # Keras has it from 3.9 on; without it training takes a fifth more memory.
         if training and hasattr(keras, "remat"):
             see = keras.remat(see)
-        return see(clips, ops.convert_to_tensor(conv.kernel))
+        # Its value: outside a graph, TensorFlow finds no gradient of a variable that is an argument.
+        return see(clips, ops.copy(conv.kernel))
 
     def compute_output_shape(self, input_shape):
         return self.conv.compute_output_shape(input_shape)

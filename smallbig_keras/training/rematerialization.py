@@ -114,7 +114,8 @@ def _compute(part, clips):
         outputs, moved = part.stateless_call(trainable, others, clips, training=True)
         return outputs, [ops.stop_gradient(value) for value in moved]
 
-    values = [[ops.convert_to_tensor(v) for v in variables] for variables in (trainable, others)]
+    # Their values: outside a graph, TensorFlow finds no gradient of a variable as an argument.
+    values = [[ops.copy(variable) for variable in variables] for variables in (trainable, others)]
     outputs, moved = keras.remat(compute)(clips, *values)
     for variable, value in zip(others, moved, strict=True):
         variable.assign(value)

@@ -20,17 +20,18 @@ KINDS = {
 
 
 def step(unit, clips, weights):
-    """Returns outputs, gradients and moved statistics of a step in a graph."""
+    """Returns outputs and gradients of a step."""
+    with tf.GradientTape() as tape:
+        tape.watch(clips)
+        outputs = unit(clips, training=True)
+        loss = tf.reduce_sum(outputs * weights)
+    sources = [clips, *(variable.value for variable in unit.trainable_variables)]
+    return outputs, tape.gradient(loss, sources)
 
-    @tf.function
-    def compute(clips):
-        with tf.GradientTape() as tape:
-            tape.watch(clips)
-            outputs = unit(clips, training=True)
-            loss = tf.reduce_sum(outputs * weights)
-        sources = [clips, *(variable.value for variable in unit.trainable_variables)]
-        return outputs, tape.gradient(loss, sources)
 
+def step_in_graph(unit, clips, weights):
+    """Returns outputs, gradients and moved statistics of a step, and its graph."""
+    compute = tf.function(lambda clips: step(unit, clips, weights))
     outputs, gradients = compute(clips)
     moved = [variable.numpy() for variable in unit.non_trainable_variables]
     return outputs, gradients, moved, compute.get_concrete_function(clips).graph
@@ -45,10 +46,10 @@ def test_step(rng, randomize, monkeypatch, kind, frames):
     randomize(unit)
     start = unit.get_weights()
     weights = tf.constant(rng.standard_normal(unit.compute_output_shape(clips.shape)), tf.float32)
-    again = step(unit, clips, weights)
+    again = step_in_graph(unit, clips, weights)
     unit.set_weights(start)
     monkeypatch.setattr(keras, "remat", lambda function: function)
-    kept = step(unit, clips, weights)
+    kept = step_in_graph(unit, clips, weights)
     for value, expected in zip(tf.nest.flatten(again[:3]), tf.nest.flatten(kept[:3]), strict=True):
         np.testing.assert_array_equal(value, expected)
     # Both graphs have the gradient; one pools twice where the view is not summed before.
@@ -58,3 +59,17 @@ def test_step(rng, randomize, monkeypatch, kind, frames):
     ]
     single = kind == "one norm"
     assert pools[0] == pools[1] * (1 if single else 2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_outside_a_graph(rng, randomize, monkeypatch, kind):
+    clips = tf.constant(rng.standard_normal((2, 3, 7, 6, 4)), tf.float32)
+    unit = SmallBigUnit(5, **KINDS[kind])
+    unit.build(clips.shape)
+    randomize(unit)
+    weights = tf.constant(rng.standard_normal(unit.compute_output_shape(clips.shape)), tf.float32)
+    again = step(unit, clips, weights)
+    monkeypatch.setattr(keras, "remat", lambda function: function)
+    kept = step(unit, clips, weights)
+    for value, expected in zip(tf.nest.flatten(again), tf.nest.flatten(kept), strict=True):
+        np.testing.assert_array_equal(value, expected)

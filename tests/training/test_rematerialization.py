@@ -43,6 +43,22 @@ def test_training(name):
         np.testing.assert_allclose(again[path], value, rtol=1e-4, atol=1e-5, err_msg=path)
 
 
+def test_outside_a_graph(rng):
+    choices, (frames, size) = NETWORKS["SmallBigR50"]
+    model = smallbig_keras.SmallBigR50(input_shape=(frames, size, size, 3), classes=5, **choices)
+    clips = tf.constant(rng.standard_normal((2, frames, size, size, 3)), tf.float32)
+    start = model.get_weights()
+    gradients = []
+    for forward in (rematerialized(model), lambda clips: model(clips, training=True)):
+        model.set_weights(start)
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(forward(clips) * tf.range(5.0))
+        variables = [variable.value for variable in model.trainable_variables]
+        gradients.append([*tape.gradient(loss, variables), *model.get_weights()])
+    for value, expected in zip(*gradients, strict=True):
+        np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", ["SmallBigR50", "S3DG", "VoV3DM", "CoSTR50"])
 def test_parts(rng, name):
     """One after the other, they are the network."""
