@@ -116,7 +116,7 @@ class SmallBigUnit(keras.layers.Layer):
         # Keras has it from 3.9 on; without it training takes a fifth more memory.
         if training and hasattr(keras, "remat"):
             see = keras.remat(see)
-        # Its value: outside a graph, TensorFlow finds no gradient of a variable that is an argument.
+        # Its value: outside a graph, TensorFlow finds no gradient of a variable as an argument.
         return see(clips, ops.copy(conv.kernel))
 
     def compute_output_shape(self, input_shape):
