@@ -48,6 +48,9 @@ def _other(name, tasks=_INFERENCE):
 PEER_FILE = "peer.onnx"
 CONTENDERS = {
     "tensorflow": Row("TensorFlow graph"),
+    "tensorflow-remat": Row(
+        "TensorFlow graph, --remat", tasks=("training",), config={"remat": True}
+    ),
     "saved-model": _artifact("SavedModel", "saved_model"),
     "jax": Row("JAX"),
     "litert": _artifact("LiteRT", "float32.tflite"),

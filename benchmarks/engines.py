@@ -112,6 +112,7 @@ def _tensorflow_step(config):
             "variant": "reference",
             "batch_size": config["batch"],
             "dtype": POLICIES[config["dtype"]],
+            "remat": config.get("remat", False),
             **given,
         }
     )
@@ -202,6 +203,7 @@ def matrix(config):
 MAKERS = {
     "prepare": prepare,
     "tensorflow": graph,
+    "tensorflow-remat": graph,
     "saved-model": artifact,
     "jax": jax,
     "litert": artifact,

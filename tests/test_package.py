@@ -72,8 +72,15 @@ def test_wheel_in_a_clean_environment(tmp_path):
         "print(len(smallbig_keras.class_names('k400')))"
     )
     python = tmp_path / "clean" / "bin" / "python"
+    # A path to the repository would come before the wheel.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     result = subprocess.run(
-        [python, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=300
+        [python, "-c", script],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert result.stdout == "(1, 3)\n400\n", result.stderr
     entry = "smallbig = smallbig_keras.cli:console"

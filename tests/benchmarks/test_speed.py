@@ -90,7 +90,7 @@ def test_arguments_that_do_not_fit(arguments, message, capsys):
 
 def test_without_peers_they_are_left_out_and_said(capsys):
     args = speed.parse(["training"])
-    assert args.contenders == ["tensorflow", "jax", "matrix"]
+    assert args.contenders == ["tensorflow", "tensorflow-remat", "jax", "matrix"]
     assert "left out: torch, torch-channels-last" in capsys.readouterr().err
 
 
