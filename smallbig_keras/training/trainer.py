@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from smallbig_keras.data.transforms import normalize
 from smallbig_keras.replicas import replica_context
+from smallbig_keras.training.convolution_gradients import gradients_of_columns
 
 
 class ClipTrainer(keras.Model):
@@ -37,14 +38,15 @@ class ClipTrainer(keras.Model):
     def train_step(self, data):
         clips, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
         images = normalize(clips, self.clips)
-        scores = self.forward(images) if self.forward else self(images, training=True)
-        loss = self.compute_loss(y=labels, y_pred=scores, sample_weight=weights)
         variables = self.trainable_variables
-        gradients = tf.gradients(
-            self.optimizer.scale_loss(loss),
-            [variable.value for variable in variables],
-            aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE,
-        )
+        with gradients_of_columns():
+            scores = self.forward(images) if self.forward else self(images, training=True)
+            loss = self.compute_loss(y=labels, y_pred=scores, sample_weight=weights)
+            gradients = tf.gradients(
+                self.optimizer.scale_loss(loss),
+                [variable.value for variable in variables],
+                aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE,
+            )
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         average_statistics(self._flatten_layers())
         # Keras divides a loss by the number of devices.
