@@ -19,7 +19,7 @@ evaluate = script("evaluate")
 prepare = script("prepare")
 
 SMALL = [
-    *("--model", "SmallBigSlowOnlyR50", "--options", '{"blocks": [1, 1, 1, 1], "width": 8}'),
+    *("--model", "C2DR23", "--options", '{"blocks": [1, 1, 1, 1], "width": 8}'),
     *("--weights", "none", "--frames", "4", "--size", "32", "--short-side", "36", "45"),
     *("--test-short-side", "36", "--batch-size", "4", "--epochs", "1"),
 ]

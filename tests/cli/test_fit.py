@@ -208,23 +208,25 @@ def test_two_devices_reach_the_loss_of_one(sample, tmp_path):
         two = [tf.config.LogicalDeviceConfiguration()] * 2
         tf.config.set_logical_device_configuration(cpu, two)
         from smallbig_keras.cli import main
-        main(["fit", *json.loads(sys.argv[1])])
+        for flags in json.loads(sys.argv[1]):
+            main(["fit", *flags])
     """
-    losses, weights = [], []
-    for strategy in ("one", "mirrored"):
-        output = tmp_path / strategy
-        flags = arguments(sample, output, "--epochs", "1", "--strategy", strategy)
-        flags += ["--lr", "0.0001", *(["--sync-bn"] if strategy == "mirrored" else [])]
-        result = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(code), json.dumps(flags)],
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        assert result.returncode == 0, result.stderr
-        assert f"{1 + (strategy == 'mirrored')} device(s)" in result.stdout
-        losses += [row["loss"] for row in runs.read_log(output)]
-        weights.append(trainable(open_last(output)))
+    common = ("--epochs", "1", "--lr", "0.0001", "--strategy")
+    flags = [
+        arguments(sample, tmp_path / "one", *common, "one"),
+        arguments(sample, tmp_path / "mirrored", *common, "mirrored", "--sync-bn"),
+    ]
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), json.dumps(flags)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert result.returncode == 0, result.stderr
+    assert re.findall(r"\d device\(s\)", result.stdout) == ["1 device(s)", "2 device(s)"]
+    outputs = [tmp_path / "one", tmp_path / "mirrored"]
+    losses = [row["loss"] for output in outputs for row in runs.read_log(output)]
+    weights = [trainable(open_last(output)) for output in outputs]
     assert losses[1] == pytest.approx(losses[0], rel=3e-5)
     config = runs.read_config(tmp_path / "one")
     keras.utils.set_random_seed(config["seed"])

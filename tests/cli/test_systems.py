@@ -12,7 +12,6 @@ SYSTEMS = [
     ("I3DR23", "reference"),
     ("NonLocalR50", "reference"),
     ("TSMR50", "nl"),
-    ("CoSTR50", "reference"),
     ("CoSTR101", "b_32f"),
     ("S3DG", "milnce"),
     ("VoV3DM", "something"),

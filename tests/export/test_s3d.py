@@ -69,6 +69,8 @@ def test_onnx(model, clips, tmp_path):
     check_onnx(model, clips, tmp_path / "model.onnx")
 
 
+# The layers of the others are traced the same, with either padding of these.
+@pytest.mark.parametrize("model", ["S3DG slim", "S3DG milnce"], indirect=True)
 def test_saved_model(model, clips, tmp_path):
     path = to_saved_model(model, tmp_path / "model")
     found = tf.saved_model.load(str(path)).signatures["serving_default"](clips=clips)

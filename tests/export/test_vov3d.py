@@ -41,7 +41,7 @@ def case(request):
     positions = keras.Model(model.input, classifier.output)
     pixels = smallbig_keras.preprocess_input(clips)
     classifier.kernel.assign(classifier.kernel / np.std(positions(pixels)))
-    logits = positions.predict(pixels, verbose=0).reshape(3, -1, 7)
+    logits = positions(pixels, training=False).numpy().reshape(3, -1, 7)
     assert logits.shape[1] == (1 if shape is SHAPE else 6)
     probabilities = np.asarray(keras.ops.softmax(logits))
     return model, clips, {"logits": logits.mean(1), "probabilities": probabilities.mean(1)}
@@ -63,6 +63,8 @@ def test_tflite(case, tmp_path):
     assert operations.count("DEPTHWISE_CONV_2D") == 31
 
 
+# With and without a softmax, and with one position and several.
+@pytest.mark.parametrize("case", ["one position", "2 x 3 positions, logits"], indirect=True)
 @pytest.mark.parametrize("precision, most", [("float16", 0.01), ("dynamic", 0.15), ("int8", 0.25)])
 def test_tflite_precisions(case, precision, most, tmp_path):
     model, clips, expected = case
@@ -115,7 +117,7 @@ def test_temporal_groups_of_other_kinds(rng, tmp_path):
 
     model, clips = build(4), rng.integers(0, 256, (3, *shape), np.uint8)
     found = scores(to_onnx(model, tmp_path / "model.onnx"), clips.astype("float32"))
-    expected = model.predict(smallbig_keras.preprocess_input(clips), verbose=0)
+    expected = model(smallbig_keras.preprocess_input(clips), training=False)
     np.testing.assert_allclose(found["probabilities"], expected, atol=1e-5)
     with pytest.raises(ValueError, match="one a channel .* Received: groups=2 of"):
         to_onnx(build(2), tmp_path / "groups.onnx")

@@ -15,6 +15,7 @@ import tensorflow as tf
 import smallbig_keras
 from smallbig_keras import models
 from smallbig_keras.weights import reference_variables
+from tests.conftest import randomize as random_weights
 from tests.fresh_process import run_python
 from tests.models.networks import (
     SIZES,
@@ -84,10 +85,16 @@ def test_squeeze_excite_starts_as_the_2d_network(randomize):
     np.testing.assert_allclose(model(clips()), plain(clips()), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name, variant", VARIANTS)
-def test_order_of_frames(name, variant, randomize):
+@pytest.fixture(params=VARIANTS, ids="-".join, scope="module")
+def network(request):
+    """Name, variant, and the small network with random weights, which gives logits."""
+    model = build(*request.param, classifier_activation=None)
+    return *request.param, random_weights(model)
+
+
+def test_order_of_frames(network):
     """Big views, poolings and attention are symmetric in time; the other kinds are not."""
-    model = randomize(build(name, variant, classifier_activation=None))
+    name, variant, model = network
     x = clips((2, *shape_of(name, variant)))
     forward, backward = model(x).numpy(), model(x[:, ::-1]).numpy()
     difference = np.abs(forward - backward).max()
@@ -129,12 +136,12 @@ def test_any_frames_and_sizes(name, variant, randomize):
         np.testing.assert_allclose(compiled(x), scores, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("name, variant", VARIANTS)
-def test_every_weight_is_trained(name, variant, randomize):
-    model = randomize(build(name, variant))
+def test_every_weight_is_trained(network):
+    name, variant, model = network
     with tf.GradientTape() as tape:
         scores = model(clips((2, *shape_of(name, variant))), training=True)
-        loss = keras.losses.sparse_categorical_crossentropy(np.array([1, 2]), scores)
+        labels = np.array([1, 2])
+        loss = keras.losses.sparse_categorical_crossentropy(labels, scores, from_logits=True)
     assert np.isfinite(loss).all()
     gradients = tape.gradient(loss, [v.value for v in model.trainable_variables])
     for variable, gradient in zip(model.trainable_variables, gradients, strict=True):
@@ -156,7 +163,7 @@ def test_policies(name, policy, randomize):
     variable_dtype = keras.config.dtype_policy().variable_dtype
     assert keras.backend.standardize_dtype(scores.dtype) == variable_dtype
     np.testing.assert_allclose(np.asarray(scores, "float32"), full(x), atol=0.05)
-    model.compile("sgd", "sparse_categorical_crossentropy", jit_compile=False)
+    model.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=True)
     assert np.isfinite(model.train_on_batch(x, np.arange(2)))
 
 

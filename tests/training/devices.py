@@ -46,7 +46,11 @@ def make_dataset(videos, batch_size, soft=False):
     labels = rng.integers(0, 3, videos)
     if soft:
         labels = rng.dirichlet(np.ones(3), videos).astype("float32")
-    return tf.data.Dataset.from_tensor_slices((clips, labels)).batch(batch_size)
+    options = tf.data.Options()
+    # An iterator that ends waits for the thread of the tuning, for as long again as it has lived.
+    options.autotune.enabled = False
+    dataset = tf.data.Dataset.from_tensor_slices((clips, labels)).batch(batch_size)
+    return dataset.with_options(options)
 
 
 def make_model(strategy, **config):
@@ -183,7 +187,6 @@ def main(part):
     if part == "equality":
         results = {
             "float64 plain": compare_trainings(strategies, "float64", 0.01),
-            "float64 everything": compare_trainings(strategies, "float64", 0.01, **EVERYTHING),
             "float32 everything": compare_trainings(strategies, "float32", 0.001, **EVERYTHING),
         }
     else:
