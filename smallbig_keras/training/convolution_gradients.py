@@ -5,6 +5,8 @@ import contextlib
 import tensorflow as tf
 
 _NAME = "smallbig_keras>Conv2D"
+# Of fewer channels the copies of the frames take longer than the products save.
+MANY = 512
 
 
 @contextlib.contextmanager
@@ -40,10 +42,11 @@ def _gradients(convolution, gradient):
 
 
 def _is_column(images, kernel, options):
-    """Tells whether a kernel is `k x 1`, of all channels, with a step or with borders."""
+    """Tells whether a kernel is `k x 1`, of many channels in one group, as products can take it."""
     same = options["padding"] == b"SAME"
     return (
-        kernel.shape[1] == 1
+        kernel.shape[0] > kernel.shape[1] == 1
+        and kernel.shape[2] >= MANY
         and kernel.shape[2] == images.shape[3]
         and options["data_format"] == b"NHWC"
         and options["dilations"] == [1, 1, 1, 1]
@@ -54,14 +57,13 @@ def _is_column(images, kernel, options):
 def _by_column(images, kernel, gradient, options):
     rows, _, channels, filters = kernel.shape
     _, step, across, _ = options["strides"]
-    if options["padding"] == b"SAME" and rows > 1:
+    if options["padding"] == b"SAME":
         before = (rows - 1) // 2
         images = tf.pad(images, ((0, 0), (before, rows - 1 - before), (0, 0), (0, 0)))
     reach = (tf.shape(gradient)[1] - 1) * step + 1
     gradient = tf.reshape(gradient, (-1, filters))
     products = []
     for row in range(rows):
-        met = images if rows == 1 else images[:, row : row + reach]
-        met = tf.reshape(met[:, ::step, ::across], (-1, channels))
+        met = tf.reshape(images[:, row : row + reach : step, ::across], (-1, channels))
         products.append(tf.matmul(met, gradient, transpose_a=True))
     return tf.reshape(tf.stack(products), kernel.shape)

@@ -151,6 +151,16 @@ def compare_validation(strategies, sync_bn):
     }
 
 
+def compare_rematerialized(strategy):
+    """Returns the largest difference of weights after steps with `--remat` on two devices."""
+    found = []
+    for remat in (False, True):
+        model = make_model(strategy, remat=remat)
+        model.fit(make_dataset(12, 4), shuffle=False, verbose=0)
+        found.append([weight.numpy() for weight in model.weights])
+    return max(float(np.abs(a - b).max()) for a, b in zip(*found, strict=True))
+
+
 def compare_counts(strategies, soft):
     """Loss and metrics of both for numbers of videos that do not divide, and for none.
 
@@ -195,6 +205,7 @@ def main(part):
             "validation of --sync-bn": compare_validation(strategies, sync_bn=True),
             "hard": compare_counts(strategies, soft=False),
             "soft": compare_counts(strategies, soft=True),
+            "remat": compare_rematerialized(strategies[1]),
             "xla": refuse_xla(strategies),
         }
     print(json.dumps(results))

@@ -69,3 +69,7 @@ def test_every_video_counts_once(validated, labels):
 def test_xla_on_several_devices(validated):
     assert "take --strategy one" in validated["xla"]
     assert validated["xla"].endswith("Received: --jit on with 2 devices")
+
+
+def test_rematerialization_on_several_devices(validated):
+    assert validated["remat"] < 1e-5
