@@ -197,6 +197,7 @@ def main(part):
     if part == "equality":
         results = {
             "float64 plain": compare_trainings(strategies, "float64", 0.01),
+            "float64 everything": compare_trainings(strategies, "float64", 0.01, **EVERYTHING),
             "float32 everything": compare_trainings(strategies, "float32", 0.001, **EVERYTHING),
         }
     else:
