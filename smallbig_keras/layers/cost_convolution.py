@@ -8,7 +8,7 @@ from keras import ops
 from smallbig_keras.errors import SmallBigError
 from smallbig_keras.layers.arguments import check_choice, check_clip_shape, check_count
 from smallbig_keras.layers.convolution import convolve
-from smallbig_keras.layers.folding import fold_frames, stack_frames, unfold_frames
+from smallbig_keras.layers.folding import fold_frames, unfold_frames
 from smallbig_keras.layers.initializers import conv_initializer
 
 
@@ -77,19 +77,23 @@ class CoSTConv(keras.layers.Layer):
 
     def _views(self, clips):
         """Returns the results over height and width, frames and width, frames and height."""
-        kernel, size = ops.convert_to_tensor(self.kernel), self.kernel_size
-        stacked = stack_frames(clips, size)
-        # The first axis of the kernel is that over frames.
-        over_time = ops.reshape(ops.transpose(kernel, (1, 0, 2, 3)), (size, -1, self.filters))
+        kernel, step = ops.convert_to_tensor(self.kernel), self.strides
+        images = convolve(fold_frames(clips), kernel, (step, step))
         return (
-            self._convolve(clips, kernel),
-            self._convolve(stacked, over_time[None]),
-            self._convolve(stacked, over_time[:, None]),
+            unfold_frames(images, ops.shape(clips)[1]),
+            # The first axis of the kernel is that over frames.
+            self._convolve_over_time(clips, kernel[:, None]),
+            self._convolve_over_time(clips, kernel[:, :, None]),
         )
 
-    def _convolve(self, clips, kernel):
-        images = convolve(fold_frames(clips), kernel, (self.strides, self.strides))
-        return unfold_frames(images, ops.shape(clips)[1])
+    def _convolve_over_time(self, clips, kernel):
+        # In 3-D: neighbouring frames stacked on the channels of a 2-D one are copies.
+        padding = "same"
+        if self.strides > 1:
+            borders = ((size // 2, size // 2) for size in kernel.shape[:3])
+            clips, padding = ops.pad(clips, ((0, 0), *borders, (0, 0))), "valid"
+        strides = (1, self.strides, self.strides)
+        return ops.conv(clips, kernel, strides, padding, data_format="channels_last")
 
     def _shares(self, views):
         """Returns the coefficient of each view."""

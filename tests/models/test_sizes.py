@@ -129,7 +129,7 @@ def graph_macs(model, shape):
             total += math.prod(operation.outputs[0].shape) * math.prod(
                 operation.inputs[1].shape[:2]
             )
-        elif operation.type == "Conv2D":
+        elif operation.type in ("Conv2D", "Conv3D"):
             total += math.prod(operation.outputs[0].shape) * math.prod(
                 operation.inputs[1].shape[:-1]
             )
