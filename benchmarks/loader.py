@@ -1,9 +1,9 @@
 """Clips a second of every way to read them, against bare decoders on the same frames.
 
-    python benchmarks/loader.py                          # about twenty minutes, 1 GB of disk
-    python benchmarks/loader.py --codecs VP9 --rounds 3
-    python benchmarks/loader.py --torchcodec PYTHON      # also that of another environment
-    python benchmarks/loader.py --memory 2000            # memory over that many clips of each way
+    python -m benchmarks.loader                          # about twenty minutes, 1 GB of disk
+    python -m benchmarks.loader --codecs VP9 --rounds 3
+    python -m benchmarks.loader --torchcodec PYTHON      # also that of another environment
+    python -m benchmarks.loader --memory 2000            # memory over that many clips of each way
 
 Clips of 8 frames, stride 8, from videos of 300 frames of real footage, 320x256, cut to 224 pixels
 by the same random crop, uint8. `OpenCV` decodes to the end, as version 0.1.0 did in a first epoch.
@@ -18,18 +18,23 @@ on the same clips; a figure is the median of the rounds, a ratio the median of t
 import argparse
 import collections
 import itertools
-import json
 import mmap
 import pathlib
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+
+from benchmarks.decoders import (
+    Server,
+    clips_per_second,
+    read_exactly,
+    read_plainly,
+    read_to_the_end,
+)
 
 FRAMES, STRIDE, SIZE, WIDTH, HEIGHT, LENGTH = 8, 8, 224, 320, 256, 300
 TEMPLATE = "img_{:05d}.jpg"
@@ -59,10 +64,7 @@ def main():
     parser.add_argument("--torchcodec", metavar="PYTHON", help="a Python that has torchcodec")
     parser.add_argument("--memory", type=int, metavar="CLIPS", help="measure memory, not speed")
     parser.add_argument("--keep", metavar="DIR", help="folder for the data, kept for later runs")
-    parser.add_argument("--serve", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.serve:
-        return serve_torchcodec()
     from smallbig_keras.machine import num_processors, set_environment
 
     set_environment()
@@ -103,54 +105,6 @@ def write_videos(folder, codec, count):
                 output.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
             output.mux(stream.encode())
     return files
-
-
-def read_plainly(file, wanted):
-    """A plain loop of PyAV that is as exact: scan, seek, decode, convert."""
-    import av
-
-    with av.open(file) as container:
-        stream = container.streams.best("video")
-        stream.codec_context.thread_type, stream.codec_context.thread_count = "SLICE", 1
-        packets = [packet.pts for packet in container.demux(stream) if packet.size]
-        times = np.sort(packets)[wanted].tolist()
-        found = {}
-        container.seek(times[0], stream=stream)
-        for frame in container.decode(stream):
-            if frame.pts in times:
-                found[frame.pts] = frame.to_ndarray(format="rgb24")
-                if len(found) == len(times):
-                    break
-        return np.stack([found[time] for time in times])
-
-
-def read_to_the_end(file, wanted):
-    """Decodes to the end, as version 0.1.0 did with a file that it met for the first time."""
-    import cv2
-
-    capture = cv2.VideoCapture(file, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
-    frames, chosen, index = [], set(wanted.tolist()), 0
-    while capture.grab():
-        if index in chosen:
-            frames.append(cv2.cvtColor(capture.retrieve()[1], cv2.COLOR_BGR2RGB))
-        index += 1
-    capture.release()
-    return np.stack(frames)
-
-
-def read_exactly(file, wanted):
-    from smallbig_keras.data import read_frames
-
-    return read_frames(file, lambda _: wanted)
-
-
-def clips_per_second(decode, clips, workers):
-    """The rate at which `decode(file, wanted)` gives clips, in threads."""
-    start = time.perf_counter()
-    with ThreadPoolExecutor(workers) as pool:
-        for _ in pool.map(lambda clip: decode(*clip), clips):
-            pass
-    return len(clips) / (time.perf_counter() - start)
 
 
 def measure_decoders(files, args):
@@ -195,36 +149,6 @@ def ratio(own, others):
     if not others:
         return ""
     return f"{statistics.median(a / b for a, b in zip(own, others, strict=True)):.2f}"
-
-
-class Server:
-    """torchcodec in a process of another environment: it is timed there, as the others here."""
-
-    def __init__(self, python):
-        command = [python, __file__, "--serve", "torchcodec"]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def rate(self, _, clips, workers):
-        """Returns the clips a second."""
-        question = [[(file, wanted.tolist()) for file, wanted in clips], workers]
-        print(json.dumps(question), file=self.process.stdin, flush=True)
-        return float(self.process.stdout.readline())
-
-
-def serve_torchcodec():
-    import torch
-    from torchcodec.decoders import VideoDecoder
-
-    torch.set_num_threads(1)
-
-    def decode(file, wanted):
-        decoder = VideoDecoder(file, num_ffmpeg_threads=1, dimension_order="NHWC")
-        return decoder.get_frames_at(indices=wanted).data.numpy()
-
-    for line in sys.stdin:
-        print(clips_per_second(decode, *json.loads(line)), flush=True)
 
 
 def measure_loaders(folder, files, args):

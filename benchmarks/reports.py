@@ -1,5 +1,6 @@
 """Measurements of `benchmarks.speed` as a table, a picture and a file."""
 
+import datetime
 import json
 import os
 import pathlib
@@ -159,10 +160,12 @@ def write(path, data, table, draw):
 
     Args:
         path: str.
-        data: dict of all numbers, with `title`, `command`, `machine` and `versions`.
+        data: dict of all numbers, with `title`, `note`, `command` and `versions`; today's date and
+            the machine are added.
         table: str.
         draw: function of matplotlib's axes that draws the picture.
     """
+    data = {"date": datetime.date.today().isoformat(), "machine": describe_machine(), **data}
     text = json.dumps(data, indent=1) + "\n"
     pathlib.Path(f"{path}.json").write_text(text, encoding="utf-8")
     machine = data["machine"]

@@ -9,7 +9,6 @@ the machine is not enough, as told from the smaller ones, are left out.
 """
 
 import argparse
-import datetime
 import json
 
 from benchmarks import reports, speed
@@ -136,8 +135,6 @@ def main(arguments=None):
         "title": title,
         "note": f"{batch} x 8 x {size} x {size} but for the axis; {args.rounds} calls of each.",
         "command": reports.describe_command("scaling", arguments),
-        "date": datetime.date.today().isoformat(),
-        "machine": reports.describe_machine(),
         "versions": reports.versions(measured.values()),
         "settings": config,
         "left_out": left_out,

@@ -12,7 +12,6 @@ clips. PEERS is an environment with `pip install torch torchvision onnx onnxscri
 
 import argparse
 import dataclasses
-import datetime
 import json
 import pathlib
 import sys
@@ -199,8 +198,6 @@ def main(arguments=None):
         "title": title,
         "note": note,
         "command": reports.describe_command("speed", arguments),
-        "date": datetime.date.today().isoformat(),
-        "machine": reports.describe_machine(),
         "versions": reports.versions(groups),
         "settings": config,
     }

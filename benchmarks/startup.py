@@ -9,7 +9,6 @@ is what the others take.
 """
 
 import argparse
-import datetime
 import importlib.metadata
 import json
 import pathlib
@@ -119,8 +118,6 @@ def main(arguments=None):
         "title": title,
         "note": f"{args.rounds} processes of each case, by turns; files were read before.",
         "command": reports.describe_command("startup", arguments),
-        "date": datetime.date.today().isoformat(),
-        "machine": reports.describe_machine(),
         "versions": {name: importlib.metadata.version(name) for name in ("keras", "tensorflow")},
         "seconds": seconds,
     }
