@@ -3,16 +3,18 @@
 python -m benchmarks.engines '{"contender": "tensorflow", "task": "inference", ...}'
 """
 
+import collections
 import dataclasses
 import importlib.metadata
 import math
 import os
 import pathlib
+import tempfile
 
 from benchmarks.turns import serve
 
 CLASSES = 400
-POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "tf32": "float32"}
 
 
 def _versions(*packages):
@@ -24,8 +26,16 @@ def _load_keras(config, backend="tensorflow"):
     os.environ["KERAS_BACKEND"] = backend
     from smallbig_keras.machine import quiet_tensorflow, set_environment
 
+    if config["device"] == "gpu":
+        # Contenders share the memory of the device.
+        os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
     quiet_tensorflow() if backend == "tensorflow" else set_environment()
     import keras
+
+    if config["dtype"] == "tf32":
+        import jax
+
+        jax.config.update("jax_default_matmul_precision", "tensorfloat32")
 
     keras.config.set_dtype_policy(POLICIES[config["dtype"]])
     return keras
@@ -57,7 +67,8 @@ def _random_labels(config):
 
 def prepare(config):
     """Counts the work of the network, and exports it to the files that `exports` names."""
-    _load_keras({**config, "dtype": "float32"})
+    backend = {"cpu": "tensorflow", "gpu": "jax"}[config["device"]]
+    _load_keras({**config, "dtype": "float32"}, backend)
     import smallbig_keras
     from smallbig_keras import export
 
@@ -87,13 +98,59 @@ def graph(config, backend="tensorflow"):
 
         model = _make_network(config)
         forward, _ = output_function(model, ("probabilities",))
-        clips = ClipConfig().normalize(_random_clips(config))
+        clips = _placed(ClipConfig().normalize(_random_clips(config)), backend)
 
         def step():
             return forward(clips)
 
     parameters = sum(math.prod(variable.shape) for variable in model.trainable_variables)
-    return step, {"parameters": parameters, **_versions("keras", backend)}
+    facts = {"parameters": parameters, **_versions("keras", backend)}
+    if backend == "jax":
+        import jax
+
+        facts["wait"] = jax.block_until_ready
+    return step, facts | (_gpu_facts() if config["device"] == "gpu" else {})
+
+
+def _placed(array, backend):
+    """Returns an array where the network is, so that no call moves it there."""
+    if backend != "jax":
+        return array
+    import jax
+
+    return jax.device_put(array)
+
+
+def _gpu_facts():
+    import jax
+
+    device, *_ = jax.local_devices()
+    if device.platform != "gpu":
+        raise RuntimeError(f"JAX sees no GPU. Received: {device.device_kind}")
+
+    def memory():
+        stats = device.memory_stats()
+        return stats["bytes_in_use"], stats["peak_bytes_in_use"]
+
+    return {"memory": memory, "profile": _profile, "device": device.device_kind}
+
+
+def _profile(function):
+    """Returns the seconds of each kernel on a GPU in a call of a function."""
+    import jax
+
+    found = collections.Counter()
+    with tempfile.TemporaryDirectory() as folder:
+        with jax.profiler.trace(folder):
+            function()
+        (file,) = pathlib.Path(folder).rglob("*.xplane.pb")
+        planes = jax.profiler.ProfileData.from_file(str(file)).planes
+        lines = [line for plane in planes if "/device:GPU" in plane.name for line in plane.lines]
+        for line in lines:
+            if line.name.startswith("Stream"):
+                for event in line.events:
+                    found[event.name] += event.duration_ns / 1e9
+    return found
 
 
 def _tensorflow_step(config):
@@ -126,6 +183,7 @@ def _tensorflow_step(config):
 
 
 def _jax_step(config):
+    import jax
     import keras
 
     from smallbig_keras.data.clips import ClipConfig
@@ -136,8 +194,24 @@ def _jax_step(config):
         optimizer=SGDWithL2(0.01, 0.9, 1e-4),
         loss=keras.losses.SparseCategoricalCrossentropy(),
     )
-    clips, labels = ClipConfig().normalize(_random_clips(config)), _random_labels(config)
-    return model, lambda: model.train_on_batch(clips, labels)
+    clips = _placed(ClipConfig().normalize(_random_clips(config)), "jax")
+    labels = _placed(_random_labels(config), "jax")
+    model.optimizer.build(model.trainable_variables)
+    # What `fit` compiles, and its state.
+    train_step = jax.jit(model.train_step, donate_argnums=0)
+    groups = (
+        model.trainable_variables,
+        model.non_trainable_variables,
+        model.optimizer.variables,
+        model.metrics_variables,
+    )
+    state = [tuple([v.value for v in group] for group in groups)]
+
+    def step():
+        logs, state[0] = train_step(state[0], (clips, labels))
+        return logs["loss"]
+
+    return model, step
 
 
 def jax(config):

@@ -1,5 +1,6 @@
 """Measurements of `benchmarks.speed` as a table, a picture and a file."""
 
+import collections
 import datetime
 import json
 import os
@@ -10,10 +11,13 @@ import shlex
 import sys
 
 from benchmarks.contenders import CONTENDERS
+from smallbig_keras.cli.models import format_table
 
 _COLOURS = {"ours": "tab:blue", "twin": "tab:orange", "other": "tab:gray"}
 # Stand-ins for files in a command.
 _PLACES = {"--peer-python": "PEERS/bin/python", "--output": "PATH", "--exports": "FOLDER"}
+# Kernels in a table.
+_KERNELS = 15
 # A step goes forward once and, for the gradients of inputs and of weights, twice as far back.
 PASSES = {"inference": 1, "training": 3}
 
@@ -95,7 +99,7 @@ def speed_rows(results, settings, macs):
         rows.append(
             [
                 title,
-                f"{own:.3f}",
+                _seconds(own),
                 spread(result),
                 "" if is_matrix else f"{settings['batch'] / own:.2f}",
                 f"{result.loaded / 1e9:.2f}",
@@ -138,12 +142,32 @@ def check_twins(results):
 
 def spread(result):
     """Returns the quartiles of a result as text."""
-    return " to ".join(f"{seconds:.3f}" for seconds in result.quartiles)
+    return " to ".join(map(_seconds, result.quartiles))
+
+
+def _seconds(value):
+    return f"{value:.3f}" if value >= 0.1 else f"{value:.5f}"
 
 
 def failures(results):
     """Returns why contenders could not be measured, a list of str."""
     return [f"{CONTENDERS[n].title}: {r.error}" for n, r in results.items() if r.error]
+
+
+def kernel_tables(groups):
+    """Yields a table for each contender that told of the kernels of a GPU, as text."""
+    for results in groups:
+        for name, result in results.items():
+            found = collections.Counter()
+            for kernel, seconds in result.facts.get("kernels", {}).items():
+                # Numbers tell apart the same kernel of several layers.
+                found[re.sub(r"[._]?\d+$", "", kernel)[:60]] += seconds
+            if found:
+                total = sum(found.values())
+                rows = [["kernels", "ms a call", "share"], ["all", f"{total * 1e3:.2f}", ""]]
+                for kernel, seconds in found.most_common(_KERNELS):
+                    rows.append([kernel, f"{seconds * 1e3:.2f}", f"{seconds / total:.0%}"])
+                yield f"\n\n{CONTENDERS[name].title}\n\n{format_table(rows, markdown=True)}"
 
 
 def versions(groups):

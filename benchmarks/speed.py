@@ -4,10 +4,13 @@
     python -m benchmarks.speed training --peer-python PEERS/bin/python --no-extra --dtype bfloat16
     python -m benchmarks.speed training --peer-python PEERS/bin/python --families
     python -m benchmarks.speed inference --contenders tensorflow litert litert-int8
+    python -m benchmarks.speed training --device gpu --batch 8 --calls 20 --dtype tf32 \\
+        --peer-python python
 
 Each contender is a process of its own, with its own memory; all are measured by turns on random
 clips. PEERS is an environment with `pip install torch torchvision onnx onnxscript`; without
-`--peer-python` PyTorch is left out.
+`--peer-python` PyTorch is left out. On a GPU our network runs on JAX, TensorFlow is not needed,
+and the memory is that of the device.
 """
 
 import argparse
@@ -18,7 +21,7 @@ import sys
 import tempfile
 
 from benchmarks import reports
-from benchmarks.contenders import CONTENDERS, PEER_FILE, needs_peers, suitable
+from benchmarks.contenders import CONTENDERS, DTYPES, PEER_FILE, needs_peers, suitable
 from benchmarks.turns import race
 from smallbig_keras.cli.models import format_table
 
@@ -50,7 +53,7 @@ def parse(arguments=None):
     network.add_argument("--frames", type=int, default=8)
     network.add_argument("--size", type=int, help="default: 224, in training 112")
     network.add_argument("--batch", type=int, help="default: 1, in training 4")
-    network.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
+    network.add_argument("--dtype", choices=sorted({d for ds in DTYPES.values() for d in ds}))
     network.add_argument(
         "--families",
         nargs="*",
@@ -61,7 +64,12 @@ def parse(arguments=None):
     run = parser.add_argument_group("run")
     run.add_argument("--contenders", nargs="+", choices=CONTENDERS, metavar="NAME")
     run.add_argument("--peer-python", metavar="FILE", help="python of the environment with PyTorch")
+    run.add_argument("--device", default="cpu", choices=DTYPES)
+    run.add_argument(
+        "--kernels", action="store_true", help="also list those of a GPU that take most time"
+    )
     run.add_argument("--rounds", type=int, default=11)
+    run.add_argument("--calls", type=int, default=1, help="that are timed together")
     run.add_argument("--matrix", type=int, default=4096, help="side of the matrix product")
     run.add_argument(
         "--exports", metavar="FOLDER", help="keep the exported files, and take those that are there"
@@ -70,14 +78,17 @@ def parse(arguments=None):
     args = parser.parse_args(arguments)
     size, batch = SIZES[args.task]
     args.size, args.batch = args.size or size, args.batch or batch
-    allowed = suitable(args.task, args.dtype)
+    args.dtype = args.dtype or DTYPES[args.device][0]
+    if args.dtype not in DTYPES[args.device]:
+        parser.error(f"on a {args.device}, --dtype is one of {', '.join(DTYPES[args.device])}")
+    allowed = suitable(args.task, args.dtype, args.device)
     unfit = [name for name in args.contenders or () if name not in allowed]
     if unfit:
         parser.error(
             f"{', '.join(unfit)} has no {args.task} in {args.dtype}: take of {', '.join(allowed)}"
         )
-    if args.families is not None and not args.peer_python:
-        parser.error("--families compares with PyTorch: give --peer-python")
+    if args.families is not None and (args.device == "gpu" or not args.peer_python):
+        parser.error("--families compares with PyTorch on a processor: give --peer-python")
     args.contenders = args.contenders or allowed
     without = [name for name in args.contenders if needs_peers(name) and not args.peer_python]
     if without:
@@ -93,7 +104,8 @@ def say(text):
 
 def shared_config(args):
     """Returns the configuration that all contenders of a run share."""
-    names = ("task", "model", "frames", "size", "batch", "dtype", "matrix")
+    names = ("task", "model", "frames", "size", "batch", "dtype", "matrix", "device")
+    names += ("calls", "kernels")
     config = {name: getattr(args, name) for name in names}
     config["options"] = {**args.options, **({"extra": None} if args.no_extra else {})}
     config["twin"] = {**args.options, **({"extra": False} if args.no_extra else {})}
@@ -137,7 +149,8 @@ def compare(args, names, config):
         made = prepare(names, config, args.peer_python)
         failed = {n for n in names if CONTENDERS[n].file in made and made[CONTENDERS[n].file].error}
         entries = {n: entry(n, config, args.peer_python) for n in names if n not in failed}
-        found = race(entries, args.rounds, say)
+        # A GPU is idle while contenders compile.
+        found = race(entries, args.rounds, say, together=args.device == "gpu")
     for name in failed:
         found[name] = made[CONTENDERS[name].file]
     counts = made["counts"]
@@ -159,10 +172,14 @@ def run_speed(args, config):
     clips = f"{args.batch} x {args.frames} x {args.size} x {args.size}"
     extra = " without extra units" if args.no_extra else ""
     title = f"{args.task.capitalize()} of {args.model}{extra}, {clips}, {args.dtype}"
-    note = f"{args.rounds} calls by turns on random clips; {2 * macs / 1e9:.1f} GFLOP a clip"
+    together = f" of {args.calls} calls each" if args.calls > 1 else ""
+    note = f"{args.rounds} rounds by turns{together} on random clips; "
+    note += f"{2 * macs / 1e9:.1f} GFLOP a clip"
     note += ", a step counted as three times that." if args.task == "training" else "."
     if rate:
         note += f" Best matrix product: {rate / 1e9:.0f} GFLOP/s."
+    for device in sorted({r.facts["device"] for r in results.values() if "device" in r.facts}):
+        note += f" On one {device}."
     rows = reports.speed_rows(results, config, macs)
     data = {"macs": macs, "matrix_rate": rate, "results": as_data(results)}
     return title, note, rows, data, [results], reports.draw_speed(results, title)
@@ -202,6 +219,8 @@ def main(arguments=None):
         "settings": config,
     }
     table = format_table(rows, markdown=True)
+    if args.kernels:
+        table += "".join(reports.kernel_tables(groups))
     failed = [f"- {line}" for results in groups for line in reports.failures(results)]
     table = "\n".join([table, *([""] if failed else []), *failed])
     print(f"{title}. {note}\n\n{table}")

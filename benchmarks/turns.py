@@ -41,7 +41,11 @@ def memory():
 def serve(make):
     """Runs a contender: `make` of its configuration gives the function to time, and facts.
 
-    The configuration is JSON, the first argument of the process.
+    The configuration is JSON, the first argument of the process. Its `calls` are those that are
+    timed together, 1 by default. Of the facts, `memory` is a function like the one above, `wait`
+    one that waits for a result that a device still computes, and `profile` one that gives the
+    seconds of each kernel in a call of a function, for `kernels` of the configuration; they are
+    not passed on.
     """
     # Libraries write to the standard output as they like.
     channel = os.fdopen(os.dup(1), "w")
@@ -52,15 +56,23 @@ def serve(make):
         channel.flush()
 
     try:
-        function, facts = make(json.loads(sys.argv[1]))
-        loaded, _ = memory()
+        config = json.loads(sys.argv[1])
+        function, facts = make(config)
+        calls, measure = config.get("calls", 1), facts.pop("memory", memory)
+        wait = facts.pop("wait", lambda result: None)
+        profile = facts.pop("profile", None)
+        loaded, _ = measure()
         for _ in range(WARMUPS):
-            function()
+            wait(function())
+        if profile and config.get("kernels"):
+            facts["kernels"] = profile(lambda: wait(function()))
         answer(loaded=loaded, **facts)
         for _ in sys.stdin:
             start = time.perf_counter()
-            function()
-            answer(seconds=time.perf_counter() - start, peak=memory()[1])
+            for _ in range(calls):
+                result = function()
+            wait(result)
+            answer(seconds=(time.perf_counter() - start) / calls, peak=measure()[1])
     except Exception as error:
         traceback.print_exc()
         first = str(error).strip().partition("\n")[0][:200]
@@ -81,8 +93,8 @@ class Contender:
         command: list of str, which the configuration as JSON follows.
         config: dict.
 
-    Raises:
-        ContenderError: it cannot load.
+    Attributes:
+        facts: dict of what it says of itself, once it is loaded.
     """
 
     def __init__(self, command, config):
@@ -95,11 +107,11 @@ class Contender:
             cwd=ROOT,
             text=True,
         )
-        try:
-            self.facts = self._answer()
-        except BaseException:
-            self.close()
-            raise
+        self.facts = None
+
+    def load(self):
+        """Waits until it has loaded; raises ContenderError if it cannot."""
+        self.facts = self._answer()
 
     def measure(self):
         """Returns the seconds of one call, and the largest memory so far."""
@@ -176,25 +188,31 @@ class Result:
         return first, third
 
 
-def race(entries, rounds, say=print):
+def race(entries, rounds, say=print, together=False):
     """Measures contenders by turns, `rounds` times each; the failure of one ends no other.
 
     Args:
         entries: dict of names to `(command, config)`, as of a `Contender`.
         rounds: int.
         say: function that is told of the progress. Defaults to `print`.
+        together: bool. Whether all load at the same time. Defaults to `False`.
 
     Returns:
         dict of names to Result.
     """
     results, running = {name: Result() for name in entries}, {}
     try:
+        if together:
+            running = {name: Contender(*entry) for name, entry in entries.items()}
         for name, entry in entries.items():
             say(f"loading {name}")
+            contender = running.get(name) or Contender(*entry)
+            running[name] = contender
             try:
-                running[name] = Contender(*entry)
+                contender.load()
             except ContenderError as error:
                 _fail(results, name, error, say)
+                running.pop(name).close()
                 continue
             results[name].facts = running[name].facts
             results[name].loaded = running[name].facts.pop("loaded")

@@ -22,9 +22,18 @@ FRAMES = {"s3d": 16, "mvit_v1_b": 16}
 VERSIONS = {"versions": {"torch": torch.__version__}}
 
 
+def _device(config):
+    return {"cpu": "cpu", "gpu": "cuda"}[config["device"]]
+
+
 def _load(config):
     """Returns the network, random clips and the clip as text; layout as `layout` names it."""
     torch.manual_seed(0)
+    if config["dtype"] == "tf32":
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.allow_tf32 = True
+    # Of the kernels of a convolution the fastest, by trial.
+    torch.backends.cudnn.benchmark = True
     name, size = config.get("network", config["model"]), config["size"]
     frames = max(config["frames"], FRAMES.get(name, 1))
     network = networks.build(name, frames, **config.get("twin", {}))
@@ -35,11 +44,33 @@ def _load(config):
         is_3d = any(isinstance(module, torch.nn.Conv3d) for module in network.modules())
         layout = torch.channels_last_3d if is_3d else torch.channels_last
         network = network.to(memory_format=layout)
-    return network, clips, f"{frames} x {size} x {size}"
+    device = _device(config)
+    return network.to(device), clips.to(device), f"{frames} x {size} x {size}"
 
 
 def _autocast(config):
-    return torch.autocast("cpu", torch.bfloat16, enabled=config["dtype"] == "bfloat16")
+    enabled = config["dtype"] == "bfloat16"
+    return torch.autocast(_device(config), torch.bfloat16, enabled=enabled)
+
+
+def _gpu_facts():
+    def memory():
+        return torch.cuda.memory_allocated(), torch.cuda.max_memory_allocated()
+
+    def wait(result):
+        torch.cuda.synchronize()
+
+    device = torch.cuda.get_device_name()
+    return {"memory": memory, "wait": wait, "profile": _profile, "device": device}
+
+
+def _profile(function):
+    """Returns the seconds of each kernel on a GPU in a call of a function."""
+    activities = [torch.profiler.ProfilerActivity.CUDA]
+    with torch.profiler.profile(activities=activities) as profiler:
+        function()
+    found = profiler.key_averages()
+    return {event.key: event.self_device_time_total / 1e6 for event in found}
 
 
 def run(config):
@@ -58,6 +89,8 @@ def run(config):
 
             inductor.freezing = True
         function = torch.compile(network)
+    if config["device"] == "gpu":
+        facts |= _gpu_facts()
     make = _training_step if config["task"] == "training" else _inference
     return make(config, network, function, clips), facts
 
@@ -68,14 +101,15 @@ def _inference(config, network, function, clips):
     def infer():
         # Not `inference_mode`, in which weights are not frozen.
         with torch.no_grad(), _autocast(config):
-            return torch.softmax(function(clips).float(), -1)
+            return torch.softmax(function(clips).float(), -1).cpu()
 
     return infer
 
 
 def _training_step(config, network, function, clips):
     network.train()
-    labels = torch.randint(CLASSES, (len(clips),))
+    labels = torch.randint(CLASSES, (len(clips),), device=clips.device)
+    is_gpu = config["device"] == "gpu"
     optimizer = torch.optim.SGD(
         network.parameters(), 0.01, momentum=0.9, weight_decay=1e-4, fused=True
     )
@@ -86,7 +120,8 @@ def _training_step(config, network, function, clips):
             loss = F.cross_entropy(function(clips).float(), labels)
         loss.backward()
         optimizer.step()
-        return loss.item()
+        # On a GPU, the next step need not wait for it.
+        return loss if is_gpu else loss.item()
 
     return step
 
@@ -101,9 +136,14 @@ def export(config):
 
 def matrix(config):
     """The product of two square matrices: the rate that the machine reaches."""
-    a, b = (torch.randn(config["matrix"], config["matrix"]) for _ in range(2))
+    is_gpu, shape = config["device"] == "gpu", (config["matrix"], config["matrix"])
+    if config["dtype"] == "tf32":
+        torch.set_float32_matmul_precision("high")
+    a, b = (torch.randn(shape, device=_device(config)) for _ in range(2))
     if config["dtype"] == "bfloat16":
         a, b = a.bfloat16(), b.bfloat16()
+    if is_gpu:
+        return (lambda: a @ b), {**VERSIONS, **_gpu_facts()}
     return (lambda: (a @ b)[0, 0].item()), VERSIONS
 
 

@@ -107,6 +107,8 @@ class ClipPooling(keras.layers.Layer):
 
     def _pool(self, images, size, strides):
         padding = "same"
+        if self.mode == "max" and keras.backend.backend() == "jax" and self.padding != "tensorflow":
+            return select_maximum(self._pad(images, size, strides), size, strides)
         if self.padding == "zeros" or (self.padding == "symmetric" and max(strides) > 1):
             # Keras would pad only one side when the size is even.
             images = self._pad(images, size, strides)
@@ -137,6 +139,27 @@ class ClipPooling(keras.layers.Layer):
             "padding": self.padding,
         }
         return {**super().get_config(), **config}
+
+
+def select_maximum(images, size, strides):
+    """Maximum over windows of a height and width, by selections, for XLA.
+
+    XLA scatters the gradient of its own maximum over windows. That of a selection is a selection,
+    which it computes together with what is around. Of equal values the first has the gradient, as
+    in TensorFlow, and NaN stays NaN.
+    """
+    for axis in (2, 1):
+        count, step = size[axis - 1], strides[axis - 1]
+        before = (slice(None),) * axis
+        # To an end from behind: sizes may be open.
+        ends = (tap - count + 1 or None for tap in range(count))
+        windows = (slice(tap, end, step) for tap, end in enumerate(ends))
+        first, *others = (images[(*before, window)] for window in windows)
+        for values in others:
+            is_kept = ops.logical_or(first >= values, ops.isnan(first))
+            first = ops.where(is_kept, first, values)
+        images = first
+    return images
 
 
 @keras.saving.register_keras_serializable(package="smallbig_keras")

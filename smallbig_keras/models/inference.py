@@ -69,7 +69,15 @@ def _mean_of_positions(values):
 
 def _compiled(model, function):
     """Makes a function of arrays from one of tensors."""
-    if keras.backend.backend() == "tensorflow":
+    backend = keras.backend.backend()
+    if backend == "jax":
+        function = _compiled_by_jax(model, function)
+    elif backend == "torch":
+        import torch
+
+        # Not `inference_mode`, whose tensors no later training may use.
+        function = torch.no_grad()(function)
+    elif backend == "tensorflow":
         import tensorflow as tf
 
         # One trace for batches of any number: the last one rounds like the others.
@@ -83,3 +91,15 @@ def _compiled(model, function):
         return keras.tree.map_structure(keras.ops.convert_to_numpy, outputs)
 
     return compute
+
+
+def _compiled_by_jax(model, function):
+    import jax
+
+    @jax.jit
+    def compute(values, clips):
+        # Weights are arguments: as constants they would be compiled in, and stay what they are now.
+        with keras.StatelessScope(zip(model.variables, values, strict=True)):
+            return function(clips)
+
+    return lambda clips: compute([variable.value for variable in model.variables], clips)
