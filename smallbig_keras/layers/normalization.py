@@ -1,4 +1,4 @@
-"""Batch normalisation that uses TensorFlow's fused kernel."""
+"""Batch normalisation that uses TensorFlow's fused kernel, and reads a batch once on JAX."""
 
 import keras
 from keras import ops
@@ -14,13 +14,13 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     """`keras.layers.BatchNormalization` of the last axis, fused on the TensorFlow backend.
 
     Keras 3 composes the normalisation of elementary operations, which TensorFlow's fused
-    operation does in one; `benchmarks/normalization.py` measures both. Weights, saving,
-    freezing and configuration are those of the Keras layer, and so are all other cases: other
-    backends, masks, float64.
+    operation does in one; `benchmarks/normalization.py` measures both. On JAX both statistics of a
+    batch come from one pass over it. Weights, saving, freezing and configuration are those of the
+    Keras layer, and so are all other cases: PyTorch, masks, float64.
 
-    In training the fused operation updates the moving variance with the unbiased estimate,
-    `n / (n - 1)` times the batch variance, as PyTorch does; the Keras layer takes the batch
-    variance itself.
+    In training, TensorFlow and JAX update the moving variance with the unbiased estimate,
+    `n / (n - 1)` times the batch variance, as PyTorch's own layer does; the Keras layer takes the
+    batch variance itself.
 
     With `synchronized=True` and several replicas the statistics are those of the whole batch, as
     one device has them: the variance is the mean square about the mean, and unbiased in the
@@ -53,7 +53,10 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         use_batch = bool(training) and self.trainable
         if mask is None and use_batch and self.synchronized and replica_context():
             return self._normalize_over_replicas(inputs)
-        if not self._can_fuse(inputs, mask):
+        can_fuse = self._can_fuse(inputs, mask)
+        if can_fuse and use_batch and keras.backend.backend() == "jax":
+            return self._normalize_in_one_pass(inputs)
+        if not can_fuse or keras.backend.backend() != "tensorflow":
             return super().call(inputs, training=training, mask=mask)
 
         import tensorflow as tf
@@ -84,11 +87,24 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
     def _can_fuse(self, inputs, mask):
         return (
-            keras.backend.backend() == "tensorflow"
-            and mask is None
+            mask is None
             and not getattr(self, "renorm", False)
             and keras.backend.standardize_dtype(inputs.dtype) in _FUSED_DTYPES
         )
+
+    def _normalize_in_one_pass(self, inputs):
+        """Normalises with mean and variance of the batch, whose values are read once for both."""
+        x = ops.cast(inputs, "float32")
+        axes = list(range(len(x.shape) - 1))
+        # About a value of each channel, the squares are as small as the variance.
+        origin = ops.stop_gradient(x[(0,) * len(axes)])
+        moved = x - origin
+        mean = ops.mean(moved, axes)
+        variance = ops.mean(ops.square(moved), axes) - ops.square(mean)
+        variance = ops.maximum(variance, 0.0)
+        number = ops.cast(ops.prod(ops.shape(x)[:-1]), x.dtype)
+        self._move_statistics(mean + origin, variance * (number / (number - 1)))
+        return self._scale(moved, mean, variance, inputs.dtype)
 
     def _normalize_over_replicas(self, inputs):
         """Normalises with the mean and the variance of the batch of all replicas."""
@@ -107,12 +123,15 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         variance = sum_over_replicas([squares])[0] / number
         # As on one device: the fused operation is unbiased, Keras' own is not.
         self._move_statistics(mean, variance * (number / (number - 1)) if fused else variance)
+        return self._scale(x, mean, variance, inputs.dtype)
+
+    def _scale(self, x, mean, variance, dtype):
         gamma = ops.cast(self.gamma, x.dtype) if self.scale else None
         beta = ops.cast(self.beta, x.dtype) if self.center else None
         outputs = ops.batch_normalization(
             x, mean, variance, axis=-1, offset=beta, scale=gamma, epsilon=self.epsilon
         )
-        return ops.cast(outputs, inputs.dtype)
+        return ops.cast(outputs, dtype)
 
     def _move_statistics(self, mean, variance):
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):

@@ -99,3 +99,34 @@ def test_weights_are_those_of_keras(x, randomize):
     randomize(plain)
     fused.set_weights(plain.get_weights())
     np.testing.assert_allclose(fused(x), plain(x), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("offset", [0, 1000])
+def test_one_pass_is_the_fused_operation(x, offset, randomize, rng):
+    """The form for JAX, also where the mean is large beside the deviation."""
+    weights = rng.standard_normal(x.shape).astype("float32")
+    results = []
+    for call in (
+        lambda layer, inputs: layer._normalize_in_one_pass(inputs),
+        lambda layer, inputs: layer(inputs, training=True),
+    ):
+        layer = FusedBatchNormalization()
+        layer.build(x.shape)
+        randomize(layer)
+        with tf.GradientTape() as tape:
+            tape.watch(inputs := tf.constant(x + offset))
+            outputs = call(layer, inputs)
+            loss = tf.reduce_sum(outputs * weights)
+        variables = [v.value for v in layer.trainable_variables]
+        gradients = tape.gradient(loss, [inputs, *variables])
+        results.append([outputs, *gradients, layer.moving_mean, layer.moving_variance])
+    for ours, fused in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, fused, rtol=2e-3, atol=2e-3)
+
+
+def test_a_channel_of_one_value_has_no_variance():
+    x = np.full((2, 3, 4, 4, 2), 7.3, "float32")
+    layer = FusedBatchNormalization()
+    layer.build(x.shape)
+    np.testing.assert_array_equal(layer._normalize_in_one_pass(x), np.zeros_like(x))
+    np.testing.assert_allclose(layer.moving_variance, [0.9, 0.9])
