@@ -96,10 +96,12 @@ def _compiled(model, function):
 def _compiled_by_jax(model, function):
     import jax
 
+    variables = model.variables
+
     @jax.jit
     def compute(values, clips):
         # Weights are arguments: as constants they would be compiled in, and stay what they are now.
-        with keras.StatelessScope(zip(model.variables, values, strict=True)):
+        with keras.StatelessScope(zip(variables, values, strict=True)):
             return function(clips)
 
-    return lambda clips: compute([variable.value for variable in model.variables], clips)
+    return lambda clips: compute([variable.value for variable in variables], clips)
