@@ -73,7 +73,8 @@ class CoSTConv(keras.layers.Layer):
     def call(self, clips):
         views = self._views(clips)
         shares = self._shares(views)
-        return sum(share * view for share, view in zip(shares, views, strict=True))
+        first, *others = (share * view for share, view in zip(shares, views, strict=True))
+        return sum(others, start=first)
 
     def _views(self, clips):
         """Returns the results over height and width, frames and width, frames and height."""
@@ -90,8 +91,7 @@ class CoSTConv(keras.layers.Layer):
         # In 3-D: neighbouring frames stacked on the channels of a 2-D one are copies.
         padding = "same"
         if self.strides > 1:
-            borders = ((size // 2, size // 2) for size in kernel.shape[:3])
-            clips, padding = ops.pad(clips, ((0, 0), *borders, (0, 0))), "valid"
+            clips, padding = _pad(clips, *(size // 2 for size in kernel.shape[:3])), "valid"
         strides = (1, self.strides, self.strides)
         return ops.conv(clips, kernel, strides, padding, data_format="channels_last")
 
@@ -124,6 +124,20 @@ class CoSTConv(keras.layers.Layer):
             "fusion": self.fusion,
         }
         return {**super().get_config(), **config}
+
+
+def _pad(clips, over_frames, over_height, over_width):
+    """Puts zeros on both sides of the axes.
+
+    Width and channels are one axis meanwhile: TensorFlow's optimiser would merge a padding of five
+    axes with the 3-D convolution after it, and fails in training.
+    """
+    batch, frames, height, width, channels = ops.shape(clips)
+    rows = ops.reshape(clips, (-1, frames, height, width * channels))
+    borders = (0, over_frames, over_height, over_width * channels)
+    rows = ops.pad(rows, [(border, border) for border in borders])
+    sizes = (frames + 2 * over_frames, height + 2 * over_height, width + 2 * over_width)
+    return ops.reshape(rows, (-1, *sizes, channels))
 
 
 def _first_view_leads(shape, dtype=None):

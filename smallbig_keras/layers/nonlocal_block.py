@@ -132,14 +132,13 @@ class NonLocalBlock(keras.layers.Layer):
 
 def _halve(clips):
     """Maximum of two by two pixels; an axis of one pixel stays."""
-    _, frames, height, width, _ = ops.shape(clips)
-    images = fold_frames(clips[:, :, : _even(height), : _even(width)])
-    images = ops.max_pool(images, 2, 2, "same", data_format="channels_last")
+    _, frames, *sizes, _ = ops.shape(clips)
+    if all(isinstance(size, int) for size in sizes):
+        padding, window = "valid", tuple(min(size, 2) for size in sizes)
+    else:
+        padding, window = "same", 2
+        height, width = (ops.maximum(size // 2 * 2, 1) for size in sizes)
+        clips = clips[:, :, :height, :width]
+    images = fold_frames(clips)
+    images = ops.max_pool(images, window, window, padding, data_format="channels_last")
     return unfold_frames(images, frames)
-
-
-def _even(size):
-    """The largest even number up to a size, or 1."""
-    if isinstance(size, int):
-        return max(size // 2 * 2, 1)
-    return ops.maximum(size // 2 * 2, 1)

@@ -175,3 +175,26 @@ def in_an_open_graph(model, clips):
 
     shape = (None, *model.input_shape[1:])
     return to_numpy(tf.function(model, input_signature=[tf.TensorSpec(shape)])(clips))
+
+
+@pytest.mark.parametrize("layer", [layers.CoSTConv(4, strides=2), layers.NonLocalBlock()])
+def test_graphs_that_train_without_copies(layer):
+    """No padding that is merged with a 3-D convolution, which fails; no part of a clip is cut."""
+    tf = pytest.importorskip("tensorflow")
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("looks at a graph of TensorFlow")
+
+    @tf.function(autograph=False)
+    def step(clips):
+        with tf.GradientTape() as tape:
+            tape.watch(clips)
+            loss = tf.reduce_sum(layer(clips, training=True))
+        return tape.gradient(loss, clips)
+
+    # An odd height, of which the block leaves out the last row.
+    operations = step.get_concrete_function(tf.zeros((2, 4, 7, 8, 6))).graph.get_operations()
+    cuts = [op for op in operations if op.type == "StridedSliceGrad"]
+    assert not [op for op in cuts if op.inputs[-1].shape[1:3] == (4, 6)]
+    convolutions = [op for op in operations if op.type == "Conv3D"]
+    assert bool(convolutions) == isinstance(layer, layers.CoSTConv)
+    assert not [op for op in convolutions if op.inputs[0].op.type == "Pad"]
