@@ -116,7 +116,7 @@ def main(arguments=None):
     parser.add_argument("--output", metavar="PATH", help="also write PATH.json, PATH.md, PATH.png")
     args = parser.parse_args(arguments)
     size, batch = speed.SIZES[args.task]
-    config = {"frames": 8, "size": size, "batch": batch, "task": args.task}
+    config = {"frames": 8, "size": size, "batch": batch, "task": args.task, "device": "cpu"}
     config |= {"model": args.model, "options": args.options, "dtype": args.dtype}
     measured, left_out = {}, []
     for axis in args.axes:

@@ -23,7 +23,13 @@ def make(config):
     if "package" in config:
         __import__(config["package"])
     print("a library says hello")
-    return function, {"versions": {"contender": config["name"]}}
+    facts = {"versions": {"contender": config["name"]}}
+    if config.get("is_device"):
+        # As a device has them: its memory, a wait for what it computes, and its kernels.
+        facts["memory"] = lambda: (1, 2)
+        facts["wait"] = lambda result: time.sleep(config["waits"])
+        facts["profile"] = lambda function: {"kernel": 0.5}
+    return function, facts
 
 
 if __name__ == "__main__":

@@ -80,6 +80,8 @@ def test_networks_that_differ_are_not_compared():
         (["training", "--contenders", "litert"], "litert has no training in float32"),
         (["inference", "--dtype", "bfloat16", "--contenders", "litert"], "litert has no inference"),
         (["training", "--families"], "give --peer-python"),
+        (["training", "--dtype", "tf32"], "on a cpu, --dtype is one of float32, bfloat16"),
+        (["training", "--device", "gpu", "--contenders", "tensorflow"], "has no training in bf"),
     ],
 )
 def test_arguments_that_do_not_fit(arguments, message, capsys):
@@ -92,6 +94,26 @@ def test_without_peers_they_are_left_out_and_said(capsys):
     args = speed.parse(["training"])
     assert args.contenders == ["tensorflow", "tensorflow-remat", "jax", "matrix"]
     assert "left out: torch, torch-channels-last" in capsys.readouterr().err
+
+
+def test_a_gpu_has_contenders_and_precisions_of_its_own():
+    args = speed.parse(["inference", "--device", "gpu", "--peer-python", "peers/python"])
+    assert args.contenders == ["jax", "torch-channels-last", "torch-compiled", "torch-matrix"]
+    assert args.dtype == "bfloat16"
+    assert speed.parse(["training", "--device", "gpu", "--dtype", "tf32"]).contenders == ["jax"]
+
+
+def test_kernels_are_counted_without_their_numbers():
+    kernels = {"loop_add_fusion_12": 0.001, "loop_add_fusion": 0.002, "gemm": 0.001}
+    results = {"jax": Result([1.0], facts={"kernels": kernels}), "torch": Result([1.0])}
+    (table,) = reports.kernel_tables([results])
+    assert table.startswith("\n\nJAX\n\n")
+    cells = [[cell.strip() for cell in row.split("|")[1:-1]] for row in table.splitlines()[4:]]
+    assert cells[2:] == [
+        ["all", "4.00", ""],
+        ["loop_add_fusion", "3.00", "75%"],
+        ["gemm", "1.00", "25%"],
+    ]
 
 
 def test_a_peer_runs_in_its_own_environment():

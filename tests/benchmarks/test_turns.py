@@ -54,3 +54,20 @@ def test_failures_are_told_and_end_no_other(run):
     assert errors["dies_early"].startswith("was ended by signal 9")
     assert not errors["good"] and len(results["good"].seconds) == 2
     assert "missing" not in calls
+
+
+def test_a_device_is_waited_for_once_and_tells_of_itself(run):
+    results, calls = run(2, device={"is_device": True, "waits": 0.2, "calls": 4, "kernels": True})
+    device = results["device"]
+    assert calls == ["device"] * (WARMUPS + 2 * 4)
+    assert 0.05 <= device.median < 0.1
+    assert (device.loaded, device.peak) == (1, 2)
+    assert device.facts == {"versions": {"contender": "device"}, "kernels": {"kernel": 0.5}}
+
+
+def test_all_may_load_together(tmp_path):
+    log = str(tmp_path / "log")
+    entries = {n: (COMMAND, {"name": n, "log": log, "seconds": 0.2}) for n in ("one", "other")}
+    bad = (COMMAND, {"name": "bad", "log": log, "package": "no_such_package"})
+    results = race({**entries, "bad": bad}, 1, lambda text: None, together=True)
+    assert results["bad"].error and not results["one"].error and results["other"].seconds

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smallbig_keras.layers import FusedBatchNormalization
+from smallbig_keras.layers import FrameConv, FusedBatchNormalization, TemporalConv
 from tests.numpy_reference import normalize
 
 SHAPES = [(3, 5, 4), (2, 6, 5, 4), (2, 3, 6, 5, 4)]
@@ -130,3 +130,21 @@ def test_a_channel_of_one_value_has_no_variance():
     layer.build(x.shape)
     np.testing.assert_array_equal(layer._normalize_in_one_pass(x), np.zeros_like(x))
     np.testing.assert_allclose(layer.moving_variance, [0.9, 0.9])
+
+
+@pytest.mark.parametrize("conv", [FrameConv(4, 3), TemporalConv(4)])
+def test_a_convolution_and_its_normalisation_are_neighbours(conv):
+    """TensorFlow makes one operation of both at inference, if nothing else takes the output."""
+    norm = FusedBatchNormalization()
+    clips = tf.TensorSpec((None, 3, 6, 5, 4))
+    function = tf.function(lambda x: tf.nn.relu(norm(conv(x), training=False)), autograph=False)
+    graph = function.get_concrete_function(clips).graph
+    # Of all operations those that the result needs: TensorFlow prunes the others.
+    needed, left = set(), [tensor.op for tensor in graph.outputs]
+    while left:
+        operation = left.pop()
+        needed.add(operation)
+        left += [tensor.op for tensor in operation.inputs if tensor.op not in needed]
+    (convolution,) = [operation for operation in needed if operation.type == "Conv2D"]
+    consumers = needed.intersection(convolution.outputs[0].consumers())
+    assert [consumer.type for consumer in consumers] == ["FusedBatchNormV3"]
