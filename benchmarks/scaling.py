@@ -115,9 +115,10 @@ def main(arguments=None):
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--output", metavar="PATH", help="also write PATH.json, PATH.md, PATH.png")
     args = parser.parse_args(arguments)
-    size, batch = speed.SIZES[args.task]
-    config = {"frames": 8, "size": size, "batch": batch, "task": args.task, "device": "cpu"}
-    config |= {"model": args.model, "options": args.options, "dtype": args.dtype}
+    given = [args.task, "--model", args.model, "--options", json.dumps(args.options)]
+    given += ["--dtype", args.dtype, "--contenders", "tensorflow"]
+    config = speed.shared_config(speed.parse(given))
+    size, batch = config["size"], config["batch"]
     measured, left_out = {}, []
     for axis in args.axes:
         measured[axis], missing = measure(axis, AXES[axis], config, args.rounds)

@@ -135,6 +135,14 @@ def test_a_command_names_no_file_of_the_machine():
     )
 
 
+def test_points_of_an_axis_are_measured(monkeypatch, capsys):
+    monkeypatch.setattr(scaling, "AXES", {"size": (32,)})
+    scaling.main(["--model", "C2DR50", "--options", json.dumps(TINY), "--rounds", "1"])
+    *_, row = capsys.readouterr().out.strip().splitlines()
+    axis, value, seconds, *_ = (cell.strip() for cell in row.split("|")[1:])
+    assert (axis, value) == ("size", "32") and float(seconds) > 0
+
+
 def test_growth_is_the_slope_of_the_logarithms():
     points = np.array([4, 8, 16, 64])
     assert scaling.exponent(points, 3 * points**1.7) == pytest.approx(1.7)
