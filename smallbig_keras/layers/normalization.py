@@ -63,8 +63,8 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
         shape = ops.shape(inputs)
         channels = shape[-1]
-        images = _source_of_reshape(inputs) if len(shape) > 4 else inputs
-        if len(images.shape) != 4:
+        images = inputs
+        if len(shape) != 4:
             # A clip keeps its height and width; anything else becomes a column of vectors.
             inner = shape[-3:-1] if len(shape) > 4 else (1, 1)
             images = tf.reshape(inputs, (-1, *inner, channels))
@@ -83,8 +83,9 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         )
         if use_batch:
             self._move_statistics(mean, variance)
-        # Not of the batch's number: to ask for it, a graph keeps what it could merge.
-        return outputs if images is inputs else tf.reshape(outputs, (-1, *shape[1:]))
+        # Of the batch's number, which keeps the convolution before from being merged with this: the
+        # merged operation fails on a batch of no clips, as one of several devices may have.
+        return outputs if images is inputs else tf.reshape(outputs, shape)
 
     def _can_fuse(self, inputs, mask):
         return (
@@ -138,17 +139,3 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
             batch = ops.cast(batch, moving.dtype)
             moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
-
-
-def _source_of_reshape(clips):
-    """Returns the images that a convolution gave and a graph reshaped to clips, or the clips.
-
-    Their normalisation is the same. Next to each other, TensorFlow makes one operation of both at
-    inference; where the batch is open, it cannot tell that two reshapes undo each other.
-    """
-    operation = getattr(clips, "op", None)
-    if operation is None or operation.type != "Reshape":
-        return clips
-    images = operation.inputs[0]
-    is_image = images.shape.rank == 4 and images.shape[-1] == clips.shape[-1] is not None
-    return images if is_image else clips
