@@ -197,7 +197,7 @@ def _jax_step(config):
     clips = _placed(ClipConfig().normalize(_random_clips(config)), "jax")
     labels = _placed(_random_labels(config), "jax")
     model.optimizer.build(model.trainable_variables)
-    # What `fit` compiles, and its state.
+    # The step that `fit` compiles, and its state.
     train_step = jax.jit(model.train_step, donate_argnums=0)
     groups = (
         model.trainable_variables,

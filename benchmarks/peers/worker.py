@@ -26,12 +26,16 @@ def _device(config):
     return {"cpu": "cpu", "gpu": "cuda"}[config["device"]]
 
 
-def _load(config):
-    """Returns the network, random clips and the clip as text; layout as `layout` names it."""
-    torch.manual_seed(0)
+def _set_precision(config):
     if config["dtype"] == "tf32":
         torch.set_float32_matmul_precision("high")
         torch.backends.cudnn.allow_tf32 = True
+
+
+def _load(config):
+    """Returns the network, random clips and the clip as text; layout as `layout` names it."""
+    torch.manual_seed(0)
+    _set_precision(config)
     # Of the kernels of a convolution the fastest, by trial.
     torch.backends.cudnn.benchmark = True
     name, size = config.get("network", config["model"]), config["size"]
@@ -137,8 +141,7 @@ def export(config):
 def matrix(config):
     """The product of two square matrices: the rate that the machine reaches."""
     is_gpu, shape = config["device"] == "gpu", (config["matrix"], config["matrix"])
-    if config["dtype"] == "tf32":
-        torch.set_float32_matmul_precision("high")
+    _set_precision(config)
     a, b = (torch.randn(shape, device=_device(config)) for _ in range(2))
     if config["dtype"] == "bfloat16":
         a, b = a.bfloat16(), b.bfloat16()

@@ -105,7 +105,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         variance = ops.mean(ops.square(moved), axes) - ops.square(mean)
         variance = ops.maximum(variance, 0.0)
         number = ops.cast(ops.prod(ops.shape(x)[:-1]), x.dtype)
-        self._move_statistics(mean + origin, variance * (number / (number - 1)))
+        self._move_statistics(mean + origin, _unbiased(variance, number))
         return self._scale(moved, mean, variance, inputs.dtype)
 
     def _normalize_over_replicas(self, inputs):
@@ -124,7 +124,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         squares = ops.sum(ops.square(x - ops.stop_gradient(mean)), axes)
         variance = sum_over_replicas([squares])[0] / number
         # As on one device: the fused operation is unbiased, Keras' own is not.
-        self._move_statistics(mean, variance * (number / (number - 1)) if fused else variance)
+        self._move_statistics(mean, _unbiased(variance, number) if fused else variance)
         return self._scale(x, mean, variance, inputs.dtype)
 
     def _scale(self, x, mean, variance, dtype):
@@ -139,3 +139,8 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
             batch = ops.cast(batch, moving.dtype)
             moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
+
+
+def _unbiased(variance, number):
+    # Of a single value there is none, and 0 stays 0, as in TensorFlow.
+    return variance * (number / ops.maximum(number - 1, 1))

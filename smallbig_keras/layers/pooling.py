@@ -106,9 +106,9 @@ class ClipPooling(keras.layers.Layer):
         return clips
 
     def _pool(self, images, size, strides):
-        padding = "same"
         if self.mode == "max" and keras.backend.backend() == "jax" and self.padding != "tensorflow":
             return select_maximum(self._pad(images, size, strides), size, strides)
+        padding = "same"
         if self.padding == "zeros" or (self.padding == "symmetric" and max(strides) > 1):
             # Keras would pad only one side when the size is even.
             images = self._pad(images, size, strides)

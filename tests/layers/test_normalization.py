@@ -125,8 +125,9 @@ def test_one_pass_is_the_fused_operation(x, offset, randomize, rng):
         np.testing.assert_allclose(ours, fused, rtol=2e-3, atol=2e-3)
 
 
-def test_a_channel_of_one_value_has_no_variance():
-    x = np.full((2, 3, 4, 4, 2), 7.3, "float32")
+@pytest.mark.parametrize("shape", [(2, 3, 4, 4, 2), (1, 1, 1, 1, 2)])
+def test_a_channel_of_one_value_has_no_variance(shape):
+    x = np.full(shape, 7.3, "float32")
     layer = FusedBatchNormalization()
     layer.build(x.shape)
     np.testing.assert_array_equal(layer._normalize_in_one_pass(x), np.zeros_like(x))
