@@ -6,7 +6,13 @@ from keras import ops
 
 from smallbig_keras.layers import ChannelGate, ClipPooling, CoSTConv, SmallBigUnit
 from smallbig_keras.layers.convolution import convolve
-from smallbig_keras.layers.folding import fold_frames, fold_space, unfold_frames, unfold_space
+from smallbig_keras.layers.folding import (
+    axis_sizes,
+    fold_frames,
+    fold_space,
+    unfold_frames,
+    unfold_space,
+)
 
 
 def inference_form(model):
@@ -72,7 +78,7 @@ class _SharedKernelUnit(SmallBigUnit):
         if np.any(factor != 1):
             small = small * factor
         # On frames, so that the converter makes it the bias of the convolution.
-        small = unfold_frames(fold_frames(small) + self.offset, ops.shape(small)[1])
+        small = unfold_frames(fold_frames(small) + self.offset, *axis_sizes(small, 1))
         return self.activation(small + big * big_factor)
 
 
@@ -92,7 +98,7 @@ class _SharedKernelCoSTConv(CoSTConv):
     def _views(self, clips):
         size, step = self.kernel_size, self.strides
         kernel = ops.reshape(ops.convert_to_tensor(self.kernel), (size, 1, -1, self.filters))
-        frames, images = ops.shape(clips)[1], fold_frames(clips)
+        (frames,), images = axis_sizes(clips, 1), fold_frames(clips)
         wide = _stack_pixels(images, 2, size, step)
         high = _stack_pixels(images[:, :, ::step], 1, size, step)
         return (
@@ -103,7 +109,7 @@ class _SharedKernelCoSTConv(CoSTConv):
 
 
 def _convolve_over_time(clips, kernel):
-    _, _, height, width, _ = ops.shape(clips)
+    height, width = axis_sizes(clips, 2, 3)
     return unfold_space(convolve(fold_space(clips), kernel), height, width)
 
 

@@ -13,6 +13,7 @@ from smallbig_keras.layers.arguments import (
     check_counts,
 )
 from smallbig_keras.layers.folding import (
+    axis_sizes,
     fold_frames,
     fold_space,
     stack_frames,
@@ -135,7 +136,7 @@ class FrameConv(_Conv):
         super().build(input_shape)
 
     def convolution_op(self, inputs, kernel):
-        frames = ops.shape(inputs)[1]
+        (frames,) = axis_sizes(inputs, 1)
         return unfold_frames(self._convolve(fold_frames(inputs), kernel), frames)
 
     def compute_output_shape(self, input_shape):
@@ -182,7 +183,7 @@ class TemporalConv(_Conv):
         super().build(input_shape)
 
     def convolution_op(self, inputs, kernel):
-        _, _, height, width, _ = ops.shape(inputs)
+        height, width = axis_sizes(inputs, 2, 3)
         return unfold_space(self._convolve(fold_space(inputs), kernel), height, width)
 
     def compute_output_shape(self, input_shape):
@@ -262,7 +263,7 @@ class SpaceTimeConv(keras.layers.Layer):
             images = ops.conv(images, kernel, strides, "same", data_format="channels_last")
         else:
             images = convolve(images, kernel, strides)
-        return unfold_frames(images, ops.shape(stacked)[1])
+        return unfold_frames(images, *axis_sizes(stacked, 1))
 
     def compute_output_shape(self, input_shape):
         batch, *sizes, _ = input_shape

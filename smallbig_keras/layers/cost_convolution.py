@@ -8,7 +8,7 @@ from keras import ops
 from smallbig_keras.errors import SmallBigError
 from smallbig_keras.layers.arguments import check_choice, check_clip_shape, check_count
 from smallbig_keras.layers.convolution import convolve
-from smallbig_keras.layers.folding import fold_frames, unfold_frames
+from smallbig_keras.layers.folding import axis_sizes, fold_frames, unfold_frames
 from smallbig_keras.layers.initializers import conv_initializer
 
 
@@ -81,7 +81,7 @@ class CoSTConv(keras.layers.Layer):
         kernel, step = ops.convert_to_tensor(self.kernel), self.strides
         images = convolve(fold_frames(clips), kernel, (step, step))
         return (
-            unfold_frames(images, ops.shape(clips)[1]),
+            unfold_frames(images, *axis_sizes(clips, 1)),
             # The first axis of the kernel is that over frames.
             self._convolve_over_time(clips, kernel[:, None]),
             self._convolve_over_time(clips, kernel[:, :, None]),
@@ -132,7 +132,7 @@ def _pad(clips, over_frames, over_height, over_width):
     Width and channels are one axis meanwhile: TensorFlow's optimiser would merge a padding of five
     axes with the 3-D convolution after it, and fails in training.
     """
-    batch, frames, height, width, channels = ops.shape(clips)
+    frames, height, width, channels = axis_sizes(clips, 1, 2, 3, 4)
     rows = ops.reshape(clips, (-1, frames, height, width * channels))
     borders = (0, over_frames, over_height, over_width * channels)
     rows = ops.pad(rows, [(border, border) for border in borders])

@@ -5,27 +5,37 @@ from keras import ops
 from smallbig_keras.layers.padding import borders
 
 
+def axis_sizes(tensor, *axes):
+    """Returns the sizes of axes: an int each, or a tensor for one that is open.
+
+    Sizes that are known put nothing in a graph. `ops.shape` of a batch of any number would.
+    """
+    sizes = [tensor.shape[axis] for axis in axes]
+    if None in sizes:
+        shape = ops.shape(tensor)
+        sizes = [shape[axis] for axis in axes]
+    return sizes
+
+
 def fold_frames(clips):
     """From `(batch, frames, height, width, channels)` to `(batch * frames, ...)`, for space."""
-    _, _, height, width, channels = ops.shape(clips)
-    return ops.reshape(clips, (-1, height, width, channels))
+    return ops.reshape(clips, (-1, *axis_sizes(clips, 2, 3, 4)))
 
 
 def unfold_frames(images, frames):
     """Undoes `fold_frames` of clips of `frames` frames."""
-    _, height, width, channels = ops.shape(images)
-    return ops.reshape(images, (-1, frames, height, width, channels))
+    return ops.reshape(images, (-1, frames, *axis_sizes(images, 1, 2, 3)))
 
 
 def fold_space(clips):
     """From `(batch, frames, height, width, channels)` to `(..., height * width, channels)`."""
-    _, frames, height, width, channels = ops.shape(clips)
+    frames, height, width, channels = axis_sizes(clips, 1, 2, 3, 4)
     return ops.reshape(clips, (-1, frames, height * width, channels))
 
 
 def unfold_space(sequences, height, width):
     """Undoes `fold_space` of frames of `height` x `width` pixels."""
-    _, frames, _, channels = ops.shape(sequences)
+    frames, channels = axis_sizes(sequences, 1, 3)
     return ops.reshape(sequences, (-1, frames, height, width, channels))
 
 
@@ -48,7 +58,7 @@ def stack_frames(clips, size, step=1, padding="symmetric"):
 
 
 def _taps_of_same(clips, size, step):
-    frames = ops.shape(clips)[1]
+    (frames,) = axis_sizes(clips, 1)
     before, _ = borders(frames, size, step, "tensorflow")
     # Borders hang on the number of frames, which may be open: the same for all, and a start in it.
     most = (size - 1) // 2

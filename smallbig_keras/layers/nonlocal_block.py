@@ -7,7 +7,7 @@ from keras import ops
 
 from smallbig_keras.layers.arguments import check_choice, check_clip_shape
 from smallbig_keras.layers.convolution import FrameConv
-from smallbig_keras.layers.folding import fold_frames, unfold_frames
+from smallbig_keras.layers.folding import axis_sizes, fold_frames, unfold_frames
 from smallbig_keras.layers.normalization import FusedBatchNormalization
 
 MODES = ("embedded_gaussian", "dot_product")
@@ -77,20 +77,19 @@ class NonLocalBlock(keras.layers.Layer):
         if self.pool == "after":
             phi, g = _halve(phi), _halve(g)
         attended = self._attend(*(self._flatten(x) for x in (self.theta(clips), phi, g)))
-        _, frames, height, width, _ = ops.shape(clips)
-        attended = ops.reshape(attended, (-1, frames, height, width, self.inner))
+        attended = ops.reshape(attended, (-1, *axis_sizes(clips, 1, 2, 3), self.inner))
         return clips + self.norm(self.out(attended), training=training)
 
     def _flatten(self, clips):
         """From a clip to `(batch, positions, channels)`."""
-        _, frames, height, width, _ = ops.shape(clips)
+        frames, height, width = axis_sizes(clips, 1, 2, 3)
         return ops.reshape(clips, (-1, frames * height * width, self.inner))
 
     def _attend(self, queries, keys, values):
         products = ops.matmul(queries, ops.swapaxes(keys, 1, 2))
         if self.mode == "dot_product":
             # In float32: there may be more positions than float16 can count.
-            share = 1 / ops.cast(ops.shape(keys)[1], "float32")
+            share = 1 / ops.cast(*axis_sizes(keys, 1), "float32")
             return ops.matmul(products * ops.cast(share, products.dtype), values)
         if self.scale:
             products = products * self.inner**-0.5
@@ -132,7 +131,7 @@ class NonLocalBlock(keras.layers.Layer):
 
 def _halve(clips):
     """Maximum of two by two pixels; an axis of one pixel stays."""
-    _, frames, *sizes, _ = ops.shape(clips)
+    frames, *sizes = axis_sizes(clips, 1, 2, 3)
     if all(isinstance(size, int) for size in sizes):
         padding, window = "valid", tuple(min(size, 2) for size in sizes)
     else:

@@ -10,7 +10,13 @@ from smallbig_keras.layers.arguments import (
     check_count,
     check_counts,
 )
-from smallbig_keras.layers.folding import fold_frames, fold_space, unfold_frames, unfold_space
+from smallbig_keras.layers.folding import (
+    axis_sizes,
+    fold_frames,
+    fold_space,
+    unfold_frames,
+    unfold_space,
+)
 from smallbig_keras.layers.padding import PADDINGS, output_length, pooling_borders
 from smallbig_keras.layers.pool_sizes import check_pool_size
 
@@ -97,10 +103,10 @@ class ClipPooling(keras.layers.Layer):
             clips = reduce(clips, axis=1, keepdims=True)
         size, steps = self.pool_size, self.steps
         if (*size[1:], *steps[1:]) != (1, 1, 1, 1):
-            frames = ops.shape(clips)[1]
+            (frames,) = axis_sizes(clips, 1)
             clips = unfold_frames(self._pool(fold_frames(clips), size[1:], steps[1:]), frames)
         if size[0] is not None and (size[0], steps[0]) != (1, 1):
-            _, _, height, width, _ = ops.shape(clips)
+            height, width = axis_sizes(clips, 2, 3)
             pooled = self._pool(fold_space(clips), (size[0], 1), (steps[0], 1))
             clips = unfold_space(pooled, height, width)
         return clips

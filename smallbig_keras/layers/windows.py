@@ -5,6 +5,7 @@ from keras import ops
 
 from smallbig_keras.errors import SmallBigError
 from smallbig_keras.layers.arguments import check_clip_shape, check_count
+from smallbig_keras.layers.folding import axis_sizes
 
 
 def is_plain(length, window):
@@ -64,7 +65,7 @@ class WindowedMean(keras.layers.Layer):
         self.built = True
 
     def call(self, clips):
-        lengths = ops.shape(clips)[1:4]
+        lengths = axis_sizes(clips, 1, 2, 3)
         axes = list(enumerate(zip(lengths, self.window, strict=True), start=1))
         plain = tuple(axis for axis, (length, window) in axes if is_plain(length, window))
         if plain:
@@ -117,7 +118,7 @@ class WindowPooling(keras.layers.Layer):
 
     def call(self, clips):
         images = ops.mean(clips, axis=1)
-        _, *sizes, _ = ops.shape(images)
+        sizes = axis_sizes(images, 1, 2)
         if all(isinstance(size, int) for size in sizes):
             window = tuple(min(self.window, size) for size in sizes)
             pooled = ops.average_pool(images, window, 1, "valid", data_format="channels_last")

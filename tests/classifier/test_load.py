@@ -3,6 +3,7 @@
 import http.server
 import json
 import pathlib
+import shutil
 import threading
 import zipfile
 
@@ -38,6 +39,17 @@ def test_every_source_gives_the_same_names(classifier, videos, tmp_path, kind, m
     assert one[0] == expected[0][0][0]
 
 
+@pytest.fixture(scope="module")
+def written(classifier, tmp_path_factory):
+    return classifier.save(tmp_path_factory.mktemp("classifiers") / "saved")
+
+
+@pytest.fixture
+def saved(written, tmp_path):
+    """A folder of the test's own, to damage."""
+    return pathlib.Path(shutil.copytree(written, tmp_path / "saved"))
+
+
 def changed(folder, **values):
     file = folder / FILE
     described = json.loads(file.read_text())
@@ -69,10 +81,9 @@ def changed(folder, **values):
         ({"activation": {"class_name": "Lambda"}}, "activation of a head must be one of"),
     ],
 )
-def test_descriptions_that_do_not_fit(classifier, tmp_path, values, message):
-    folder = changed(classifier.save(tmp_path / "saved"), **values)
+def test_descriptions_that_do_not_fit(saved, values, message):
     with pytest.raises(ValueError, match=message):
-        load(folder)
+        load(changed(saved, **values))
 
 
 def test_the_activation_in_a_file_of_keras_is_data(classifier, tmp_path):
@@ -96,15 +107,14 @@ def test_the_activation_in_a_file_of_keras_is_data(classifier, tmp_path):
         load(evil)
 
 
-def test_damaged_descriptions(classifier, tmp_path):
-    folder = classifier.save(tmp_path / "saved")
+def test_damaged_descriptions(saved):
     for text in ("", "{", "[]", "[" * 100_000, '"text"'):
-        (folder / FILE).write_text(text)
+        (saved / FILE).write_text(text)
         with pytest.raises(SmallBigError, match="classifier.json must"):
-            load(folder)
-    (folder / FILE).unlink()
+            load(saved)
+    (saved / FILE).unlink()
     with pytest.raises(SmallBigError, match=r"with classifier.json. Received: .*which has none"):
-        load(folder)
+        load(saved)
 
 
 def test_a_run_before_its_first_epoch(classifier, tmp_path):
@@ -152,15 +162,14 @@ def test_what_is_no_source(source, options, message, tmp_path, monkeypatch):
         load(source, **options)
 
 
-def test_options_that_a_source_contradicts(classifier, tmp_path):
-    folder = classifier.save(tmp_path / "saved")
+def test_options_that_a_source_contradicts(classifier, saved, tmp_path):
     with pytest.raises(SmallBigError, match=r"of SmallBigR23 \(7 classes\); you asked for SmallB"):
-        load(folder, "SmallBigR50")
+        load(saved, "SmallBigR50")
     with pytest.raises(SmallBigError, match="have 7 classes; you asked for 8"):
-        load(folder, classes=8)
+        load(saved, classes=8)
     with pytest.raises(WeightsError, match="not those of SmallBigR23"):
-        load(folder, extra=None)
-    assert load(folder, "SmallBigR23", "paper", dropout=0.5).class_names == NAMES
+        load(saved, extra=None)
+    assert load(saved, "SmallBigR23", "paper", dropout=0.5).class_names == NAMES
     artifact = classifier.export(tmp_path / "x.onnx")
     with pytest.raises(SmallBigError, match="knows its network: leave out model, dropout"):
         load(artifact, "SmallBigR23", dropout=0.5)
