@@ -28,6 +28,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from benchmarks import flags
 from benchmarks.decoders import (
     Server,
     clips_per_second,
@@ -59,7 +60,7 @@ def main():
     parser.add_argument("--codecs", nargs="+", default=list(CODECS), choices=list(CODECS))
     parser.add_argument("--videos", type=int, default=8, help="files of a codec")
     parser.add_argument("--clips", type=int, default=48, help="clips of a way in a round")
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=flags.count, default=7)
     parser.add_argument("--workers", type=int, help="threads; one a processor if not given")
     parser.add_argument("--torchcodec", metavar="PYTHON", help="a Python that has torchcodec")
     parser.add_argument("--memory", type=int, metavar="CLIPS", help="measure memory, not speed")

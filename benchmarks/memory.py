@@ -15,6 +15,7 @@ import pathlib
 import subprocess
 import sys
 
+from benchmarks import flags
 from smallbig_keras.cli.models import format_table
 from smallbig_keras.machine import peak_memory, quiet_tensorflow
 from smallbig_keras.training.resolution import resolve
@@ -79,7 +80,12 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("cases", nargs="*", metavar="CASE", help="default: all")
-    parser.add_argument("--output", help="also write the table to a Markdown file", metavar="FILE")
+    parser.add_argument(
+        "--output",
+        type=flags.output,
+        help="also write the table to a Markdown file",
+        metavar="FILE",
+    )
     parser.add_argument("--measure", choices=CASES, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.measure:

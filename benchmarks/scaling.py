@@ -11,7 +11,7 @@ the machine is not enough, as told from the smaller ones, are left out.
 import argparse
 import json
 
-from benchmarks import reports, speed
+from benchmarks import flags, reports, speed
 from benchmarks.turns import race
 from smallbig_keras.cli.models import format_table
 from smallbig_keras.machine import available_memory
@@ -109,11 +109,16 @@ def main(arguments=None):
     )
     parser.add_argument("--axes", nargs="+", choices=AXES, default=list(AXES))
     parser.add_argument("--task", choices=speed.SIZES, default="inference")
-    parser.add_argument("--model", default="SmallBigR50")
+    parser.add_argument("--model", type=flags.model, default="SmallBigR50")
     parser.add_argument("--options", type=json.loads, default={}, help="JSON")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--output", metavar="PATH", help="also write PATH.json, PATH.md, PATH.png")
+    parser.add_argument("--rounds", type=flags.count, default=5)
+    parser.add_argument(
+        "--output",
+        type=flags.output,
+        metavar="PATH",
+        help="also write PATH.json, PATH.md, PATH.png",
+    )
     args = parser.parse_args(arguments)
     given = [args.task, "--model", args.model, "--options", json.dumps(args.options)]
     given += ["--dtype", args.dtype, "--contenders", "tensorflow"]
@@ -124,6 +129,8 @@ def main(arguments=None):
         measured[axis], missing = measure(axis, AXES[axis], config, args.rounds)
         left_out += missing
     measured = {axis: found for axis, found in measured.items() if found}
+    if not measured:
+        raise SystemExit("\n".join(["no point could be measured", *left_out]))
     rows = table_rows(measured)
     lines = [format_table(rows, markdown=True)]
     lines += ["", *(f"- left out, {line}" for line in left_out)] if left_out else []

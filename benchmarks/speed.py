@@ -20,7 +20,7 @@ import pathlib
 import sys
 import tempfile
 
-from benchmarks import reports
+from benchmarks import flags, reports
 from benchmarks.contenders import CONTENDERS, DTYPES, PEER_FILE, needs_peers, suitable
 from benchmarks.turns import race
 from smallbig_keras.cli.models import format_table
@@ -45,15 +45,21 @@ def parse(arguments=None):
     )
     parser.add_argument("task", choices=SIZES)
     network = parser.add_argument_group("network and clip")
-    network.add_argument("--model", default="SmallBigR50", help="default: %(default)s")
+    network.add_argument(
+        "--model", type=flags.model, default="SmallBigR50", help="default: %(default)s"
+    )
     network.add_argument("--no-extra", action="store_true", help="without extra units")
     network.add_argument(
         "--options", type=json.loads, default={}, help="JSON, of the network and its twin"
     )
-    network.add_argument("--frames", type=int, default=8)
-    network.add_argument("--size", type=int, help="default: 224, in training 112")
-    network.add_argument("--batch", type=int, help="default: 1, in training 4")
-    network.add_argument("--dtype", choices=sorted({d for ds in DTYPES.values() for d in ds}))
+    network.add_argument("--frames", type=flags.count, default=8)
+    network.add_argument("--size", type=flags.count, help="default: 224, in training 112")
+    network.add_argument("--batch", type=flags.count, help="default: 1, in training 4")
+    network.add_argument(
+        "--dtype",
+        choices=sorted({d for ds in DTYPES.values() for d in ds}),
+        help="default: float32, on a GPU bfloat16",
+    )
     network.add_argument(
         "--families",
         nargs="*",
@@ -62,19 +68,35 @@ def parse(arguments=None):
         help="our other networks against their twins, all or those named",
     )
     run = parser.add_argument_group("run")
-    run.add_argument("--contenders", nargs="+", choices=CONTENDERS, metavar="NAME")
-    run.add_argument("--peer-python", metavar="FILE", help="python of the environment with PyTorch")
-    run.add_argument("--device", default="cpu", choices=DTYPES)
+    run.add_argument(
+        "--contenders",
+        nargs="+",
+        choices=CONTENDERS,
+        metavar="NAME",
+        help=f"of {', '.join(CONTENDERS)}; default: all that do the task",
+    )
+    run.add_argument(
+        "--peer-python",
+        type=flags.program,
+        metavar="FILE",
+        help="python of the environment with PyTorch",
+    )
+    run.add_argument("--device", default="cpu", choices=DTYPES, help="default: %(default)s")
     run.add_argument(
         "--kernels", action="store_true", help="also list those of a GPU that take most time"
     )
-    run.add_argument("--rounds", type=int, default=11)
-    run.add_argument("--calls", type=int, default=1, help="that are timed together")
-    run.add_argument("--matrix", type=int, default=4096, help="side of the matrix product")
+    run.add_argument("--rounds", type=flags.count, default=11, help="default: %(default)s")
+    run.add_argument("--calls", type=flags.count, default=1, help="that are timed together")
+    run.add_argument("--matrix", type=flags.count, default=4096, help="side of the matrix product")
     run.add_argument(
         "--exports", metavar="FOLDER", help="keep the exported files, and take those that are there"
     )
-    run.add_argument("--output", metavar="PATH", help="also write PATH.json, PATH.md and PATH.png")
+    run.add_argument(
+        "--output",
+        type=flags.output,
+        metavar="PATH",
+        help="also write PATH.json, PATH.md and PATH.png",
+    )
     args = parser.parse_args(arguments)
     size, batch = SIZES[args.task]
     args.size, args.batch = args.size or size, args.batch or batch
@@ -85,7 +107,8 @@ def parse(arguments=None):
     unfit = [name for name in args.contenders or () if name not in allowed]
     if unfit:
         parser.error(
-            f"{', '.join(unfit)} has no {args.task} in {args.dtype}: take of {', '.join(allowed)}"
+            f"{', '.join(unfit)} has no {args.task} in {args.dtype} on a {args.device}: "
+            f"take of {', '.join(allowed)}"
         )
     if args.families is not None and (args.device == "gpu" or not args.peer_python):
         parser.error("--families compares with PyTorch on a processor: give --peer-python")
@@ -224,6 +247,8 @@ def main(arguments=None):
     failed = [f"- {line}" for results in groups for line in reports.failures(results)]
     table = "\n".join([table, *([""] if failed else []), *failed])
     print(f"{title}. {note}\n\n{table}")
+    if all(result.error for results in groups for result in results.values()):
+        raise SystemExit("no contender could be measured")
     if args.output:
         reports.write(args.output, {**about, **data}, table, draw)
 

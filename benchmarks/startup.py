@@ -18,7 +18,7 @@ import sys
 import tempfile
 import textwrap
 
-from benchmarks import reports
+from benchmarks import flags, reports
 from smallbig_keras.cli.models import format_table
 
 TIMED = """
@@ -92,9 +92,16 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", default="SmallBigR50", help="default: %(default)s")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--output", metavar="PATH", help="also write PATH.json, PATH.md, PATH.png")
+    parser.add_argument(
+        "--model", type=flags.model, default="SmallBigR50", help="default: %(default)s"
+    )
+    parser.add_argument("--rounds", type=flags.count, default=5)
+    parser.add_argument(
+        "--output",
+        type=flags.output,
+        metavar="PATH",
+        help="also write PATH.json, PATH.md, PATH.png",
+    )
     args = parser.parse_args(arguments)
     cases = list(CASES.values())
     cases += [PREDICTION.format(file=file, title=title) for file, title in SOURCES.items()]

@@ -75,7 +75,7 @@ def serve(make):
             answer(seconds=(time.perf_counter() - start) / calls, peak=measure()[1])
     except Exception as error:
         traceback.print_exc()
-        first = str(error).strip().partition("\n")[0][:200]
+        first = str(error).strip().partition("\n")[0][:500]
         answer(error=f"{type(error).__name__}: {first}")
     # Threads of some libraries hold a process back.
     sys.stderr.flush()
@@ -217,6 +217,8 @@ def race(entries, rounds, say=print, together=False):
             results[name].facts = running[name].facts
             results[name].loaded = running[name].facts.pop("loaded")
         for turn in range(1, rounds + 1):
+            if not running:
+                break
             say(f"round {turn} of {rounds}")
             for name in list(running):
                 time.sleep(PAUSE)

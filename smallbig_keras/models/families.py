@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import types
 
+from smallbig_keras.errors import OptionError, did_you_mean
 from smallbig_keras.models.reading import (
     resnet as resnet_reading,
     s3d as s3d_reading,
@@ -48,6 +49,10 @@ S3D = Family("an Inception-v1", S3DSpec, "VideoInception", s3d_reading, s3d_layo
 VOV3D = Family("a VoV3D", VoV3DSpec, "VoV3D", vov3d_reading, vov3d_layouts.LAYOUTS)
 FAMILIES = (RESNET, S3D, VOV3D)
 
+# Arguments of the model functions, which are no options of a network.
+_ARGUMENTS = ("include_top", "weights", "input_tensor", "input_shape", "pooling", "classes")
+_ARGUMENTS += ("classifier_activation", "name", "variant", "model")
+
 
 def family_of(spec):
     """Returns the Family of a spec."""
@@ -59,3 +64,24 @@ def option_names(family=None):
     families = FAMILIES if family is None else (family,)
     names = (field.name for one in families for field in dataclasses.fields(one.spec))
     return tuple(name for name in dict.fromkeys(names) if name != "classes")
+
+
+def check_option_names(options, beside=()):
+    """Refuses what is an option of no network, by its name.
+
+    Args:
+        options: iterable of str.
+        beside: iterable of str. Names that may have been meant. Defaults to none.
+
+    Raises:
+        OptionError: names the options that there are, and the nearest one.
+    """
+    names = option_names()
+    unknown = sorted(set(options) - set(names))
+    if unknown:
+        hint = did_you_mean(unknown[0], (*beside, *names))
+        if unknown[0] in _ARGUMENTS:
+            hint = f" The data or a flag of its own gives `{unknown[0]}`."
+        raise OptionError(
+            f"A network has the options {', '.join(names)}.{hint} Received: {', '.join(unknown)}"
+        )

@@ -6,10 +6,10 @@ numbers of a file, compared by names and shapes. Nothing that a file names is im
 
 import dataclasses
 
-from smallbig_keras.errors import OptionError, SmallBigError, did_you_mean, warn_caller
+from smallbig_keras.errors import OptionError, SmallBigError, warn_caller
 from smallbig_keras.models.description import is_same, read_activation, read_spec
 from smallbig_keras.models.factory import make_spec
-from smallbig_keras.models.families import option_names
+from smallbig_keras.models.families import check_option_names
 from smallbig_keras.models.recognition import check_checkpoint, check_weights_name
 from smallbig_keras.models.registry import get_model_function, list_models, match_network
 from smallbig_keras.weights.description import Description
@@ -38,13 +38,7 @@ def find_network(source, model=None, variant=None, classes=None, weights_dir=Non
     Raises:
         SmallBigError: the weights are of another network, or nobody names it.
     """
-    names = option_names()
-    unknown = sorted(set(options) - set(names))
-    if unknown:
-        hint = did_you_mean(unknown[0], (*_OTHERS, *names))
-        raise OptionError(
-            f"A network has the options {', '.join(names)}.{hint} Received: {', '.join(unknown)}"
-        )
+    check_option_names(options, _OTHERS)
     path, description = known_network(source, model, weights_dir)
     if description is None:
         description = _of_weights(path, source, model, variant, options)

@@ -6,6 +6,7 @@ import functools
 from smallbig_keras.data.options import check_dataset, count_videos, dataset_options
 from smallbig_keras.data.sampling import uses_stride
 from smallbig_keras.errors import OptionError, SmallBigError, did_you_mean, optional_import
+from smallbig_keras.models.families import check_option_names
 from smallbig_keras.models.rebuilding import check_given, known_network, update_network
 from smallbig_keras.models.recognition import check_weights_name
 from smallbig_keras.models.registry import list_variants, model_spec
@@ -31,6 +32,7 @@ def resolve(given):
     Raises:
         SmallBigError: if a value is outside the allowed ones, or an option has no effect.
     """
+    check_option_names(given.get("options", ()))
     _check_source(given)
     dataset = given.get("dataset") or next(iter(SAMPLE))
     data = dataset_options(given | {"dataset": dataset})

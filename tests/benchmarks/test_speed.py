@@ -1,6 +1,7 @@
 """The comparison of speed: its arguments, its table, and a run of a tiny network."""
 
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 from benchmarks import reports, scaling, speed
 from benchmarks.turns import Result
 
+# Any program stands for another environment's Python.
+PEER = shutil.which("sh")
 TINY = {"blocks": [1, 1, 1, 1], "width": 8}
 
 
@@ -81,7 +84,11 @@ def test_networks_that_differ_are_not_compared():
         (["inference", "--dtype", "bfloat16", "--contenders", "litert"], "litert has no inference"),
         (["training", "--families"], "give --peer-python"),
         (["training", "--dtype", "tf32"], "on a cpu, --dtype is one of float32, bfloat16"),
-        (["training", "--device", "gpu", "--contenders", "tensorflow"], "has no training in bf"),
+        (["training", "--device", "gpu", "--contenders", "tensorflow"], "in bfloat16 on a gpu"),
+        (["training", "--rounds", "0"], "a whole number of at least 1. Received: 0"),
+        (["training", "--peer-python", "none/python"], "must be a program. Received: none/python"),
+        (["training", "--output", "none/x"], "in a folder that is there. Received: none/x"),
+        (["training", "--model", "SmallBigR5"], "Did you mean 'SmallBigR50'"),
     ],
 )
 def test_arguments_that_do_not_fit(arguments, message, capsys):
@@ -97,7 +104,7 @@ def test_without_peers_they_are_left_out_and_said(capsys):
 
 
 def test_a_gpu_has_contenders_and_precisions_of_its_own():
-    args = speed.parse(["inference", "--device", "gpu", "--peer-python", "peers/python"])
+    args = speed.parse(["inference", "--device", "gpu", "--peer-python", PEER])
     assert args.contenders == ["jax", "torch-channels-last", "torch-compiled", "torch-matrix"]
     assert args.dtype == "bfloat16"
     assert speed.parse(["training", "--device", "gpu", "--dtype", "tf32"]).contenders == ["jax"]
@@ -117,10 +124,10 @@ def test_kernels_are_counted_without_their_numbers():
 
 
 def test_a_peer_runs_in_its_own_environment():
-    args = speed.parse(["inference", "--no-extra", "--peer-python", "peers/python"])
+    args = speed.parse(["inference", "--no-extra", "--peer-python", PEER])
     config = speed.shared_config(args)
     command, given = speed.entry("torch-compiled", config, args.peer_python)
-    assert command == ["peers/python", "-m", "benchmarks.peers.worker"]
+    assert command == [PEER, "-m", "benchmarks.peers.worker"]
     assert given["twin"] == {"extra": False} and given["compile"]
     command, given = speed.entry("litert-int8", config, args.peer_python)
     assert command == [sys.executable, "-m", "benchmarks.engines"]
@@ -141,6 +148,18 @@ def test_points_of_an_axis_are_measured(monkeypatch, capsys):
     *_, row = capsys.readouterr().out.strip().splitlines()
     axis, value, seconds, *_ = (cell.strip() for cell in row.split("|")[1:])
     assert (axis, value) == ("size", "32") and float(seconds) > 0
+
+
+@pytest.mark.parametrize("benchmark, task", [(speed, ["inference"]), (scaling, [])])
+def test_nothing_that_could_be_measured_is_a_failure(benchmark, task, monkeypatch, capsys):
+    failed = {"tensorflow": Result(error="MemoryError: no more")}
+    monkeypatch.setattr(
+        scaling, "race", lambda entries, *_: dict.fromkeys(entries, Result(error="no more"))
+    )
+    monkeypatch.setattr(speed, "compare", lambda *_: (failed, 1))
+    names = ["--contenders", "tensorflow"] if task else ["--axes", "batch"]
+    with pytest.raises(SystemExit, match="could be measured"):
+        benchmark.main([*task, *names])
 
 
 def test_growth_is_the_slope_of_the_logarithms():

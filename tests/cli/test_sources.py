@@ -182,6 +182,10 @@ def test_evaluation_and_prediction_of_every_source(
             ["predict", "a.mp4", "--weights", "saved", "--stride", "4"],
             "--stride has no effect with --sampling segment",
         ),
+        (
+            ["predict", "a.mp4", "--weights", "saved", "--options", '{"classes": 3}'],
+            "The data or a flag of its own gives `classes`. Received: classes",
+        ),
         (["predict", ".", "--weights", "saved"], "must hold videos, or one video as pictures"),
         (["predict", "a.mp4", "--weights", "k401"], "Did you mean 'k400'"),
         (["fit", "--dataset", "k400", "--data-root", ".", "--weights", "x.onnx"], "artifact"),

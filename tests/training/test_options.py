@@ -33,6 +33,8 @@ from smallbig_keras.training.resolution import resolve
         ({"momentum": 1.0}, "--momentum from 0"),
         ({"options": {"units": [4]}}, "convolutions among"),
         ({"options": {"unit": [1]}}, "Did you mean 'units'.*Received: unit"),
+        ({"options": {"classes": 3}}, "A network has .* gives `classes`. Received: classes"),
+        ({"options": {"name": "x", "width": 8}}, "gives `name`. Received: name"),
         ({"variant": "published"}, "--variant .* paper"),
         ({"randaugment": (1.5, 0.5)}, "--randaugment takes a whole number"),
         ({"milestones": (40, 30)}, "--milestones must ascend"),
