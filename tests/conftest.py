@@ -1,3 +1,4 @@
+import gc
 import os
 import socket
 
@@ -14,6 +15,10 @@ os.environ.setdefault("SVT_LOG", "0")
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+
+# Few of the objects of a test are garbage before its end.
+gc.freeze()
+gc.set_threshold(50_000, 20, 20)
 
 
 @pytest.fixture(autouse=True)

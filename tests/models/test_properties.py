@@ -132,7 +132,6 @@ def test_any_frames_and_sizes(name, variant, randomize):
         assert scores.shape == (2, 5)
         assert np.isfinite(scores).all()
         np.testing.assert_allclose(scores.sum(1), 1, rtol=1e-5)
-        np.testing.assert_allclose(open_model(x), scores, rtol=1e-3, atol=1e-5)
         np.testing.assert_allclose(compiled(x), scores, rtol=1e-3, atol=1e-5)
 
 
