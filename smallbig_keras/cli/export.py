@@ -78,7 +78,9 @@ def run(args):
     options = {name: getattr(args, name) for name in FORMATS[kind]}
     options = {name: value for name, value in options.items() if value is not None}
     if kind == "tflite" and args.precision == "int8":
-        options["representative"] = load_clips(args, classifier.clips, "train")
+        from smallbig_keras.export.tflite import MIN_REPRESENTATIVE
+
+        options["representative"] = load_clips(args, classifier.clips, "train", MIN_REPRESENTATIVE)
     path = classifier.export(args.output, kind, overwrite=args.overwrite, **options)
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     size = sum(file.stat().st_size for file in files)

@@ -146,10 +146,11 @@ def run_dataset(source, args):
     return update_dataset(dataset_options(runs.read_config(folder)), args)
 
 
-def load_clips(args, config, split):
+def load_clips(args, config, split, least=1):
     """Loads the middle clips of videos, spread over the list of those that the options name.
 
-    Returns a uint8 array `(clips, frames, size, size, 3)` of RGB values, by a ClipConfig.
+    Returns a uint8 array `(clips, frames, size, size, 3)` of RGB values, by a ClipConfig; raises
+    OptionError if there are fewer than `least`.
     """
     import numpy as np
 
@@ -158,6 +159,11 @@ def load_clips(args, config, split):
 
     videos = _open_videos(args, split)
     count = min(args.clips, len(videos))
+    if count < least:
+        raise OptionError(
+            f"At least {least} real clips are needed, one of a video: name more videos with "
+            f"--videos, or take more --clips. Received: {len(videos)} videos, --clips {args.clips}"
+        )
     if isinstance(videos, VideoSource):
         videos = videos.select(i * len(videos) // count for i in range(count))
     clips = clip_dataset(videos, config, batch_size=1, training=False, normalize=False)

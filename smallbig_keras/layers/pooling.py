@@ -199,13 +199,15 @@ class TimePooling(keras.layers.Layer):
         self.built = True
 
     def call(self, clips):
-        batch, frames, height, width, channels = ops.shape(clips)
+        frames, height, width, channels = axis_sizes(clips, 1, 2, 3, 4)
         if isinstance(frames, int):
             # A layer that was built for open frames learns their number here.
-            self.compute_output_shape((batch, frames))
+            self.compute_output_shape((None, frames))
             batch = -1
-        # Of frames still open, a number that is no multiple ends in an error of `reshape`: the
-        # batch is not free to take up the rest.
+        else:
+            # A number that is no multiple ends in an error of `reshape`: the batch is not free to
+            # take up the rest.
+            (batch,) = axis_sizes(clips, 0)
         shape = (batch, frames // self.pool_size, self.pool_size, height * width, channels)
         pooled = ops.max(ops.reshape(clips, shape), axis=2)
         return ops.reshape(pooled, (-1, frames // self.pool_size, height, width, channels))

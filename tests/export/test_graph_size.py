@@ -1,9 +1,10 @@
-"""The size of the ONNX graph, in counts: what makes it slow shows without a clock."""
+"""The size of graphs, in counts: what makes them slow shows without a clock."""
 
 import collections
 
 import onnx
 import pytest
+import tensorflow as tf
 
 import smallbig_keras
 from smallbig_keras import layers
@@ -87,3 +88,15 @@ def test_the_counts_of_a_direct_conversion_are_found(tmp_path):
     assert {"nodes", "Transpose", "tensors of more than four axes"} <= set(
         faults(path, model, most_nodes)
     )
+
+
+@pytest.mark.parametrize("case", NETWORKS)
+def test_a_graph_of_tensorflow_asks_for_the_batch_alone(case):
+    """Sizes that are known need no operation; each one makes the first prediction slower."""
+    model = make(case.split()[0], NETWORKS[case][0])
+    clips = tf.TensorSpec((None, *model.input_shape[1:]))
+    graph = tf.function(lambda x: model(x, training=False)).get_concrete_function(clips).graph
+    # An empty batch keeps its shape in a normalisation; Keras asks for that of its own products.
+    allowed = ("norm", "Tensordot")
+    sizes = [operation.name for operation in graph.get_operations() if operation.type == "Shape"]
+    assert [name for name in sizes if not any(part in name for part in allowed)] == []

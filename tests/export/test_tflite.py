@@ -277,7 +277,7 @@ def test_command(small_run, small_model, tmp_path, capsys):
     """int8 takes the training videos of the run, of which there are enough, or those named."""
     path = tmp_path / "int8.tflite"
     flags = ["export", "--weights", str(small_run), "--precision", "int8", "--output", str(path)]
-    with pytest.raises(SystemExit, match="^error: .*at least 16 clips.*Received: 15 clips$"):
+    with pytest.raises(SystemExit, match="^error: At least 16 real .*18 videos, --clips 15$"):
         main([*flags, "--clips", "15"])
     main([*flags, "--clips", "16", "--input-dtype", "uint8"])
     size = path.stat().st_size
@@ -288,7 +288,7 @@ def test_command(small_run, small_model, tmp_path, capsys):
     assert (info["precision"], info["input"]["dtype"], info["labels"]) == ("int8", "uint8", NAMES)
 
     videos = str(small_run.parent / "videos")
-    with pytest.raises(SystemExit, match="^error: .*Received: 2 clips$"):
+    with pytest.raises(SystemExit, match="^error: .*Received: 2 videos, --clips 64$"):
         main([*flags, "--overwrite", "--videos", videos])
     with pytest.raises(SystemExit, match="clips are for --precision int8. Received: "):
         main([*flags, "--precision", "float16", "--videos", videos])
