@@ -50,7 +50,9 @@ def write(path, matrix, full, chroma, bits, codec):
     planes = [y, *(plane[:: step[0], :: step[1]] for plane in others)]
     pix_fmt = f"yuv{chroma}p{'' if bits == 8 else f'{bits}le'}"
     _, _, space, primaries, transfer = MATRICES[matrix]
-    lossless = {"libx264": {"qp": "0"}, "libx265": {"x265-params": "lossless=1:log-level=none"}}
+    # Of one frame alone x265 does not know the delay of B-frames, and its time is what memory held.
+    x265 = {"x265-params": "lossless=1:bframes=0:log-level=none"}
+    lossless = {"libx264": {"qp": "0"}, "libx265": x265}
     with av.open(str(path), "w") as output:
         stream = output.add_stream(codec, rate=25)
         stream.height, stream.width, stream.pix_fmt = *y.shape, pix_fmt
