@@ -1,10 +1,10 @@
 """Types of the arguments of the benchmarks: a bad value is told before anything is measured."""
 
 import argparse
-import pathlib
 import shutil
 
 from smallbig_keras.errors import SmallBigError
+from smallbig_keras.files import check_writable
 
 
 def count(text):
@@ -18,22 +18,31 @@ def model(text):
     """Returns the name of a network."""
     from smallbig_keras.models import get_model_function
 
-    try:
-        get_model_function(text)
-    except SmallBigError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    return text
+    return _checked(get_model_function, text)
+
+
+def add_output(parser):
+    """Adds the path that `reports.write` takes."""
+    note = "also write PATH.json, PATH.md and PATH.png"
+    parser.add_argument("--output", type=output, metavar="PATH", help=note)
 
 
 def output(text):
-    """Returns the path of a file whose folder is there."""
-    if not pathlib.Path(text).absolute().parent.is_dir():
-        raise argparse.ArgumentTypeError(f"must be in a folder that is there. Received: {text}")
-    return text
+    """Returns the path of a file that can be written; its folder need not be there."""
+    return _checked(check_writable, text)
 
 
 def program(text):
     """Returns a program that can be run."""
     if shutil.which(text) is None:
         raise argparse.ArgumentTypeError(f"must be a program. Received: {text}")
+    return text
+
+
+def _checked(check, text):
+    """Returns the text; argparse tells the error of a check."""
+    try:
+        check(text)
+    except SmallBigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
     return text

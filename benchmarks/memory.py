@@ -102,6 +102,7 @@ def main():
     text = format_table(rows, markdown=True)
     print(text)
     if args.output:
+        pathlib.Path(args.output).parent.mkdir(parents=True, exist_ok=True)
         pathlib.Path(args.output).write_text(
             "# Memory of a training: estimated before it, and measured\n\n"
             "`python -m benchmarks.memory`: the process before the first step and "

@@ -191,6 +191,7 @@ def write(path, data, table, draw):
     """
     data = {"date": datetime.date.today().isoformat(), "machine": describe_machine(), **data}
     text = json.dumps(data, indent=1) + "\n"
+    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
     pathlib.Path(f"{path}.json").write_text(text, encoding="utf-8")
     machine = data["machine"]
     packages = ", ".join(f"{name} {version}" for name, version in sorted(data["versions"].items()))

@@ -113,12 +113,7 @@ def main(arguments=None):
     parser.add_argument("--options", type=json.loads, default={}, help="JSON")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--rounds", type=flags.count, default=5)
-    parser.add_argument(
-        "--output",
-        type=flags.output,
-        metavar="PATH",
-        help="also write PATH.json, PATH.md, PATH.png",
-    )
+    flags.add_output(parser)
     args = parser.parse_args(arguments)
     given = [args.task, "--model", args.model, "--options", json.dumps(args.options)]
     given += ["--dtype", args.dtype, "--contenders", "tensorflow"]

@@ -91,12 +91,7 @@ def parse(arguments=None):
     run.add_argument(
         "--exports", metavar="FOLDER", help="keep the exported files, and take those that are there"
     )
-    run.add_argument(
-        "--output",
-        type=flags.output,
-        metavar="PATH",
-        help="also write PATH.json, PATH.md and PATH.png",
-    )
+    flags.add_output(run)
     args = parser.parse_args(arguments)
     size, batch = SIZES[args.task]
     args.size, args.batch = args.size or size, args.batch or batch

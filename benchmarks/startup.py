@@ -96,12 +96,7 @@ def main(arguments=None):
         "--model", type=flags.model, default="SmallBigR50", help="default: %(default)s"
     )
     parser.add_argument("--rounds", type=flags.count, default=5)
-    parser.add_argument(
-        "--output",
-        type=flags.output,
-        metavar="PATH",
-        help="also write PATH.json, PATH.md, PATH.png",
-    )
+    flags.add_output(parser)
     args = parser.parse_args(arguments)
     cases = list(CASES.values())
     cases += [PREDICTION.format(file=file, title=title) for file, title in SOURCES.items()]

@@ -88,7 +88,7 @@ def load(
     from smallbig_keras.models.rebuilding import build_network, find_network
 
     path, found = find_network(
-        source, model, variant, classes=classes, weights_dir=weights_dir, **options
+        source, model, variant, classes=classes, weights_dir=weights_dir, options=options
     )
     found = dataclasses.replace(found, clips=_changed(found.clips, clips))
     network = build_network(path, found, source)

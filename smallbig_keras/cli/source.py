@@ -79,7 +79,6 @@ class VideoOptions(DatasetOptions):
 def check_source(args, artifacts=True):
     """Finds the weights, and refuses options that have no effect on them, and maybe artifacts."""
     from smallbig_keras.export.formats import is_artifact
-    from smallbig_keras.models.families import check_option_names
     from smallbig_keras.models.rebuilding import find_network
 
     source = local_source(args.weights)
@@ -99,14 +98,13 @@ def check_source(args, artifacts=True):
                 f"Received: {args.weights}"
             )
         return
-    check_option_names(args.options or {})
     _, found = find_network(
         source,
         args.model,
         args.variant,
         args.classes,
         args.weights_dir,
-        **(args.options or {}),
+        args.options,
     )
     clips = found.clips.replace(**_clip_changes(args))
     if args.stride and not uses_stride(clips.sampling):

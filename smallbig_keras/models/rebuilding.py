@@ -21,7 +21,7 @@ from smallbig_keras.weights.resolution import find_weights
 _OTHERS = ("model", "variant", "clips", "class_names", "classes", "weights_dir")
 
 
-def find_network(source, model=None, variant=None, classes=None, weights_dir=None, **options):
+def find_network(source, model=None, variant=None, classes=None, weights_dir=None, options=None):
     """Finds weights and the description of their network.
 
     Args:
@@ -30,7 +30,8 @@ def find_network(source, model=None, variant=None, classes=None, weights_dir=Non
         variant: str. Its variant. Defaults to `None` for that of the weights.
         classes: int. Classes of its head. Defaults to `None` for those of the weights.
         weights_dir: str. Folder with published weights. Defaults to `None`.
-        **options: further options of the network, in place of those of the weights.
+        options: dict. Further options of the network, in place of those of the weights. Defaults to
+            `None`.
 
     Returns:
         `(path, Description)`: the file of weights, and the network to build for it.
@@ -38,6 +39,7 @@ def find_network(source, model=None, variant=None, classes=None, weights_dir=Non
     Raises:
         SmallBigError: the weights are of another network, or nobody names it.
     """
+    options = options or {}
     check_option_names(options, _OTHERS)
     path, description = known_network(source, model, weights_dir)
     if description is None:
